@@ -1,0 +1,45 @@
+"""Names -> entries of registries, tables -> frozen settings; what is not known is refused."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from soundpost.errors import SettingsError
+
+T = TypeVar("T")
+
+
+def pick(registry: Mapping[str, T], name: str, kind: str) -> T:
+    """The entry of that name.
+
+    Args:
+        registry: name -> entry, a plain dict such as MODELS.
+        name: what a recipe asks for.
+        kind: what the registry holds, in words, for the message ("model", "front end").
+
+    Raises:
+        SettingsError: no such entry; the message lists the known names.
+    """
+    if name not in registry:
+        known = ", ".join(sorted(registry))
+        raise SettingsError(f"{kind} '{name}' is not known; known: {known}. Correct the name in the recipe.")
+    return registry[name]
+
+
+def settings_from(settings_class: type[T], table: Mapping[str, Any], where: str) -> T:
+    """A frozen settings dataclass filled from a table of a recipe; lists become tuples.
+
+    Raises:
+        SettingsError: a key that the dataclass lacks, or a missing one that has no default.
+    """
+    fields = {field.name: field for field in dataclasses.fields(settings_class)}
+    unknown = sorted(set(table) - set(fields))
+    if unknown:
+        raise SettingsError(
+            f"{where}: unknown setting {', '.join(unknown)}; known: {', '.join(fields)}. Remove or correct it."
+        )
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    try:
+        return settings_class(**values)
+    except TypeError as error:
+        raise SettingsError(f"{where}: {error}. Give every setting that has no default.") from error

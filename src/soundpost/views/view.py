@@ -1,0 +1,39 @@
+"""What every view is: a clip's spectrogram cut into windows, each shown to the network once, answers averaged."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """One deterministic variant of a clip, described before any tensor exists.
+
+    start may be negative and start + frames may pass the end: the view's own padding rule fills what is missing.
+    """
+
+    start: int  # first frame of the clip that is shown
+    frames: int  # frames that the network sees
+    weight: float = 1.0  # of its answer in the clip's average
+    variant: int = 0  # which shift, flip, zoom or mask, for views that have several
+
+
+class View(Protocol):
+    """A rule that turns a clip's length into windows and a window into what the network sees."""
+
+    Settings: ClassVar[type]
+
+    settings: Any
+
+    def windows(self, frames: int) -> tuple[Window, ...]:
+        """The windows of a clip of that many frames; at least one, the same at every call."""
+        ...
+
+    def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
+        """One window of one clip: (channels, bins, frames) -> (channels, bins, window.frames). Input untouched."""
+        ...
+
+    def prepare(self, batch: Tensor) -> Tensor:
+        """What is done to stacked windows on the device: (batch, channels, bins, frames) -> what the network takes."""
+        ...
