@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, TypeVar
 
 from soundpost.errors import SettingsError
@@ -9,11 +10,11 @@ from soundpost.errors import SettingsError
 T = TypeVar("T")
 
 
-def pick(registry: Mapping[str, T], name: str, kind: str) -> T:
-    """The entry of that name.
+def pick(registry: Mapping[str, str], name: str, kind: str) -> Any:
+    """The class or function of that name, imported when it is asked for, so that a kernel carries only what it uses.
 
     Args:
-        registry: name -> entry, a plain dict such as MODELS.
+        registry: name -> "module:attribute", a plain dict such as MODELS.
         name: what a recipe asks for.
         kind: what the registry holds, in words, for the message ("model", "front end").
 
@@ -23,7 +24,8 @@ def pick(registry: Mapping[str, T], name: str, kind: str) -> T:
     if name not in registry:
         known = ", ".join(sorted(registry))
         raise SettingsError(f"{kind} '{name}' is not known; known: {known}. Correct the name in the recipe.")
-    return registry[name]
+    module, attribute = registry[name].split(":")
+    return getattr(import_module(module), attribute)
 
 
 def settings_from(settings_class: type[T], table: Mapping[str, Any], where: str) -> T:

@@ -1,7 +1,3 @@
-"""Front ends by name."""
+"""Front ends by name, imported when asked for (see registry.pick)."""
 
-from soundpost.front_ends.front_end import FrontEnd
-
-FRONT_ENDS: dict[str, type] = {}
-
-__all__ = ["FRONT_ENDS", "FrontEnd"]
+FRONT_ENDS: dict[str, str] = {}

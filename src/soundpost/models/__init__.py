@@ -1,7 +1,6 @@
-"""Network families by name. Each class takes (settings, n_classes) and has its Settings dataclass as an attribute."""
+"""Network families by name, imported when asked for (see registry.pick).
 
-from torch import nn
+Each class takes (settings, n_classes) and carries its settings dataclass as the attribute Settings.
+"""
 
-MODELS: dict[str, type[nn.Module]] = {}
-
-__all__ = ["MODELS"]
+MODELS: dict[str, str] = {}
