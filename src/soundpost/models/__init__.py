@@ -3,4 +3,9 @@
 Each class takes (settings, n_classes) and carries its settings dataclass as the attribute Settings.
 """
 
-MODELS: dict[str, str] = {}
+MODELS: dict[str, str] = {
+    "argus_aux_skip_attention": "soundpost.models.argus:AuxSkipAttention",
+    "argus_fcnet": "soundpost.models.argus_second_level:FCNet",
+    "argus_rnn_aux_skip_attention": "soundpost.models.argus:RnnAuxSkipAttention",
+    "argus_skip_attention": "soundpost.models.argus:SkipAttention",
+}

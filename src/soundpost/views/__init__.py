@@ -1,5 +1,6 @@
 """Test-time views by name, imported when asked for (see registry.pick)."""
 
 VIEWS: dict[str, str] = {
+    "tiles": "soundpost.views.tiles:Tiles",
     "whole": "soundpost.views.whole:Whole",
 }
