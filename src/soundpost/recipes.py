@@ -21,6 +21,7 @@ submission.toml
     format = 1
     blend = "mean"                     # soundpost.blend.BLENDS
     recipes = ["compact"]              # folders beside this file
+    second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
 """
 
 import tomllib
@@ -81,6 +82,7 @@ class Submission:
 
     recipes: tuple[Recipe, ...]
     blend: Named
+    second_level: tuple[Recipe, ...] = ()  # their front end is "first_level": the inputs of their stage of the blend
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
@@ -149,8 +151,9 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         where: the file, for messages.
     """
     table = _table(text, where)
-    _refuse_unknown(table, {"format", "recipes", "blend"}, where)
-    absent = [name for name in table.get("recipes", []) if name not in recipes]
+    _refuse_unknown(table, {"format", "recipes", "blend", "second_level"}, where)
+    second_level = table.get("second_level", [])
+    absent = [name for name in (*table.get("recipes", []), *second_level) if name not in recipes]
     if absent or not table.get("recipes"):
         known = ", ".join(sorted(recipes)) or "none"
         raise SettingsError(f"{where}: recipes {absent or '[]'} not found; known: {known}. Correct the list.")
@@ -158,6 +161,7 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
     return Submission(
         recipes=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in table["recipes"]),
         blend=_named({"name": blend} if isinstance(blend, str) else blend, f"{where} [blend]"),
+        second_level=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in second_level),
     )
 
 

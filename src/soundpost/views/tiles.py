@@ -1,4 +1,4 @@
-"""Windows of one fixed length that cover the clip with an even overlap, as the first place of Freesound 2019 cut them."""
+"""Windows of one fixed length that cover the clip evenly, as the first place of Freesound 2019 cut them."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,7 +29,7 @@ class Tiles:
         self.settings = settings
 
     def windows(self, frames: int) -> tuple[Window, ...]:
-        """max(1, ceil((frames - tile + step) / step)) tiles; what is missing lies half before the clip, rounded down."""
+        """max(1, ceil((frames - tile + step) / step)) tiles; half of what is missing lies before the clip."""
         tile, step = self.settings.frames, self.settings.step
         count = max(1, -(-(frames - tile + step) // step))
         missing = step * (count - 1) + tile - frames
