@@ -14,6 +14,7 @@ recipe.toml
     [model]                            # name, and that model's settings
     [[views]]                          # cheapest first: name, and that view's settings
     [aliases]                          # label -> column of the submission, where the names differ
+    [gains]                            # what members and views add: see soundpost.plan
     [[members]]                        # best first: fold, file, sha256, scores
 
 submission.toml
@@ -24,8 +25,10 @@ submission.toml
     second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
 """
 
+import hashlib
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +77,13 @@ class Recipe:
     aliases: Mapping[str, str] = field(default_factory=dict)
     average: str = "probability"
     activation: str = "sigmoid"
+    gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Names the spectrograms of this recipe: equal audio and front-end settings give equal digests."""
+        front_end = {"name": self.front_end.name, **self.front_end.settings}
+        text = json.dumps({"audio": dict(self.audio), "front_end": front_end}, sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
         "aliases",
         "average",
         "activation",
+        "gains",
     }
     _refuse_unknown(table, known, where)
     missing = sorted({"name", "labels", "front_end", "model", "members"} - set(table))
@@ -139,6 +150,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
         aliases=MappingProxyType(aliases),
         average=table.get("average", "probability"),
         activation=table.get("activation", "sigmoid"),
+        gains=MappingProxyType({key: tuple(map(float, scores)) for key, scores in table.get("gains", {}).items()}),
     )
 
 

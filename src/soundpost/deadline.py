@@ -1,0 +1,57 @@
+"""The instant at which work must stop, and estimates of seconds that are corrected by what is measured."""
+
+import time
+from collections.abc import Callable
+
+EXIT_SECONDS = 0.8  # between the last write and the exit of the last process
+
+
+class Deadline:
+    """A limit on the whole run with a reserve for writing.
+
+    Args:
+        limit_seconds: from started to the exit of the last process.
+        started: reading of the clock when the limit began to count.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, limit_seconds: float, started: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit_seconds = limit_seconds
+        self._started = started
+        self._clock = clock
+        self._write_seconds = 0.1
+
+    def elapsed(self) -> float:
+        """Seconds since the limit began to count."""
+        return self._clock() - self._started
+
+    def wrote(self, seconds: float) -> None:
+        """Correct the reserve: a write of the whole submission took so many seconds."""
+        self._write_seconds = max(self._write_seconds, seconds)
+
+    @property
+    def reserve_seconds(self) -> float:
+        """Kept for the last write, twice as long as the slowest so far, and for the exit."""
+        return EXIT_SECONDS + 2 * self._write_seconds
+
+    def left(self) -> float:
+        """Seconds of work that are left before the reserve begins; negative when it has begun."""
+        return self.limit_seconds - self.reserve_seconds - self.elapsed()
+
+
+class Estimate:
+    """Seconds per unit of cost, from the latest measurements; older ones fade."""
+
+    def __init__(self, fading: float = 0.9) -> None:
+        self._fading = fading
+        self._cost = 0.0
+        self._seconds = 0.0
+
+    def add(self, cost: float, seconds: float) -> None:
+        """A piece of work of this cost took so many seconds."""
+        self._cost = self._cost * self._fading + cost
+        self._seconds = self._seconds * self._fading + seconds
+
+    def seconds(self, cost: float) -> float | None:
+        """Seconds that work of this cost will take; None before the first measurement."""
+        return cost * self._seconds / self._cost if self._cost else None

@@ -1,0 +1,90 @@
+"""What one run is asked to do, as frozen data; and how a person writes its quantities (55m, 12G)."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from soundpost.errors import SettingsError
+
+MIB = 2**20
+GIB = 2**30
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BYTES = {
+    "": 1,
+    "b": 1,
+    "k": 1000,
+    "m": 10**6,
+    "g": 10**9,
+    "kb": 1000,
+    "mb": 10**6,
+    "gb": 10**9,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything the engine needs to know; plain values only, so that it travels as JSON."""
+
+    assets: str  # folder that holds submission.toml, the recipes and the weights
+    test_dir: str  # folder of the clips
+    sample_submission: str  # csv whose rows and columns the submission repeats; "" when there is none
+    out: str  # submission.csv to write
+    scratch: str  # private folder of this run; removed at its end
+    time_limit_seconds: float = 3300.0  # from started to the exit of the last process
+    started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
+    memory_limit_bytes: int = 0  # of the whole process tree, shared pages once; 0: what the machine allows
+    disk_limit_bytes: int = 0  # of spilled spectrograms; 0: half of what is free
+    device: str = "auto"  # "auto", "cpu", "cuda", or several with commas: "cuda:0,cuda:1"
+    precision: str = "auto"  # "auto", "float32", "float16", "bfloat16"
+    cache_dtype: str = "float32"  # "float32" or "float16"
+    workers: int = 0  # processes that decode and compute features; 0: by the cores
+    start_method: str = "auto"  # of the workers: "auto", "fork", "spawn"
+    members: tuple[str, ...] = ()  # names recipe/fold to use; empty: all
+    seed: int = 0
+    progress: str = "auto"  # "auto", "bar", "lines", "quiet"
+    attempt: int = 0  # how often an engine of this run has died before
+    supervisor_pid: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(table: dict[str, Any]) -> "RunSettings":
+        """The settings that to_json wrote."""
+        return RunSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+
+
+def parse_seconds(text: str | float, name: str) -> float:
+    """Seconds from "90", "90s", "55m", "1.5h".
+
+    Raises:
+        SettingsError: anything else, or a duration that is not positive.
+    """
+    return _parse(str(text), _SECONDS, name, "55m, 90s, 1.5h")
+
+
+def parse_bytes(text: str | float, name: str) -> int:
+    """Bytes from "12G" (10^9), "800M", "1GiB" (2^30).
+
+    Raises:
+        SettingsError: anything else, or a size that is not positive.
+    """
+    return int(_parse(str(text), _BYTES, name, "12G, 800M, 2GiB"))
+
+
+def _parse(text: str, units: dict[str, Any], name: str, examples: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*", text)
+    if not match or match[2].lower() not in units:
+        raise SettingsError(f"--{name} {text!r} is not understood. Write it like {examples}.")
+    value = float(match[1]) * units[match[2].lower()]
+    if value <= 0:
+        raise SettingsError(f"--{name} {text!r} is not positive. Write it like {examples}.")
+    return value
