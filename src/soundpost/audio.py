@@ -15,6 +15,7 @@ from soundpost import excerpt
 from soundpost.errors import ClipError, SettingsError
 
 BLOCK = 1 << 16  # sample times read at once, so that a header's promise never decides how much memory is taken
+ADVICE = "Its row gets the fallback; if many clips say so, re-attach the dataset."
 LYING_SIZE = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # as the decoder logs it
 LOUDEST = float(1 << 31)  # |amplitude|; louder is damage, and its square would leave float32
 LENGTH_RULES = ("any", "at_least", "at_least_from_head", "at_least_around_sound", "loudest")
@@ -27,9 +28,9 @@ class AudioSettings:
     sample_rate: int = 44100  # Hz; other rates are resampled; 0 keeps each file's own
     trim_db: float = 0.0  # dB below the loudest frame; quieter beginnings and ends are cut off; 0 cuts nothing
     trim_pad_mode: str = "reflect"  # "reflect" as librosa until 0.8, "constant" (zeros) as librosa since 0.9
-    # "any": as it is. "at_least": shorter clips between zeros. "loudest": exactly length_samples, from the loudest place.
-    # "at_least_from_head": a clip that is too short after trimming is the head of the untrimmed one, as the first
-    # place of Freesound 2019 had it (see at_least_from_head). "at_least_around_sound": what was meant by that.
+    # "any": as it is. "at_least": shorter clips between zeros. "loudest": exactly length_samples, the loudest stretch.
+    # "at_least_from_head": what is too short after trimming is replaced by the head of the untrimmed clip, as the
+    # first place of Freesound 2019 had it. "at_least_around_sound": what was meant by that.
     length_rule: str = "any"
     length_samples: int = 0  # samples, of the length rule
     max_seconds: float = 1800.0  # s; what lies beyond is not read, with a remark
@@ -117,16 +118,13 @@ def _open(path: Path) -> soundfile.SoundFile:
     except OSError as error:
         raise ClipError(f"{path.name}: cannot be opened ({error.strerror}). Re-attach the dataset.") from error
     if size == 0:
-        raise ClipError(
-            f"{path.name}: 0 bytes. Its row gets the fallback; if many clips say so, re-attach the dataset."
-        )
+        raise ClipError(f"{path.name}: 0 bytes. {ADVICE}")
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         reason = str(error).removeprefix(f"Error opening {str(path)!r}: ").rstrip(".")
         raise ClipError(
-            f"{path.name}: {size:,} bytes that are no audio file that can be read ({reason}). "
-            "Its row gets the fallback; if many clips say so, re-attach the dataset."
+            f"{path.name}: {size:,} bytes that are no audio file that can be read ({reason}). {ADVICE}"
         ) from error
 
 
@@ -153,7 +151,7 @@ def _read(path: Path, max_seconds: float) -> tuple[np.ndarray, int, tuple[str, .
         said = f"; {remarks[0]}" if remarks else ""
         raise ClipError(
             f"{path.name}: header promises {promised:,} samples, file holds none "
-            f"({path.stat().st_size:,} bytes{said}). Its row gets the fallback; if many clips say so, re-attach the dataset."
+            f"({path.stat().st_size:,} bytes{said}). {ADVICE}"
         )
     if count < wanted:
         remarks = remarks or [f"header promises {promised:,} samples, file holds {count:,}"]
