@@ -8,4 +8,5 @@ MODELS: dict[str, str] = {
     "argus_fcnet": "soundpost.models.argus_second_level:FCNet",
     "argus_rnn_aux_skip_attention": "soundpost.models.argus:RnnAuxSkipAttention",
     "argus_skip_attention": "soundpost.models.argus:SkipAttention",
+    "compact": "soundpost.models.compact:Compact",
 }

@@ -1,0 +1,111 @@
+"""Trains one member per fold and writes a recipe: python -m soundpost.training.fit --clips DIR --csv FILE --out DIR"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from tqdm import tqdm
+
+from soundpost.audio import AudioSettings, decode
+from soundpost.errors import KitError, SettingsError
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.models import MODELS
+from soundpost.registry import pick, settings_from
+from soundpost.training.data import Bank, Table, build_bank, read_table
+from soundpost.training.evaluate import answer
+from soundpost.training.member import Trainer
+from soundpost.training.plan import Plan, read_plan
+from soundpost.training.report import write_out_of_fold, write_recipe, write_report
+from soundpost.views import VIEWS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the command line says; exit status 0, or 2 with the reason."""
+    parser = argparse.ArgumentParser(prog="python -m soundpost.training.fit", description=__doc__)
+    parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
+    parser.add_argument("--csv", type=Path, required=True, help="fname,labels[,fold]; several labels comma separated")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the recipe, its weights and its report")
+    parser.add_argument("--plan", type=Path, help="TOML file with settings, see soundpost/training/plan.py")
+    parser.add_argument("--folds", type=int, help="deal the clips into so many folds; default: the column fold")
+    parser.add_argument("--only", help="train these folds alone, comma separated, and write no recipe")
+    parser.add_argument("--epochs", type=int, help="instead of the plan's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args(arguments)
+    try:
+        _fit(options)
+    except KitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _fit(options: argparse.Namespace) -> None:
+    plan = read_plan(options.plan) if options.plan else Plan()
+    if options.epochs:
+        plan = replace(plan, fit=replace(plan.fit, epochs=options.epochs))
+    table = read_table(options.csv, options.folds, options.seed)
+    device = torch.device(options.device)
+    audio = settings_from(AudioSettings, plan.audio, "[audio]")
+    front_end = _made(FRONT_ENDS, plan.front_end, "front end")
+    view = _made(VIEWS, plan.views[0], "view")
+    waveforms = [
+        decode(options.clips / file, audio).waveform for file in tqdm(table.files, desc="decoding", unit="clip")
+    ]
+    bank = build_bank(waveforms, table.truth, front_end, plan.fit.speeds, device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    chosen = options.only.split(",") if options.only else table.fold_names
+    if unknown := sorted(set(chosen) - set(table.fold_names)):
+        raise SettingsError(f"--only {','.join(unknown)}: folds are {', '.join(table.fold_names)}. Correct --only.")
+    for fold in chosen:
+        file = options.out / f"fold{fold}.safetensors"
+        network = train_member(plan, table, bank, fold, options.seed, options.out / f"fold{fold}.checkpoint")
+        save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, file)
+    if options.only:
+        return
+    held_out = np.zeros(table.truth.shape)
+    for fold in table.fold_names:
+        network = make_network(plan, len(table.labels), device).eval()
+        network.load_state_dict(load_file(options.out / f"fold{fold}.safetensors", device=str(device)))
+        rows = [row for row, other in enumerate(table.folds) if other == fold]
+        spectrograms = [front_end(torch.from_numpy(waveforms[row]).to(device)[None])[0] for row in rows]
+        held_out[rows] = answer(network, spectrograms, view)
+    write_out_of_fold(options.out, table, held_out)
+    write_recipe(options.out, plan, table, held_out)
+    write_report(options.out, table, held_out)
+    print((options.out / "README.md").read_text(encoding="utf-8"))
+
+
+def make_network(plan: Plan, n_classes: int, device: torch.device) -> nn.Module:
+    """The plan's network with fresh weights."""
+    model = pick(MODELS, plan.model["name"], "model")
+    settings = {key: value for key, value in plan.model.items() if key != "name"}
+    return model(settings_from(model.Settings, settings, "[model]"), n_classes).to(device)
+
+
+def train_member(plan: Plan, table: Table, bank: Bank, fold: str, seed: int, checkpoint: Path | None) -> nn.Module:
+    """The member of that fold, which hears every other fold and never this one."""
+    sources = torch.tensor([row for row, other in enumerate(table.folds) if other != fold], device=bank.powers.device)
+    member_seed = seed * 1009 + table.fold_names.index(fold)
+    torch.manual_seed(member_seed)
+    network = make_network(plan, len(table.labels), bank.powers.device)
+    frames_per_second = plan.front_end["sample_rate"] / plan.front_end["hop_length"]
+    trainer = Trainer(network, bank, sources, (plan.compose, plan.fit), frames_per_second, member_seed)
+    return trainer.run(checkpoint, f"{plan.name}/{fold}")
+
+
+def _made(registry: dict[str, str], table: dict[str, Any], kind: str) -> Any:
+    entry = pick(registry, table["name"], kind)
+    settings = {key: value for key, value in table.items() if key != "name"}
+    return entry(settings_from(entry.Settings, settings, f"[{kind}]"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What training leaves behind beside the weights: recipe.toml, out-of-fold predictions, and a page to read."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+
+from soundpost.metrics import accuracy, lwlrap
+from soundpost.recipes import FORMAT
+from soundpost.training.data import Table
+from soundpost.training.plan import Plan
+from soundpost.weights import sha256_of
+
+DIGITS = 6  # of probabilities and scores that are written
+
+
+def write_out_of_fold(out: Path, table: Table, held_out: np.ndarray) -> None:
+    """out_of_fold.csv: fname, fold, then one probability per label, each by the member that never heard the clip."""
+    with (out / "out_of_fold.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["fname", "fold", *table.labels])
+        for name, fold, row in zip(table.files, table.folds, held_out, strict=True):
+            writer.writerow([name, fold, *(f"{value:.{DIGITS}f}" for value in row)])
+
+
+def fold_scores(table: Table, held_out: np.ndarray) -> dict[str, dict[str, float]]:
+    """fold -> lwlrap and accuracy of its member on it."""
+    scores = {}
+    for fold in table.fold_names:
+        rows = np.array([other == fold for other in table.folds])
+        truth, given = table.truth[rows], held_out[rows]
+        scores[fold] = {
+            "lwlrap": round(lwlrap(truth, given), DIGITS),
+            "accuracy": round(accuracy(truth, given), DIGITS),
+        }
+    return scores
+
+
+def write_recipe(out: Path, plan: Plan, table: Table, held_out: np.ndarray) -> None:
+    """recipe.toml: what soundpost.recipes reads; members best first."""
+    scores = fold_scores(table, held_out)
+    best_first = sorted(scores, key=lambda fold: (-scores[fold]["lwlrap"], fold))
+    recipe = {
+        "format": FORMAT,
+        "name": plan.name,
+        "average": "probability",
+        "activation": "sigmoid",
+        "labels": list(table.labels),
+        "priors": [round(float(prior), DIGITS) for prior in table.truth.mean(0)],
+        "audio": dict(plan.audio),
+        "front_end": dict(plan.front_end),
+        "model": dict(plan.model),
+        "views": [dict(view) for view in plan.views],
+        "aliases": dict(plan.aliases),
+        "members": [
+            {
+                "fold": fold,
+                "file": f"fold{fold}.safetensors",
+                "sha256": sha256_of(out / f"fold{fold}.safetensors"),
+                "scores": scores[fold],
+            }
+            for fold in best_first
+        ],
+    }
+    (out / "recipe.toml").write_text(tomli_w.dumps(recipe), encoding="utf-8", newline="\n")
+
+
+def write_report(out: Path, table: Table, held_out: np.ndarray) -> None:
+    """README.md: out-of-fold scores per fold and over all clips, and which labels are taken for which."""
+    lines = [
+        "# Weights made by soundpost.training.fit",
+        "",
+        "Each member answers the fold that it never heard.",
+        "",
+        "| fold | clips | lwlrap | accuracy |",
+        "|---|---|---|---|",
+    ]
+    for fold, score in fold_scores(table, held_out).items():
+        clips = table.folds.count(fold)
+        lines.append(f"| {fold} | {clips} | {score['lwlrap']:.4f} | {score['accuracy']:.4f} |")
+    total = lwlrap(table.truth, held_out), accuracy(table.truth, held_out)
+    lines.append(f"| all | {len(table.files)} | {total[0]:.4f} | {total[1]:.4f} |")
+    if (table.truth.sum(1) == 1).all():
+        lines += ["", *_confusion(table, held_out)]
+    (out / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _confusion(table: Table, held_out: np.ndarray) -> list[str]:
+    counts = np.zeros((len(table.labels), len(table.labels)), int)
+    np.add.at(counts, (table.truth.argmax(1), held_out.argmax(1)), 1)
+    lines = ["Rows are true labels, columns the label with the highest probability.", ""]
+    lines.append("| | " + " | ".join(table.labels) + " |")
+    lines.append("|---" * (len(table.labels) + 1) + "|")
+    lines += [
+        f"| {label} | " + " | ".join(str(count) if count else "" for count in row) + " |"
+        for label, row in zip(table.labels, counts, strict=True)
+    ]
+    return lines

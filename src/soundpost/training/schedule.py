@@ -1,0 +1,33 @@
+"""How the learning rate goes, and the average of the weights along the way."""
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+
+def learning_rate(step: int, steps: int, warm_up: int, peak: float) -> float:
+    """Straight up to the peak over warm_up steps, then along a cosine to nearly nothing at the last step."""
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    done = (step - warm_up) / max(1, steps - warm_up)
+    return peak * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class WeightAverage:
+    """Exponential moving average of a network's weights and running statistics; short-sighted in the beginning."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move a little towards the network; integers are copied."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        theirs = network.state_dict()
+        mine = {name: value for name, value in self.network.state_dict().items() if value.is_floating_point()}
+        torch._foreach_lerp_(list(mine.values()), [theirs[name] for name in mine], 1 - decay)
