@@ -1,0 +1,62 @@
+"""python -m soundpost.importers SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder."""
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from soundpost.errors import KitError, SettingsError
+from soundpost.importers.argus import import_argus
+from soundpost.importers.recipe_files import TEMPLATES
+from soundpost.recipes import Recipe
+
+IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
+    "argus": import_argus,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Import one experiment and say what was written; 0 if it was, 1 with the reason if not."""
+    parser = argparse.ArgumentParser(prog="python -m soundpost.importers", description=__doc__)
+    parser.add_argument("system", choices=sorted(IMPORTERS))
+    parser.add_argument("source", type=Path, help="checkpoint, or folder of one experiment with its folds")
+    parser.add_argument("--out", type=Path, required=True, help="recipe folder to write; its name is the recipe's")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        default=TEMPLATES / "fsdkaggle2019.txt",
+        help="sample_submission.csv, or one label a line, in the order of the outputs (default: Freesound 2019)",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        name = given.out.resolve().name
+        recipe = IMPORTERS[given.system](given.source, given.out, name, read_labels(given.labels))
+    except KitError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{given.out}: recipe {recipe.name}, {recipe.model.name}, {len(recipe.members)} folds")
+    return 0
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Labels from the header of a sample submission, behind its first column, or from a text file, one a line.
+
+    Raises:
+        SettingsError: the file cannot be read or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"labels {path}: {error.strerror}. Give a sample_submission.csv or a list.") from error
+    lines = text.splitlines()
+    labels = (
+        next(csv.reader(lines))[1:] if path.suffix == ".csv" and lines else [line for line in lines if line.strip()]
+    )
+    if not labels:
+        raise SettingsError(f"labels {path}: no label in it. Give a sample_submission.csv or one label a line.")
+    return tuple(labels)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
