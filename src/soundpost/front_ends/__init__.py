@@ -1,3 +1,5 @@
 """Front ends by name, imported when asked for (see registry.pick)."""
 
-FRONT_ENDS: dict[str, str] = {}
+FRONT_ENDS: dict[str, str] = {
+    "log_mel": "soundpost.front_ends.log_mel:LogMel",
+}

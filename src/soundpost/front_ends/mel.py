@@ -1,0 +1,210 @@
+"""Short-time spectra and mel bands in stretches of frames that stay in the cache; the mathematics all front ends share.
+
+Every clip is computed alone, in stretches that begin at the same frames whatever else is asked for, so a clip's
+spectrogram has the same bits alone and in any batch. Nothing is as long as the clip but the waveform and the result.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from soundpost.errors import SettingsError, ShapeError
+
+STRETCH_VALUES = 1 << 16  # amplitudes windowed at once on a CPU: 256 KiB, with its spectrum twice that
+STRETCH_VALUES_DEVICE = 1 << 24  # elsewhere launches cost more than memory traffic
+BANDS_AT_ONCE = 16  # mel bands whose filters are applied as one matrix, over the bins that they touch
+PAD_MODES = ("reflect", "constant", "same")
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Where the frames of a short-time Fourier transform lie.
+
+    "reflect" and "constant" centre frame t on sample t * hop_length, with n_fft // 2 mirrored samples or zeros at both
+    ends: frames = 1 + samples // hop_length. "same" spreads zeros evenly: frames = ceil(samples / hop_length).
+    """
+
+    n_fft: int  # samples of a frame and of its periodic Hann window
+    hop_length: int  # samples from one frame to the next
+    pad_mode: str = "reflect"  # librosa until 0.8 and torch: "reflect"; librosa since 0.9: "constant"; Keras: "same"
+
+    def __post_init__(self) -> None:
+        if self.pad_mode not in PAD_MODES:
+            known = ", ".join(PAD_MODES)
+            raise SettingsError(f"pad_mode '{self.pad_mode}' is not known; known: {known}. Correct [front_end].")
+        if self.n_fft < 2 or self.hop_length < 1:
+            raise SettingsError(f"n_fft {self.n_fft}, hop_length {self.hop_length}. Give lengths in samples.")
+
+    def frames(self, samples: int) -> int:
+        """How many frames a waveform of that many samples has."""
+        if self.pad_mode == "same":
+            return -(-samples // self.hop_length)
+        return 1 + samples // self.hop_length
+
+    def first_sample(self, samples: int) -> int:
+        """Where frame 0 begins; negative, as it begins in the padding."""
+        if self.pad_mode == "same":
+            return -(max(0, (self.frames(samples) - 1) * self.hop_length + self.n_fft - samples) // 2)
+        return -(self.n_fft // 2)
+
+
+def spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Tensor]]:
+    """Stretch by stretch, its first frame and the spectra of its frames.
+
+    Args:
+        waveform: (samples,) float32.
+        framing: where the frames lie.
+
+    Yields:
+        First frame, and (frames, n_fft // 2 + 1) complex64 in a buffer that the next stretch overwrites.
+    """
+    n_fft, hop, samples = framing.n_fft, framing.hop_length, waveform.shape[0]
+    window, n_frames, origin = hann(n_fft, waveform.device), framing.frames(samples), framing.first_sample(samples)
+    values = STRETCH_VALUES if waveform.device.type == "cpu" else STRETCH_VALUES_DEVICE
+    step = max(1, values // n_fft)
+    windowed = waveform.new_empty(min(step, n_frames), n_fft)
+    spectrum = waveform.new_empty(min(step, n_frames), n_fft // 2 + 1, dtype=torch.complex64)
+    for first in range(0, n_frames, step):
+        count = min(step, n_frames - first)
+        begin = origin + first * hop
+        piece = padded(waveform, begin, begin + (count - 1) * hop + n_fft, framing.pad_mode)
+        torch.mul(piece.unfold(0, n_fft, hop), window, out=windowed[:count])
+        yield first, torch.fft.rfft(windowed[:count], out=spectrum[:count])
+
+
+def padded(waveform: Tensor, start: int, end: int, pad_mode: str) -> Tensor:
+    """Samples start ... end of a waveform (samples,) that is continued at both ends by mirroring, or by zeros.
+
+    Mirroring repeats as often as it takes, so one sample is enough; the sample at the edge is not doubled.
+    """
+    samples = waveform.shape[0]
+    if start >= 0 and end <= samples:
+        return waveform[start:end]
+    if pad_mode == "reflect":
+        period = max(1, 2 * (samples - 1))
+        index = torch.arange(start, end, device=waveform.device).remainder(period)
+        return waveform[torch.minimum(index, period - index) if samples > 1 else index]
+    inside = waveform[max(0, start) : max(0, end)]
+    before = min(max(0, -start), end - start)
+    return F.pad(inside, (before, end - start - before - inside.shape[0]))
+
+
+@functools.lru_cache(maxsize=32)
+def hann(n_fft: int, device: torch.device) -> Tensor:
+    """The periodic Hann window, (n_fft,) float32."""
+    return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).float().to(device)
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The mel bands of a spectrum."""
+
+    sample_rate: int  # Hz
+    n_fft: int  # samples
+    n_mels: int
+    fmin: float  # Hz
+    fmax: float  # Hz; 0 is half the sample rate
+
+
+@functools.lru_cache(maxsize=32)
+def mel_bank(bands: Bands) -> np.ndarray:
+    """Triangular filters of equal area on the Slaney mel scale, (mels, n_fft // 2 + 1) float32.
+
+    Mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4).
+
+    Source: librosa.filters.mel(htk=False, norm="slaney"), after Slaney's Auditory Toolbox, 1998.
+    """
+    fmax = bands.fmax or bands.sample_rate / 2
+    if not 0 <= bands.fmin < fmax:
+        raise SettingsError(f"fmin {bands.fmin} Hz, fmax {fmax} Hz: no band lies between them. Correct [front_end].")
+    per_log = 27 / np.log(6.4)
+
+    def to_mel(hz: float) -> float:
+        return hz * 3 / 200 if hz < 1000 else 15 + per_log * np.log(hz / 1000)
+
+    mel = np.linspace(to_mel(bands.fmin), to_mel(fmax), bands.n_mels + 2)
+    edges = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) / per_log))
+    bins = np.linspace(0, bands.sample_rate / 2, bands.n_fft // 2 + 1)
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
+    return (np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring mel bands and the bins that they touch."""
+
+    bands: slice
+    values: slice  # of a row of spectrum, real and imaginary parts apart where interleaved
+    weights: Tensor  # (bands, values)
+
+
+@functools.lru_cache(maxsize=32)
+def blocks(bands: Bands, interleaved: bool, device: torch.device) -> tuple[Block, ...]:
+    """The mel bank as small dense matrices along its diagonal; all else in it is zero.
+
+    Args:
+        bands: which mel bands.
+        interleaved: each weight twice, once for the real and once for the imaginary part of a bin.
+        device: where the weights will be used.
+    """
+    bank = torch.from_numpy(mel_bank(bands))
+    repeats = 2 if interleaved else 1
+    found = []
+    for first in range(0, bands.n_mels, BANDS_AT_ONCE):
+        some = bank[first : first + BANDS_AT_ONCE]
+        touched = torch.nonzero(some.any(0)).flatten()
+        start, stop = (int(touched[0]), int(touched[-1]) + 1) if len(touched) else (0, 1)
+        weights = some[:, start:stop].repeat_interleave(repeats, dim=1).contiguous().to(device)
+        found.append(Block(slice(first, first + len(some)), slice(start * repeats, stop * repeats), weights))
+    return tuple(found)
+
+
+def mel_power(waveform: Tensor, framing: Framing, bands: Bands, power: int = 2) -> Tensor:
+    """Mel bands of the squared magnitude (power 2) or of the magnitude (power 1) of one waveform.
+
+    Args:
+        waveform: (samples,) float32.
+        framing: where the frames lie.
+        bands: which mel bands.
+        power: 1 or 2.
+
+    Returns:
+        (mels, frames) float32.
+    """
+    result = waveform.new_empty(bands.n_mels, framing.frames(waveform.shape[0]))
+    some_blocks = blocks(bands, power == 2, waveform.device)
+    for first, spectrum in spectra(waveform, framing):
+        # Squaring parts in place and adding them inside the matrix product saves a pass over memory.
+        values = torch.view_as_real(spectrum).flatten(1).square_() if power == 2 else spectrum.abs()
+        for block in some_blocks:
+            torch.mm(block.weights, values[:, block.values].T, out=(product := values.new_empty(0)))
+            result[block.bands, first : first + len(spectrum)] = product
+    return result
+
+
+def decibels(power: Tensor, top_db: float) -> Tensor:
+    """10 log10 of a power of one clip in place, at least 1e-10, and at most top_db below the clip's largest value.
+
+    Args:
+        power: any shape, of one clip.
+        top_db: dB; 0 sets no such floor.
+
+    Source: librosa.power_to_db(ref=1.0, amin=1e-10).
+    """
+    power.clamp_(min=1e-10).log10_().mul_(10.0)
+    return power.clamp_(min=power.max() - top_db) if top_db else power
+
+
+def check_waveforms(waveforms: Tensor) -> None:
+    """Raise ShapeError unless the axes are (batch, samples) with one sample or more."""
+    if waveforms.dim() != 2 or waveforms.shape[1] == 0:
+        raise ShapeError(
+            f"waveforms of shape {tuple(waveforms.shape)}: (batch, samples) with one sample or more is needed. "
+            "Stack clips of equal length."
+        )
