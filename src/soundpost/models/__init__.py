@@ -9,4 +9,7 @@ MODELS: dict[str, str] = {
     "argus_rnn_aux_skip_attention": "soundpost.models.argus:RnnAuxSkipAttention",
     "argus_skip_attention": "soundpost.models.argus:SkipAttention",
     "compact": "soundpost.models.compact:Compact",
+    "ex4sperans_1d": "soundpost.models.ex4sperans:Ex4sperans1d",
+    "ex4sperans_2d": "soundpost.models.ex4sperans:Ex4sperans2d",
+    "ex4sperans_backbone": "soundpost.models.ex4sperans_backbone:Ex4speransBackbone",
 }

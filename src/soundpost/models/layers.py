@@ -1,0 +1,34 @@
+"""Layers that two or more network families share."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm around a shortcut, as in ResNet-18 and ResNet-34.
+
+    Source: He et al. 2015; names as in torchvision and pretrainedmodels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        if stride != 1 or in_channels != out_channels:
+            shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
+        else:
+            self.downsample = nn.Identity()
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> (batch, out_channels, ceil(height / stride), ceil(width / stride))."""
+        result = F.relu(self.bn1(self.conv1(batch)))
+        return F.relu(self.bn2(self.conv2(result)) + self.downsample(batch))
+
+
+def residual_stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
+    """That many basic blocks, the first of which changes channels and size."""
+    rest = [BasicBlock(out_channels, out_channels) for _ in range(blocks - 1)]
+    return nn.Sequential(BasicBlock(in_channels, out_channels, stride), *rest)
