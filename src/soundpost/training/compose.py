@@ -78,10 +78,8 @@ class Composer:
     def _spans(self, count: int, frames: int) -> tuple[Tensor, Tensor]:
         """First and last-but-one frame of each layer, (batch, layers); equal where a layer is not used."""
         settings, depth = self.settings, len(self.settings.layers)
-        used = 1 + torch.multinomial(
-            torch.tensor(settings.layers, device=self.device), count, replacement=True, generator=self.generator
-        )
-        on = torch.arange(depth, device=self.device) < used[:, None]
+        at_least = torch.tensor(settings.layers, device=self.device).flip(0).cumsum(0).flip(0)
+        on = self._uniform((count, 1), 0, at_least[0].item()) < at_least
         head = torch.where(self._chance((count, 1), settings.silence), self._uniform((count, 1), 0.05, 0.3), 0)
         tail = torch.where(self._chance((count, 1), settings.silence), self._uniform((count, 1), 0.05, 0.5), 0)
         shares = self._uniform((count, depth), 0.2, 1) * on

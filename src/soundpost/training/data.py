@@ -84,12 +84,15 @@ def trim(waveform: np.ndarray) -> np.ndarray:
     return waveform[loud[0] : loud[-1] + 1] / peak
 
 
-def at_speed(waveform: np.ndarray, speed: float) -> np.ndarray:
-    """The waveform played faster (speed > 1) or slower, pitch and all; linear interpolation between samples."""
+def at_speed(waveform: Tensor, speed: float) -> Tensor:
+    """The waveform (samples,) played faster (speed > 1) or slower, pitch and all; straight lines between samples."""
     if speed == 1:
         return waveform
-    samples = max(1, int(len(waveform) / speed))
-    return np.interp(np.arange(samples) * speed, np.arange(len(waveform)), waveform).astype(np.float32)
+    last = len(waveform) - 1
+    at = torch.arange(max(1, int(len(waveform) / speed)), device=waveform.device, dtype=torch.float64) * speed
+    before = at.long().clamp(max=last)
+    after = (before + 1).clamp(max=last)
+    return torch.lerp(waveform[before], waveform[after], (at - before).to(waveform.dtype))
 
 
 def build_bank(
@@ -110,10 +113,9 @@ def build_bank(
     """
     rows: list[list[Tensor]] = [[] for _ in speeds]
     for waveform in tqdm(waveforms, desc="mel powers", unit="clip"):
-        trimmed = trim(waveform)
+        trimmed = torch.from_numpy(trim(waveform)).to(device)
         for row, speed in zip(rows, speeds, strict=True):
-            played = torch.from_numpy(at_speed(trimmed, speed)).to(device)
-            row.append(10 ** (front_end(played[None])[0, 0].T / 10))
+            row.append(10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10))
     lengths = torch.tensor([[len(powers) for powers in row] for row in rows], device=device)
     bank = torch.zeros(len(speeds), len(waveforms), int(lengths.max()), rows[0][0].shape[1], device=device)
     for speed, row in enumerate(rows):

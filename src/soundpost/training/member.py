@@ -48,6 +48,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": self.settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
             lr=self.settings.learning_rate,
+            fused=self.device.type == "cuda",
         )
         self.average = WeightAverage(network, self.settings.average_decay)
         self.epoch = 0
@@ -80,28 +81,31 @@ class Trainer:
         self.generator.manual_seed(self.seed * 100_003 + self.epoch)
         count = len(self.bank.truth)
         order = torch.randperm(count, generator=self.generator, device=self.device)
-        batches = torch.tensor_split(order, -(-count // self.settings.batch))
+        log_mels, targets = self.composer.batch(order, self._frames())
+        steps = -(-count // self.settings.batch)
         self.network.train()
         total = torch.zeros((), device=self.device)
-        for number, first in enumerate(batches):
-            step = self.epoch * len(batches) + number
+        batches = zip(log_mels.tensor_split(steps), targets.tensor_split(steps), strict=True)
+        for number, (inputs, wanted) in enumerate(batches):
+            rate = learning_rate(
+                self.epoch * steps + number,
+                self.settings.epochs * steps,
+                self.settings.warm_up * steps,
+                self.settings.learning_rate,
+            )
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(
-                    step,
-                    self.settings.epochs * len(batches),
-                    self.settings.warm_up * len(batches),
-                    self.settings.learning_rate,
-                )
-            total += self._train_batch(first)
-            self.average.update(self.network)
-        return total / len(batches)
+                group["lr"] = rate
+            total += self._step(inputs, wanted)
+            self.average.update()
+        return total / steps
 
-    def _train_batch(self, first: torch.Tensor) -> torch.Tensor:
+    def _frames(self) -> int:
+        """Length of an epoch's clips; from the processor's generator, so that no device is waited for."""
         shortest, longest = self.settings.shortest, self.settings.longest
-        # Lengths come from the processor's generator, which needs no wait for the device; in steps of eight frames.
         seconds = shortest * (longest / shortest) ** torch.rand(()).item()
-        frames = max(8, round(seconds * self.frames_per_second / 8) * 8)
-        log_mels, targets = self.composer.batch(first, frames)
+        return max(8, round(seconds * self.frames_per_second))
+
+    def _step(self, log_mels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.network(log_mels)
         loss = functional.binary_cross_entropy_with_logits(logits.float(), targets)

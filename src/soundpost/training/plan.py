@@ -27,7 +27,7 @@ class FitSettings:
     weight_decay: float = 0.05  # of AdamW, on convolutions and linear layers only
     warm_up: int = 10  # epochs
     average_decay: float = 0.998  # per step, of the moving average of the weights
-    shortest: float = 0.5  # s; clips of a batch are equally long,
+    shortest: float = 0.5  # s; clips of an epoch are equally long,
     longest: float = 6.0  # s; log-uniform between the two
     speeds: tuple[float, ...] = (0.84, 0.92, 1.0, 1.09, 1.19)  # at which sources are played
     checkpoint: int = 50  # epochs between two checkpoints
@@ -48,6 +48,8 @@ class Plan:
             "n_mels": 64,
             "fmin": 40.0,
             "fmax": 18000.0,
+            "top_db": 0.0,
+            "pad_mode": "constant",
         }
     )
     model: Mapping[str, Any] = field(default_factory=lambda: {"name": "compact"})

@@ -22,12 +22,14 @@ class WeightAverage:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
+        averaged = self.network.state_dict()
+        floating = [name for name, value in averaged.items() if value.is_floating_point()]
+        self._mine = [averaged[name] for name in floating]
+        self._theirs = [network.state_dict()[name] for name in floating]
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Move a little towards the network; integers are copied."""
+    def update(self) -> None:
+        """Move a little towards the network as it is now."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        theirs = network.state_dict()
-        mine = {name: value for name, value in self.network.state_dict().items() if value.is_floating_point()}
-        torch._foreach_lerp_(list(mine.values()), [theirs[name] for name in mine], 1 - decay)
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
