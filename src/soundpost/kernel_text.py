@@ -130,7 +130,7 @@ def _literal(path: str, text: str) -> str:
     """The statement that stores a text, readable as it stands."""
     if _DELIMITER in text or "\r" in text or not f"\n{text}".endswith("\n"):
         raise BundleError(
-            f"{path}: holds {_DELIMITER} or a carriage return, or does not end its last line, and cannot stand in a raw "
-            'string. Write """ and Unix line ends.'
+            f"{path}: holds {_DELIMITER} or a carriage return, or does not end its last line: no raw "
+            'string can hold it. Write """ and Unix line ends.'
         )
     return f'FILES["{path}"] = r{_DELIMITER}\n{text}{_DELIMITER}\n\n'
