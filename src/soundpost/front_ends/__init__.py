@@ -2,4 +2,5 @@
 
 FRONT_ENDS: dict[str, str] = {
     "log_mel": "soundpost.front_ends.log_mel:LogMel",
+    "segments": "soundpost.front_ends.segments:Segments",
 }

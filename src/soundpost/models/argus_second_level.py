@@ -7,9 +7,9 @@ checkpoints.
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from soundpost.models.layers import Gate
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,6 @@ class FCNetSettings:
     p_dropout: float = 0.2  # behind each hidden layer
 
 
-class Gate(nn.Module):
-    """One factor for each column, from all columns."""
-
-    def __init__(self, columns: int, reduction_scale: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(columns, columns // reduction_scale)
-        self.fc2 = nn.Linear(columns // reduction_scale, columns)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(batch, columns) -> factors (batch, columns) in (0, 1)."""
-        return torch.sigmoid(self.fc2(F.relu(self.fc1(rows))))
-
-
 class FCNet(nn.Module):
     """Gated columns, then three linear layers with one PReLU slope each."""
 
@@ -43,7 +30,7 @@ class FCNet(nn.Module):
     def __init__(self, settings: FCNetSettings, n_classes: int) -> None:
         super().__init__()
         base = settings.base_size
-        self.scale = Gate(settings.in_channels, settings.reduction_scale)
+        self.scale = Gate(settings.in_channels, settings.in_channels // settings.reduction_scale)
         self.linear1 = nn.Linear(settings.in_channels, 2 * base)
         self.relu1 = nn.PReLU()
         self.linear2 = nn.Linear(2 * base, base)

@@ -1,7 +1,26 @@
 """Layers that two or more network families share."""
 
+from typing import Self
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Gate(nn.Module):
+    """One factor for each column, from all columns through a narrower (or wider) layer.
+
+    Source: Hu et al. 2017, squeeze-and-excitation, less its pooling.
+    """
+
+    def __init__(self, columns: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(columns, hidden)
+        self.fc2 = nn.Linear(hidden, columns)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(batch, columns) -> factors (batch, columns) in (0, 1)."""
+        return torch.sigmoid(self.fc2(F.relu(self.fc1(rows))))
 
 
 class BasicBlock(nn.Module):
@@ -32,3 +51,19 @@ def residual_stage(in_channels: int, out_channels: int, blocks: int, stride: int
     """That many basic blocks, the first of which changes channels and size."""
     rest = [BasicBlock(out_channels, out_channels) for _ in range(blocks - 1)]
     return nn.Sequential(BasicBlock(in_channels, out_channels, stride), *rest)
+
+
+class PredictsAsInTraining(nn.Module):
+    """A network that eval() leaves in training mode if it was made so, as some were run when they were published.
+
+    Batch norms then use the statistics of the batch, and dropout stays active: a row depends on its batch mates and on
+    chance, and a batch of one row cannot be computed.
+    """
+
+    def __init__(self, as_in_training: bool) -> None:
+        super().__init__()
+        self.as_in_training = as_in_training
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode if asked for, or if the network always predicts in it."""
+        return super().train(mode or self.as_in_training)
