@@ -1,10 +1,12 @@
 """Packs: what goes in comes out, as exactly as its bit width says, in the bytes that the format promises."""
 
+import base64
 import lzma
 
 import numpy as np
 import pytest
 
+from soundpost.bundle import PACKS_BYTES
 from soundpost.errors import WeightsError
 from soundpost.pack_format import unpack, widen
 from soundpost.packing import BITS, choose_bits, measure, pack, pack_members, quantise
@@ -167,6 +169,20 @@ def test_pack_members_budget_is_kept_and_used(bits_per_value: float) -> None:
     total = sum(map(len, pack_members(members, None, budget).packs.values()))
 
     assert 0.9 * budget <= total <= budget
+
+
+def test_pack_members_one_million_values_fit_beside_the_source() -> None:
+    """Four members of a quarter million weights each take the share of a kernel that is theirs, at 4 bits or more."""
+    rng = np.random.default_rng(0)
+    members = {
+        f"compact/{fold}": {f"stage{i}.weight": rng.normal(size=(128, 488)).astype(np.float32) for i in range(4)}
+        for fold in range(4)
+    }
+
+    packed = pack_members(members, None, PACKS_BYTES)
+
+    assert sum(len(base64.b85encode(pack)) for pack in packed.packs.values()) <= 750_000
+    assert min(packed.bits.values()) >= 4
 
 
 def test_pack_members_twice_gives_same_bytes() -> None:
