@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from soundpost.errors import SettingsError, ShapeError
 
-STRETCH_VALUES = 1 << 16  # amplitudes windowed at once on a CPU: 256 KiB, with its spectrum twice that
+STRETCH_VALUES = 1 << 18  # amplitudes windowed at once on a CPU: 1 MiB, and its spectrum as much again
 STRETCH_VALUES_DEVICE = 1 << 24  # elsewhere launches cost more than memory traffic
 BANDS_AT_ONCE = 16  # mel bands whose filters are applied as one matrix, over the bins that they touch
 PAD_MODES = ("reflect", "constant", "same")
@@ -32,6 +32,7 @@ class Framing:
     n_fft: int  # samples of a frame and of its periodic Hann window
     hop_length: int  # samples from one frame to the next
     pad_mode: str = "reflect"  # librosa until 0.8 and torch: "reflect"; librosa since 0.9: "constant"; Keras: "same"
+    double: bool = False  # transform in float64: for bins far quieter than the loudest of their frame
 
     def __post_init__(self) -> None:
         if self.pad_mode not in PAD_MODES:
@@ -61,14 +62,18 @@ def spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Tensor]]:
         framing: where the frames lie.
 
     Yields:
-        First frame, and (frames, n_fft // 2 + 1) complex64 in a buffer that the next stretch overwrites.
+        First frame, and (frames, n_fft // 2 + 1) complex in a buffer that the next stretch overwrites.
     """
     n_fft, hop, samples = framing.n_fft, framing.hop_length, waveform.shape[0]
-    window, n_frames, origin = hann(n_fft, waveform.device), framing.frames(samples), framing.first_sample(samples)
+    real, complex_ = (torch.float64, torch.complex128) if framing.double else (torch.float32, torch.complex64)
+    window = hann(n_fft, real, waveform.device)
+    n_frames, origin = framing.frames(samples), framing.first_sample(samples)
     values = STRETCH_VALUES if waveform.device.type == "cpu" else STRETCH_VALUES_DEVICE
-    step = max(1, values // n_fft)
-    windowed = waveform.new_empty(min(step, n_frames), n_fft)
-    spectrum = waveform.new_empty(min(step, n_frames), n_fft // 2 + 1, dtype=torch.complex64)
+    # All stretches are equally long: a short rest would cost nearly as much as a full one.
+    n_stretches = -(-n_frames * n_fft // values)
+    step = -(-n_frames // n_stretches)
+    windowed = waveform.new_empty(step, n_fft, dtype=real)
+    spectrum = waveform.new_empty(step, n_fft // 2 + 1, dtype=complex_)
     for first in range(0, n_frames, step):
         count = min(step, n_frames - first)
         begin = origin + first * hop
@@ -85,19 +90,25 @@ def padded(waveform: Tensor, start: int, end: int, pad_mode: str) -> Tensor:
     samples = waveform.shape[0]
     if start >= 0 and end <= samples:
         return waveform[start:end]
-    if pad_mode == "reflect":
-        period = max(1, 2 * (samples - 1))
-        index = torch.arange(start, end, device=waveform.device).remainder(period)
-        return waveform[torch.minimum(index, period - index) if samples > 1 else index]
     inside = waveform[max(0, start) : max(0, end)]
     before = min(max(0, -start), end - start)
-    return F.pad(inside, (before, end - start - before - inside.shape[0]))
+    after = end - start - before - inside.shape[0]
+    if pad_mode != "reflect":
+        return F.pad(inside, (before, after))
+    return torch.cat([_mirrored(waveform, start, before), inside, _mirrored(waveform, end - after, after)])
+
+
+def _mirrored(waveform: Tensor, start: int, count: int) -> Tensor:
+    """Samples start ... start + count of a waveform that goes back and forth between its first and last sample."""
+    last = waveform.shape[0] - 1
+    there = torch.arange(start, start + count, device=waveform.device).remainder_(max(1, 2 * last))
+    return waveform[torch.minimum(there, 2 * last - there) if last else there]
 
 
 @functools.lru_cache(maxsize=32)
-def hann(n_fft: int, device: torch.device) -> Tensor:
-    """The periodic Hann window, (n_fft,) float32."""
-    return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).float().to(device)
+def hann(n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The periodic Hann window, (n_fft,)."""
+    return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).to(device, dtype)
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,6 @@ def mel_bank(bands: Bands) -> np.ndarray:
 class Block:
     """Neighbouring mel bands and the bins that they touch."""
 
-    bands: slice
     values: slice  # of a row of spectrum, real and imaginary parts apart where interleaved
     weights: Tensor  # (bands, values)
 
@@ -161,7 +171,7 @@ def blocks(bands: Bands, interleaved: bool, device: torch.device) -> tuple[Block
         touched = torch.nonzero(some.any(0)).flatten()
         start, stop = (int(touched[0]), int(touched[-1]) + 1) if len(touched) else (0, 1)
         weights = some[:, start:stop].repeat_interleave(repeats, dim=1).contiguous().to(device)
-        found.append(Block(slice(first, first + len(some)), slice(start * repeats, stop * repeats), weights))
+        found.append(Block(slice(start * repeats, stop * repeats), weights))
     return tuple(found)
 
 
@@ -182,9 +192,9 @@ def mel_power(waveform: Tensor, framing: Framing, bands: Bands, power: int = 2) 
     for first, spectrum in spectra(waveform, framing):
         # Squaring parts in place and adding them inside the matrix product saves a pass over memory.
         values = torch.view_as_real(spectrum).flatten(1).square_() if power == 2 else spectrum.abs()
-        for block in some_blocks:
-            torch.mm(block.weights, values[:, block.values].T, out=(product := values.new_empty(0)))
-            result[block.bands, first : first + len(spectrum)] = product
+        values = values.float()
+        products = [torch.mm(values[:, block.values], block.weights.T) for block in some_blocks]
+        result[:, first : first + len(spectrum)] = torch.cat(products, 1).T
     return result
 
 
