@@ -1,4 +1,4 @@
-"""Batches of windows with equal frame counts under a cost budget; nothing is padded, nobody is lost, nobody comes twice.
+"""Batches of windows with equal frame counts under a cost budget: nothing padded, nobody lost, nobody twice.
 
 Cost of a batch = windows x frames. Windows arrive as their clips become ready; a group leaves when it is full, when
 nothing more of its length can come, or when a device would otherwise stand idle.
@@ -59,13 +59,13 @@ class Groups:
         if not known:
             self._open -= 1
 
-    def cancel(self, lengths: list[int] | None) -> None:
-        """A clip will not come: its windows by length, or None when they were unknown."""
-        if lengths is None:
-            self._open -= 1
-            return
-        for frames in lengths:
-            self._expected[frames] -= 1
+    def cancel(self) -> None:
+        """One clip of unknown length will not come."""
+        self._open -= 1
+
+    def reopen(self) -> None:
+        """A clip that has been here comes once more, its length unknown again."""
+        self._open += 1
 
     def take(self, hungry: bool) -> list[Unit]:
         """The next batch; empty when it is better, or necessary, to wait.

@@ -13,7 +13,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Task:
     audio: Mapping[str, Any]  # AudioSettings
     front_end: str  # name in FRONT_ENDS
     front_end_settings: Mapping[str, Any]
-    max_samples: int = 0  # read at most this many per channel; 0: all
+    max_seconds: float  # of audio; what lies beyond is not read, with a remark
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,12 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
             front_end_class(settings_from(front_end_class.Settings, task.front_end_settings, "[front_end]")),
         )
     audio, front_end = front_ends[task.digest]
+    audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
     started = time.thread_time()
-    decoded = decode(Path(task.path), audio, max_samples=task.max_samples)
+    decoded = decode(Path(task.path), audio)
     decode_seconds = time.thread_time() - started
     shape = front_end.shape(len(decoded.waveform))
-    connection.send(Wanted(shape, decoded.remarks, len(decoded.waveform) / audio.sample_rate, decode_seconds))
+    connection.send(Wanted(shape, decoded.remarks, len(decoded.waveform) / decoded.sample_rate, decode_seconds))
     slot: Slot = connection.recv()
     started = time.thread_time()
     with torch.inference_mode():
@@ -164,7 +166,12 @@ class Worker:
         """Start a task; the worker must be idle."""
         self.task = task
         self.since = time.monotonic()
-        self.connection.send(task)
+        self.tell(task)
+
+    def tell(self, message: Task | Slot) -> None:
+        """Send a message; when nobody is there any more, the death comes among the pool's messages."""
+        with suppress(OSError):
+            self.connection.send(message)
 
     def kill(self) -> None:
         """End the process at once; it holds nothing that anybody needs."""
@@ -236,6 +243,12 @@ class WorkerPool:
         if self._replacements_left > 0:
             self._replacements_left -= 1
             self.workers.append(Worker(multiprocessing.get_context("spawn"), self._pages))
+
+    def shrink(self, count: int) -> None:
+        """Keep at most so many workers; only idle ones go."""
+        for worker in self.idle()[: max(0, len(self.workers) - count)]:
+            worker.kill()
+            self.workers.remove(worker)
 
     def close(self) -> None:
         """Kill all workers; what they were doing is lost, what they stored is not."""

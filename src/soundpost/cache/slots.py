@@ -69,9 +69,9 @@ def read(slot: Slot, checksum: int, memory: mmap.mmap | None) -> np.ndarray | No
     if slot.tier == "memory":
         return np.ndarray(slot.shape, slot.dtype, buffer=memory, offset=slot.offset)
     try:
-        data = Path(slot.path).read_bytes()
+        data = np.fromfile(slot.path, np.uint8)
     except OSError:
         return None
     if len(data) != max(1, slot.n_bytes) or zlib.crc32(data[: slot.n_bytes]) != checksum:
         return None
-    return np.frombuffer(data, slot.dtype, count=slot.n_bytes // np.dtype(slot.dtype).itemsize).reshape(slot.shape)
+    return data[: slot.n_bytes].view(slot.dtype).reshape(slot.shape)

@@ -16,7 +16,7 @@ import numpy as np
 
 from soundpost.cache import slots
 from soundpost.cache.disk_tier import DiskTier
-from soundpost.cache.memory_tier import BACKINGS, MemoryTier, SharedPages
+from soundpost.cache.memory_tier import BACKINGS, PAGE, MemoryTier, SharedPages
 from soundpost.cache.slots import Shape, Slot
 from soundpost.errors import CacheError
 
@@ -85,6 +85,11 @@ class SpectrogramCache:
     def memory_bytes(self) -> int:
         """Bytes of shared memory in use."""
         return self._memory.used_bytes
+
+    @property
+    def transient_bytes(self) -> int:
+        """Bytes of shared memory that go as soon as they are used."""
+        return self._transient_bytes
 
     @property
     def disk_bytes(self) -> int:
@@ -160,19 +165,43 @@ class SpectrogramCache:
             self.counts["disk full"] += 1
             self._disk.shrink()
 
+    def lower_limit(self, memory_limit_bytes: int, staging_bytes: int) -> None:
+        """Bound the memory tier more tightly than it was made; to be called while it is empty."""
+        self._memory.limit_bytes = min(self._memory.limit_bytes, memory_limit_bytes // PAGE * PAGE)
+        self.staging_bytes = min(staging_bytes, self._memory.limit_bytes)
+
+    def freeze(self) -> None:
+        """Memory is short: the memory tier grows no further than it is now, beside its staging share."""
+        self._memory.limit_bytes = min(self._memory.limit_bytes, self._memory.used_bytes + self.staging_bytes)
+
+    @property
+    def disk_limit_bytes(self) -> int:
+        """Bound of the disk tier as it is now."""
+        return self._disk.limit_bytes
+
+    def find(self, key: Key) -> tuple[Slot, int] | None:
+        """Slot and checksum of a stored array, for slots.read in any thread; None for a miss."""
+        entry = self._entries.get(key)
+        return (entry.slot, entry.checksum) if entry is not None and entry.committed else None
+
     def read(self, key: Key) -> np.ndarray | None:
         """A stored array, (channels, bins, frames); None for a miss. What is damaged or gone is dropped and counted.
 
         An array from memory is a view into the shared pages: valid until the key is released or dropped.
         """
-        entry = self._entries.get(key)
-        if entry is None or not entry.committed:
+        found = self.find(key)
+        if found is None:
             return None
-        array = slots.read(entry.slot, entry.checksum, self.pages.map if self.pages else None)
+        array = slots.read(*found, self.pages.map if self.pages else None)
         if array is None:
+            self.damaged(key)
+        return array
+
+    def damaged(self, key: Key) -> None:
+        """What was stored cannot be read back: from now on the key is a miss, and counted."""
+        if key in self._entries:
             self.counts["damaged"] += 1
             self._forget(key)
-        return array
 
     def release(self, key: Key) -> None:
         """A transient entry has been used and goes; a kept one stays."""

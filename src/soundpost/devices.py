@@ -1,0 +1,54 @@
+"""Devices that really work, and the precision they are good at."""
+
+import torch
+
+from soundpost.errors import DeviceError
+from soundpost.resources import cores
+
+
+def choose_devices(asked: str) -> list[str]:
+    """One entry for each lane: every GPU that computes, or "cpu" once for each core.
+
+    A GPU counts only when this torch has kernels for it and one real operation gives the right answer: on a card
+    that torch was not built for, is_available() is True and the first operation fails.
+
+    Args:
+        asked: "auto", "cpu", "cuda" (all of them), or names with commas.
+
+    Raises:
+        DeviceError: a device that was asked for by name is not there or does not work.
+    """
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    if names in (["auto"], ["cuda"]):
+        found = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        working = [name for name in found if not trouble(name)]
+        if names == ["cuda"] and not working:
+            reasons = "; ".join(trouble(name) for name in found) or "torch sees none"
+            raise DeviceError(f"--device cuda: no CUDA device works ({reasons}). Use --device auto or cpu.")
+        names = working or ["cpu"]
+    for name in names:
+        if name != "cpu" and (reason := trouble(name)):
+            raise DeviceError(f"--device {name}: {reason}. Use --device auto or cpu.")
+    return names if names != ["cpu"] else ["cpu"] * cores()
+
+
+def trouble(name: str) -> str:
+    """Why a device cannot be used; empty when it can."""
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":
+            major, minor = torch.cuda.get_device_capability(device)
+            built = [int(arch.split("_")[1].rstrip("af")) for arch in torch.cuda.get_arch_list() if "_" in arch]
+            if built and not any(arch // 10 == major and arch <= 10 * major + minor for arch in built):
+                return f"capability {major}.{minor} is not among those torch was built for ({built})"
+        total = (torch.ones(8, device=device) * 2).sum().item()
+        return "" if total == 16.0 else f"8 x 2 came out as {total}"
+    except (RuntimeError, AssertionError, ValueError) as error:
+        return str(error).splitlines()[0]
+
+
+def choose_precision(asked: str, device: str) -> str:
+    """Half precision on a GPU, float32 on a CPU, unless asked otherwise; Predictor gives half up where it costs."""
+    if asked != "auto":
+        return asked
+    return "float32" if device == "cpu" else "float16"

@@ -1,0 +1,67 @@
+"""The process that does the heavy work, started and watched by soundpost.supervisor: python -m soundpost.engine FILE.
+
+It can die in any way and at any moment: submission.csv is replaced whole or not at all, and the supervisor starts
+another engine, which takes up the table of answers that this one left.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from soundpost.workers import die_with_parent
+
+STATUS_OK = 0
+STATUS_DEFECT = 1  # an exception that nobody foresaw
+STATUS_REFUSED = 2  # settings, weights or limits with which there can be no prediction
+STATUS_NOTHING = 3  # the time ended before any clip was answered
+STATUS_DEVICE = 75  # the device broke; another engine can go on without it
+
+
+def main(argv: list[str]) -> int:
+    """Run with the settings of a JSON file; events go to the file descriptor that SOUNDPOST_EVENTS names."""
+    die_with_parent()
+    stop = {"asked": False}
+
+    def ask(signal_number: int, frame: FrameType | None) -> None:
+        stop["asked"] = True
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    from soundpost.errors import DeviceError, KitError
+    from soundpost.settings import RunSettings
+
+    settings = RunSettings.from_json(json.loads(Path(argv[0]).read_text()))
+    events = os.fdopen(int(os.environ.pop("SOUNDPOST_EVENTS")), "w", buffering=1)
+
+    def tell(event: dict[str, Any]) -> None:
+        try:
+            events.write(json.dumps(event) + "\n")
+        except OSError:
+            os._exit(STATUS_DEFECT)  # nobody listens: the supervisor is gone
+
+    try:
+        from soundpost.runner import run
+
+        return run(settings, lambda: stop["asked"], tell)
+    except DeviceError as error:
+        tell({"event": "error", "text": str(error)})
+        return STATUS_DEVICE
+    except KitError as error:
+        tell({"event": "error", "text": str(error)})
+        return STATUS_REFUSED
+    except Exception:
+        traceback.print_exc()
+        return STATUS_DEFECT
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads and CUDA have nothing left to lose; an orderly end of theirs can take seconds

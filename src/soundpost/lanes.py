@@ -1,0 +1,183 @@
+"""Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back.
+
+A lane on a GPU prepares the next batch while the last one is computed, and asks for an answer one batch late.
+A batch that does not fit into the device's memory is split until it does.
+"""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundpost.cache import slots
+from soundpost.cache.memory_tier import SharedPages
+from soundpost.cache.slots import Slot
+from soundpost.grouping import Unit
+from soundpost.predict import Predictor, stack
+from soundpost.views.view import View, Window
+
+
+@dataclass(frozen=True)
+class Job:
+    """One batch: windows of equal length, and where their clips' spectrograms lie."""
+
+    predictor: Predictor
+    view: View
+    units: tuple[Unit, ...]
+    windows: tuple[Window, ...]
+    sources: tuple[tuple[Slot, int], ...]  # slot and checksum, one for each unit
+
+    @property
+    def frames(self) -> int:
+        """Cost: windows x frames."""
+        return sum(unit.frames for unit in self.units)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job."""
+
+    job: Job
+    answers: np.ndarray | None  # (units, classes); None when the job failed whole
+    seconds: float  # of wall clock
+    damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
+    splits: int = 0  # how often the batch was halved for want of memory
+    error: str = ""  # why it failed
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that device or host had no room for a tensor."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def answer(predictor: Predictor, view: View, batch: Tensor) -> tuple[Tensor, int]:
+    """Answers of a batch, halved as often as the device's memory demands; and how often that was.
+
+    A single window that does not fit a GPU is answered by the CPU.
+
+    Raises:
+        MemoryError or RuntimeError: a single window does not fit the CPU either, or something else went wrong.
+    """
+    try:
+        return predictor(batch, view), 0
+    except (RuntimeError, MemoryError) as error:
+        on_cpu = predictor.device.type == "cpu"
+        if not is_out_of_memory(error) or (len(batch) == 1 and on_cpu):
+            raise
+    if not on_cpu:
+        torch.cuda.empty_cache()
+    if len(batch) == 1:
+        return predictor.on_cpu()(batch, view), 1
+    middle = len(batch) // 2
+    first, splits = answer(predictor, view, batch[:middle])
+    second, more = answer(predictor, view, batch[middle:])
+    return torch.cat([first.to(second.device), second]), 1 + splits + more
+
+
+class Lane:
+    """A thread that works on jobs of one device; results go into a common queue, with a byte down a pipe for each."""
+
+    def __init__(self, device: str, pages: SharedPages | None, results: "Results") -> None:
+        self.device = device
+        self.waiting = 0  # jobs handed in and not yet answered
+        self._pages = pages
+        self._results = results
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"lane {device}", daemon=True)
+        self._thread.start()
+
+    def give(self, job: Job) -> None:
+        """Hand a job in."""
+        self.waiting += 1
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """End the thread after the jobs that it has."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        if self.device == "cpu":
+            torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
+        pending: tuple[Job, Tensor, int, tuple[int, ...], float] | None = None
+        while True:
+            if pending is not None and self._jobs.empty():
+                self._finish(*pending)
+                pending = None
+            job = self._jobs.get()
+            if job is None:
+                break
+            started = time.perf_counter()
+            try:
+                begun = self._begin(job)
+            except Exception as error:  # whatever the network raises costs this batch, and is named
+                self._results.put(self, Done(job, None, time.perf_counter() - started, error=_sentence(error)))
+                continue
+            if pending is not None:
+                self._finish(*pending)
+            pending = (*begun, started) if begun else None
+        if pending is not None:
+            self._finish(*pending)
+
+    def _begin(self, job: Job) -> tuple[Job, Tensor, int, tuple[int, ...]] | None:
+        arrays: dict[int, np.ndarray | None] = {}
+        for unit, source in zip(job.units, job.sources, strict=True):
+            if unit.clip not in arrays:
+                arrays[unit.clip] = slots.read(*source, self._pages.map if self._pages else None)
+        damaged = tuple(clip for clip, array in arrays.items() if array is None)
+        keep = [i for i, unit in enumerate(job.units) if unit.clip not in damaged]
+        if damaged:
+            job = Job(
+                job.predictor,
+                job.view,
+                tuple(job.units[i] for i in keep),
+                tuple(job.windows[i] for i in keep),
+                tuple(job.sources[i] for i in keep),
+            )
+        if not keep:
+            self._results.put(self, Done(job, None, 0.0, damaged))
+            return None
+        spectrograms: Sequence[np.ndarray] = [arrays[unit.clip] for unit in job.units]  # type: ignore[misc]
+        batch = stack(spectrograms, job.windows, job.view, pinned=self.device != "cpu")
+        answers, splits = answer(job.predictor, job.view, batch)
+        return job, answers, splits, damaged
+
+    def _finish(self, job: Job, answers: Tensor, splits: int, damaged: tuple[int, ...], started: float) -> None:
+        try:
+            values = answers.cpu().numpy()  # waits for the device
+        except RuntimeError as error:
+            self._results.put(self, Done(job, None, time.perf_counter() - started, damaged, splits, _sentence(error)))
+            return
+        self._results.put(self, Done(job, values, time.perf_counter() - started, damaged, splits))
+
+
+class Results:
+    """Answers of all lanes, in the order in which they come; readable through a file descriptor."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[tuple[Lane, Done]] = queue.SimpleQueue()
+        self.wake, self._bell = os.pipe()
+
+    def put(self, lane: Lane, done: Done) -> None:
+        """Called by a lane."""
+        self._queue.put((lane, done))
+        os.write(self._bell, b".")
+
+    def take(self) -> list[tuple[Lane, Done]]:
+        """All that has come; to be called when wake is readable, or at any time."""
+        found = []
+        while not self._queue.empty():
+            lane, done = self._queue.get()
+            os.read(self.wake, 1)
+            lane.waiting -= 1
+            found.append((lane, done))
+        return found
+
+
+def _sentence(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

@@ -1,0 +1,144 @@
+"""One member on one device: stacked windows in, probabilities (or logits, where the recipe averages those) out.
+
+A row's answer depends on its window alone: evaluation mode, no padding, no statistics over the batch. What the
+batch size changes is the order of sums inside the device's kernels, so answers agree to the last bits.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy, deepcopy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from soundpost.errors import WeightsError
+from soundpost.models import MODELS
+from soundpost.recipes import Member, Recipe
+from soundpost.registry import pick, settings_from
+from soundpost.views.view import View, Window
+
+HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
+
+
+def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> nn.Module:
+    """The member's network in evaluation mode, on the CPU, built from recipe and arrays alone.
+
+    Raises:
+        WeightsError: names or shapes of the arrays are not those of the network; the message lists both sides.
+        SettingsError: the recipe names a model or a setting that is not known.
+    """
+    model_class = pick(MODELS, recipe.model.name, "model")
+    model = model_class(settings_from(model_class.Settings, recipe.model.settings, "[model]"), len(recipe.labels))
+    wanted = model.state_dict()
+    missing, unexpected = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
+    shapes = [
+        f"{name} {tuple(arrays[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in sorted(set(wanted) & set(arrays))
+        if tuple(arrays[name].shape) != tuple(wanted[name].shape)
+    ]
+    if missing or unexpected or shapes:
+        raise WeightsError(
+            f"member {member.name} does not fit model '{recipe.model.name}': missing {missing[:3] or 'none'}, "
+            f"unexpected {unexpected[:3] or 'none'}, shapes {shapes[:3] or 'agree'}. Import the weights again."
+        )
+    model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()})
+    return model.eval()
+
+
+def fold_batch_norms(model: nn.Module) -> nn.Module:
+    """The same function with batch norms folded into the convolutions before them, where the network can be traced."""
+    try:
+        return fuse(model)
+    except Exception:  # tracing refuses control flow in many ways; the network itself is as good an answer
+        return model
+
+
+class Predictor:
+    """One member's network on one device, at one precision.
+
+    Args:
+        recipe: of the member.
+        member: one of its folds.
+        arrays: the member's state dict.
+        device: "cpu", "cuda:0", ...
+        precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
+            (is_half becomes False) where it changes a probability by more than HALF_BOUND.
+    """
+
+    def __init__(
+        self, recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray], device: str, precision: str
+    ) -> None:
+        self.recipe = recipe
+        self.member = member
+        self.device = torch.device(device)
+        self.model = fold_batch_norms(build(recipe, member, arrays)).to(self.device, memory_format=torch.channels_last)
+        self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
+        self.is_half = self.half is not None
+        self._half_is_checked = False
+        self._twin: Predictor | None = None
+
+    def on_cpu(self) -> "Predictor":
+        """The same member on the CPU, for a window that fits no GPU; made once."""
+        if self._twin is None:
+            self._twin = copy(self)
+            self._twin.device, self._twin.is_half = torch.device("cpu"), False
+            self._twin.model = deepcopy(self.model).to("cpu")
+        return self._twin
+
+    @torch.inference_mode()
+    def __call__(self, batch: Tensor, view: View) -> Tensor:
+        """Answers of stacked windows.
+
+        Args:
+            batch: (windows, channels, bins, frames), as View.cut makes them, any float type, any device.
+            view: the rule that cut them.
+
+        Returns:
+            (windows, classes) float32 on the device: probabilities, or logits where recipe.average is "logit".
+        """
+        inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
+        inputs = inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+        if not self.is_half:
+            return self._forward(inputs, None)
+        answer = self._forward(inputs, self.half)
+        if not self._half_is_checked:
+            self._half_is_checked = True
+            exact = self._forward(inputs, None)
+            if not (self._probability(exact) - self._probability(answer)).abs().max() <= HALF_BOUND:
+                self.is_half = False
+                return exact
+        return answer
+
+    def _forward(self, inputs: Tensor, half: torch.dtype | None) -> Tensor:
+        with torch.autocast(self.device.type, half) if half else nullcontext():
+            logits = self.model(inputs)
+        logits = logits[0] if isinstance(logits, (tuple, list)) else logits
+        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
+
+    def _activate(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1) if self.recipe.activation == "softmax" else logits.sigmoid()
+
+    def _probability(self, answer: Tensor) -> Tensor:
+        return self._activate(answer) if self.recipe.average == "logit" else answer
+
+
+def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
+    """Windows of clips as one batch, cut one after the other into it.
+
+    Args:
+        spectrograms: each (channels, bins, frames), one for each window (the same one may come again).
+        windows: which part of each.
+        view: the rule that cuts.
+        pinned: page-locked memory, for a copy to a GPU that does not wait.
+
+    Returns:
+        (windows, channels, bins, frames) in the spectrograms' type.
+    """
+    first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
+    batch = torch.empty((len(windows), *first.shape), dtype=first.dtype, pin_memory=pinned)
+    batch[0] = first
+    for i in range(1, len(windows)):
+        batch[i] = view.cut(torch.from_numpy(spectrograms[i]), windows[i])
+    return batch

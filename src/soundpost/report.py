@@ -1,0 +1,56 @@
+"""What happened to whom: every fallback counted, every clip that lost something named, and told at the end."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+NAMED = 12  # clips that a list names before it only counts
+
+
+@dataclass
+class Report:
+    """The books of one run."""
+
+    n_clips: int
+    missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
+    unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
+    remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
+    members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
+    counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
+    seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
+    audio_seconds: float = 0.0  # decoded in all
+    passes_done: int = 0
+    passes_cut: str = ""  # name of the pass that the deadline interrupted
+    passes_planned: int = 0
+
+    def lines(self, n_answered: int) -> list[str]:
+        """The report as lines for the log.
+
+        Args:
+            n_answered: clips that have at least one member's answer.
+        """
+        lost = len(self.missing) + len(self.unreadable)
+        unreached = self.n_clips - n_answered - lost
+        lines = [
+            f"{n_answered:,} of {self.n_clips:,} clips predicted, {len(self.unreadable):,} unreadable, "
+            f"{len(self.missing):,} not in the folder, {max(0, unreached):,} not reached; "
+            f"{self.passes_done} of {self.passes_planned} passes complete"
+            + (f", {self.passes_cut} cut short by the deadline" if self.passes_cut else "")
+        ]
+        lines += _listed("unreadable, its row holds the class priors", self.unreadable)
+        lines += _listed("no such file, its row holds the class priors", self.missing)
+        lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
+        if len(self.remarks) > NAMED:
+            lines.append(f"mended: {len(self.remarks) - NAMED:,} more")
+        lines += [f"member skipped: {name}: {reason}" for name, reason in self.members_skipped.items()]
+        if self.counts:
+            lines.append("fallbacks: " + ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items())))
+        if self.seconds:
+            lines.append("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in self.seconds.items()))
+        return lines
+
+
+def _listed(what: str, reasons: dict[str, str]) -> list[str]:
+    lines = [f"{what}: {reason}" for reason in list(reasons.values())[:NAMED]]
+    if len(reasons) > NAMED:
+        lines.append(f"{what}: {len(reasons) - NAMED:,} more")
+    return lines

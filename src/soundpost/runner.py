@@ -1,0 +1,385 @@
+"""The whole run on one page: load, share out the memory, run the passes, blend, write, report."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundpost import budget, submission
+from soundpost.answers import Answers
+from soundpost.assets import find_assets
+from soundpost.blend import Blend
+from soundpost.cache import SpectrogramCache
+from soundpost.clips import find_clips
+from soundpost.deadline import Deadline, Estimate
+from soundpost.devices import choose_devices, choose_precision
+from soundpost.errors import KitError, SettingsError, WeightsError
+from soundpost.feeding import Machine, PassRun
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.gauge import Gauge, return_free_memory
+from soundpost.labels import column_priors, map_all
+from soundpost.lanes import Lane, Results
+from soundpost.plan import Pass, all_passes, next_pass
+from soundpost.predict import Predictor
+from soundpost.probing import fit_worst_batch, probe
+from soundpost.progress import Progress
+from soundpost.recipes import Member, Recipe
+from soundpost.registry import pick, settings_from
+from soundpost.report import Report
+from soundpost.resources import cores, disk_free, is_in_memory, memory_allowed
+from soundpost.second_level import second_level
+from soundpost.settings import GIB, MIB, RunSettings
+from soundpost.views import VIEWS
+from soundpost.views.view import View
+from soundpost.workers import WorkerPool
+from soundpost.writer import Writer
+
+PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
+BATCH_FRAMES = 60_000  # most windows x frames that a lane is given, however much memory there is
+BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
+SQUEEZE = 0.97  # of the memory limit: above it nothing new is kept and batches are halved
+CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Run:
+    """One run of the engine; run() is its story.
+
+    Args:
+        settings: what is asked for.
+        should_stop: whether a signal asks for the end.
+        tell: takes events for the supervisor.
+    """
+
+    def __init__(self, settings: RunSettings, should_stop: Callable[[], bool], tell: Tell) -> None:
+        self.settings = settings
+        self.should_stop = should_stop
+        self.tell = tell
+        started = settings.started or time.monotonic()
+        self.deadline = Deadline(settings.time_limit_seconds, started)
+        self.progress = Progress(settings.progress, settings.time_limit_seconds, self.deadline.elapsed)
+        self.assets = find_assets(Path(settings.assets))
+        self.recipes = self.assets.submission.recipes
+        self.members = _chosen([(r, m) for r in self.recipes for m in r.members], settings.members)
+        self.sample = submission.read_sample(Path(settings.sample_submission))
+        self.maps = map_all(self.recipes, self.sample.columns)
+        self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
+        found = find_clips(self.sample.names, Path(settings.test_dir))
+        self.clips = found.clips
+        self.report = Report(n_clips=len(self.clips))
+        self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
+        self.report.counts["audio files in no row"] += max(0, found.n_strays)
+        self.passes = all_passes(self.members)
+        self.report.passes_planned = len(self.passes)
+        self.loader = ThreadPoolExecutor(1, "loader")
+        self.loaded: dict[int, Future[dict[str, Predictor]]] = {}
+        self.skipped: set[int] = set()
+        self.views: dict[tuple[str, int], View] = {}
+        self.checkpointed = -CHECKPOINT_SECONDS
+        self.write_seconds = 0.0
+        self.last_written = -1
+
+    def run(self) -> int:
+        """Every stage in order; the exit status of the engine."""
+        self._say_what()
+        self._start_workers()
+        self.devices = choose_devices(self.settings.device)
+        self._share_memory()
+        done: list[Pass] = []
+        while (work := self._next(done)) is not None:
+            done.append(work)
+            if not self._run_pass(work, done):
+                break
+        return self._finish()
+
+    # ------------------------------------------------------------ before the first pass
+
+    def _say_what(self) -> None:
+        unknown = sorted(set(range(len(self.sample.columns))) - {c for m in self.maps.values() for c in m.columns})
+        self.progress.say(
+            f"{len(self.clips):,} rows, {len(self.report.missing):,} of them without a file; "
+            f"{len(self.members)} members, {len(self.passes)} passes"
+        )
+        if unknown:
+            names = ", ".join(self.sample.columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
+            self.progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")
+
+    def _start_workers(self) -> None:
+        """The cache and the workers come first: forking must precede threads and CUDA, and decoding can begin soon."""
+        settings = self.settings
+        allowed = memory_allowed()
+        self.memory_limit = min(settings.memory_limit_bytes or int(0.92 * allowed), allowed)
+        self.start_method = "fork" if settings.start_method == "auto" else settings.start_method
+        scratch = Path(settings.scratch)
+        disk = settings.disk_limit_bytes or disk_free(scratch) // 2
+        if is_in_memory(scratch):
+            self.report.counts["scratch is memory, nothing is spilled"] += 1
+            disk = 0
+        self.gauge = Gauge(self.memory_limit, self._pids)
+        self.cache = SpectrogramCache(
+            int(0.8 * self.memory_limit), disk, scratch, settings.cache_dtype, pressure=self.gauge.pressure
+        )
+        self.pool = WorkerPool(settings.workers or min(16, cores()), self.cache.pages, self.start_method)
+
+    def _pids(self) -> list[int]:
+        return [*self.pool.pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
+
+    def _share_memory(self) -> None:
+        """Try the first member of each recipe out, then give every part its bytes."""
+        first = self._next([])
+        results = Results()
+        self.machine = Machine(
+            clips=self.clips,
+            cache=self.cache,
+            pool=self.pool,
+            lanes=[],
+            results=results,
+            cores=cores(),
+            deadline=self.deadline,
+            answers=Answers(
+                self.members, len(self.clips), [(p.member, p.view) for p in self.passes], Path(self.settings.scratch)
+            ),
+            report=self.report,
+            batch_frames={},
+            max_seconds=PROBE_SECONDS,
+            should_stop=self.should_stop,
+        )
+        self.blend = Blend(
+            self.assets.submission.blend,
+            [member.name for _, member in self.members],
+            second_level(self.assets.submission, self.sample.columns, lambda _, m: self.assets.arrays(m)),
+        )
+        self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
+        if first is None:
+            raise WeightsError("no member can be used. " + " ".join(self.report.members_skipped.values()))
+        bytes_per_frame = {}
+        for recipe in self.recipes:
+            number = next((i for i, (r, _) in enumerate(self.members) if r is recipe and self._predictors(i)), None)
+            if number is not None:
+                bytes_per_frame[recipe.name] = self._try_out(recipe, number)
+        self.gauge.look(force=True)
+        on_gpu = self.devices[0] != "cpu"
+        dearest = max(bytes_per_frame.values())
+        shares = budget.share(
+            self.memory_limit,
+            self.gauge.used_bytes,
+            len(self.pool.workers),
+            self.start_method,
+            256 * MIB if on_gpu else int(len(self.devices) * BATCH_FRAMES * dearest),
+        )
+        self.pool.shrink(shares.workers)
+        self.cache.lower_limit(shares.cache_bytes, min(shares.cache_bytes // 4, 256 * MIB))
+        if not on_gpu:
+            each = shares.batch_bytes / len(self.devices)
+            self.machine.batch_frames = {
+                name: max(1, min(BATCH_FRAMES, int(each / cost))) for name, cost in bytes_per_frame.items()
+            }
+        self.machine.max_seconds = shares.worker_bytes / (BYTES_PER_SAMPLE * 48_000)
+        self.machine.lanes = [Lane(device, self.cache.pages, results) for device in self.devices]
+        self.progress.say(
+            f"{', '.join(f'{n} x {d}' for d, n in Counter(self.devices).items())}; {shares.workers} workers; of "
+            f"{self.memory_limit / GIB:.2f} GiB: {self.gauge.used_bytes / GIB:.2f} resident, "
+            f"{shares.batch_bytes / GIB:.2f} for batches, {shares.cache_bytes / GIB:.2f} for spectrograms "
+            f"({self.cache.backing}), then {self.cache.disk_limit_bytes / GIB:.1f} GiB on disk"
+        )
+        self.report.seconds["start"] = self.deadline.elapsed()
+
+    def _try_out(self, recipe: Recipe, number: int) -> float:
+        """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""
+        predictors = self._predictors(number)
+        assert predictors is not None
+        front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
+        front_end = front_end_class(settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]"))
+        rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
+        shape = front_end.shape(round(PROBE_SECONDS * rate))
+        view = self._view(recipe, 0)
+        probed = probe(next(iter(predictors.values())), view, shape)
+        speed = self.machine.speed.setdefault(recipe.name, Estimate())
+        speed.add(shape[2], shape[2] * probed.seconds_per_frame)
+        if self.devices[0] != "cpu":
+            import torch
+
+            free = min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
+            frames = min(BATCH_FRAMES * 8, int(0.8 * free / probed.bytes_per_frame))
+            longest = front_end.shape(30 * rate)
+            self.machine.batch_frames[recipe.name] = min(
+                fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
+            )
+        return probed.bytes_per_frame
+
+    # ------------------------------------------------------------ passes
+
+    def _next(self, done: list[Pass]) -> Pass | None:
+        passes = [p for p in self.passes if p.member not in self.skipped]
+        return next_pass(passes, done, self._expected_seconds)
+
+    def _expected_seconds(self, work: Pass) -> float:
+        """Of a pass, up to a factor that all share: speed of its recipe times frames shown of a typical clip."""
+        recipe = self.members[work.member][0]
+        speed = self.machine.speed.get(recipe.name)
+        frames = sum(window.frames for window in self._view(recipe, work.view).windows(500))
+        return (speed.seconds(frames) if speed else None) or float(frames)
+
+    def _run_pass(self, work: Pass, done: list[Pass]) -> bool:
+        """One pass; False when the run must end."""
+        recipe, _ = self.members[work.member]
+        name = work.name(self.members)
+        predictors = self._predictors(work.member)
+        if predictors is None:
+            return True
+        following = self._next(done)
+        if following is not None:
+            self._load(following.member)
+        digest = recipe.digest()
+        later = {self.members[p.member][0].digest() for p in self.passes if p not in done}
+        run = PassRun(self.machine, work, recipe, self._view(recipe, work.view), predictors, keep=digest in later)
+        self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
+        complete = run.run(self._tick)
+        self.progress.end()
+        if complete:
+            self.report.passes_done += 1
+            self.progress.say(f"{name}: {run.done:,} clips done; {self._cache_note()}")
+        elif not self.should_stop():
+            self.report.passes_cut = name
+        if digest not in later:
+            self.cache.drop(digest)
+        if all(p.member != work.member for p in self.passes if p not in done):
+            self.loaded.pop(work.member, None)
+        return complete
+
+    def _predictors(self, number: int) -> dict[str, Predictor] | None:
+        """A member on every device; None, and the member is named and left out, when its weights cannot be used."""
+        try:
+            return self._load(number).result()
+        except KitError as error:
+            if number not in self.skipped:
+                self.skipped.add(number)
+                name = self.members[number][1].name
+                self.report.members_skipped[name] = str(error)
+                self.progress.say(f"member skipped: {name}: {error}")
+            return None
+
+    def _load(self, number: int) -> Future[dict[str, Predictor]]:
+        if number not in self.loaded:
+            self.loaded[number] = self.loader.submit(self._build, *self.members[number])
+        return self.loaded[number]
+
+    def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
+        arrays = self.assets.arrays(member)
+        return {
+            device: Predictor(recipe, member, arrays, device, choose_precision(self.settings.precision, device))
+            for device in dict.fromkeys(self.devices)
+        }
+
+    def _view(self, recipe: Recipe, number: int) -> View:
+        key = (recipe.name, number)
+        if key not in self.views:
+            named = recipe.views[number]
+            view_class = pick(VIEWS, named.name, "view")
+            self.views[key] = view_class(settings_from(view_class.Settings, named.settings, f"{recipe.name} [[views]]"))
+        return self.views[key]
+
+    # ------------------------------------------------------------ while a pass runs
+
+    def _tick(self, run: PassRun) -> None:
+        self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
+        now = self.deadline.elapsed()
+        if now - self.checkpointed > max(CHECKPOINT_SECONDS, 20 * self.write_seconds) and self.writer.is_idle:
+            self._checkpoint()
+        if self.gauge.look() and self.gauge.used_bytes > SQUEEZE * self.memory_limit:
+            self.report.counts["memory squeezes"] += 1
+            self.cache.freeze()
+            frames = self.machine.batch_frames
+            frames.update({name: max(1, count // 2) for name, count in frames.items()})
+            return_free_memory()
+
+    def _checkpoint(self) -> None:
+        answered = int(self.machine.answers.answered().sum())
+        seen = self.machine.answers.total()
+        if seen == self.last_written:
+            return
+        self.last_written = seen
+        self.checkpointed = self.deadline.elapsed()
+        absent = np.array([c.path is None or i in self.machine.dead for i, c in enumerate(self.clips)], bool)
+        table = self.machine.answers.blended(self.blend, self.maps, self.priors, absent)
+        self.writer.hand_in(table, answered)
+
+    def _wrote(self, seconds: float, answered: int) -> None:
+        self.write_seconds = max(self.write_seconds, seconds)
+        self.deadline.wrote(seconds)
+        self.tell({"event": "wrote", "answered": answered, "at": self.deadline.elapsed()})
+
+    def _cache_note(self) -> str:
+        counts = self.cache.counts
+        return (
+            f"spectrograms {self.cache.memory_bytes / GIB:.2f} GiB in memory, {self.cache.disk_bytes / GIB:.2f} GiB "
+            f"spilled ({counts['disk']:,} clips); {self.gauge.used_bytes / GIB:.2f} of "
+            f"{self.memory_limit / GIB:.2f} GiB used"
+        )
+
+    # ------------------------------------------------------------ the end
+
+    def _finish(self) -> int:
+        """The last write, the report and the status: 0 with answers, 3 when the time ended before any."""
+        self._checkpoint()
+        left = max(0.3, self.deadline.limit_seconds - self.deadline.elapsed() - 0.5)
+        written = self.writer.finish(left)
+        if not written or self.writer.error:
+            self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
+        for what in ("damaged", "disk full", "pressure", "transient"):
+            if self.cache.counts[what]:
+                self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
+        self.report.seconds["last write"] = self.write_seconds
+        self.report.seconds["in all"] = self.deadline.elapsed()
+        answered = int(self.machine.answers.answered().sum())
+        for line in self.report.lines(answered):
+            self.progress.say(line)
+        self.progress.say(
+            f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
+            f"{self.memory_limit / 1e6:,.0f} MB allowed"
+        )
+        self.tell({"event": "finished", "answered": answered, "peak_bytes": self.gauge.peak_bytes})
+        readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
+        return 0 if answered or readable == 0 else 3
+
+    def close(self) -> None:
+        """Workers and cache go."""
+        self.pool.close()
+        self.cache.close()
+
+
+def _chosen(members: list[tuple[Recipe, Member]], names: tuple[str, ...]) -> list[tuple[Recipe, Member]]:
+    if not names:
+        return members
+    known = {member.name: (recipe, member) for recipe, member in members}
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise SettingsError(f"--members {', '.join(absent)}: not here; known: {', '.join(known)}. Correct the list.")
+    return [known[name] for name in names]
+
+
+def _about(seconds: float | None) -> str:
+    return "no estimate yet" if seconds is None else f"about {seconds:,.0f} s left"
+
+
+def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
+    """Run once in this process.
+
+    Returns:
+        The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time.
+
+    Raises:
+        KitError: settings, weights or limits with which there can be no prediction at all.
+        DeviceError: a device broke; another engine, without it, can go on where this one stood.
+    """
+    this = Run(settings, should_stop, tell)
+    try:
+        return this.run()
+    finally:
+        if hasattr(this, "pool"):
+            this.close()
