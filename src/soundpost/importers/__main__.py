@@ -8,11 +8,14 @@ from pathlib import Path
 
 from soundpost.errors import KitError, SettingsError
 from soundpost.importers.argus import import_argus
+from soundpost.importers.erc2019 import import_erc2019, import_seventh
 from soundpost.importers.recipe_files import TEMPLATES
 from soundpost.recipes import Recipe
 
 IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "argus": import_argus,
+    "erc2019": import_erc2019,
+    "seventh": import_seventh,
 }
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from soundpost.errors import SettingsError
 
-LOG_OFFSET = 1e-4  # amplitude; silence becomes -9.21
 GRU_SIZE = 128  # states of each direction
 
 
@@ -121,10 +120,10 @@ class Ex4sperans2d(HierarchicalNetwork):
         super().__init__(settings, n_classes, in_channels=2)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Logits (batch, classes) of amplitudes (batch, 1, bins, frames); lowest frequency first."""
+        """Logits (batch, classes) of natural log amplitudes (batch, 1, bins, frames); lowest frequency first."""
         frequency = torch.linspace(-1, 1, batch.shape[2], device=batch.device, dtype=batch.dtype)
         coordinate = frequency[:, None].expand(batch.shape[0], 1, -1, batch.shape[3])
-        return self.classify(torch.cat([log_amplitude(batch), coordinate], 1))
+        return self.classify(torch.cat([batch, coordinate], 1))
 
 
 class Ex4sperans1d(HierarchicalNetwork):
@@ -136,13 +135,8 @@ class Ex4sperans1d(HierarchicalNetwork):
         super().__init__(settings, n_classes, in_channels=settings.bins)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Logits (batch, classes) of amplitudes (batch, 1, bins, frames)."""
-        return self.classify(log_amplitude(batch)[:, 0])
-
-
-def log_amplitude(amplitudes: Tensor) -> Tensor:
-    """Natural logarithm of amplitudes, bounded below by that of 1e-4; any shape."""
-    return torch.log(amplitudes + LOG_OFFSET)
+        """Logits (batch, classes) of natural log amplitudes (batch, 1, bins, frames)."""
+        return self.classify(batch[:, 0])
 
 
 def classifier(width: int, n_classes: int, dropout: float) -> nn.Sequential:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
-from soundpost.models.ex4sperans import classifier, log_amplitude
+from soundpost.models.ex4sperans import classifier
 from soundpost.models.layers import residual_stage
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
@@ -59,6 +59,6 @@ class Ex4speransBackbone(nn.Module):
         self.output_transform = classifier(512, n_classes, settings.output_dropout)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Logits (batch, classes) of amplitudes (batch, 1, bins, frames)."""
-        planes = self.input_norm(log_amplitude(batch).expand(-1, 3, -1, -1))
+        """Logits (batch, classes) of natural log amplitudes (batch, 1, bins, frames)."""
+        planes = self.input_norm(batch.expand(-1, 3, -1, -1))
         return self.output_transform(self.backbone(planes).amax((2, 3)))
