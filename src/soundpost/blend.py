@@ -37,6 +37,7 @@ import numpy as np
 from soundpost.errors import SettingsError, ShapeError
 from soundpost.recipes import Named
 
+SMALLEST = 1e-15  # probability; what is less likely has the logit of this
 Network = Callable[[np.ndarray], np.ndarray]  # probabilities (clips, inputs, classes) -> (clips, classes)
 
 
@@ -87,11 +88,28 @@ def rank_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     return low + (ranks - below) * (high - low)
 
 
+def logit_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, single_label: bool = False) -> np.ndarray:
+    """Weighted mean of what stood before the sigmoid, or before the softmax. Arguments as mean's.
+
+    Args:
+        inputs: as mean's.
+        weights: as mean's.
+        single_label: the probabilities of a clip sum to 1, they came from a softmax.
+    """
+    likely = [(np.clip(np.where(w > 0, p, 0.5), SMALLEST, 1 - SMALLEST), w) for p, w in _weighed(inputs, weights)]
+    if single_label:
+        scores = sum(w * np.log(p) for p, w in likely)
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+    return 1 / (1 + np.exp(-sum(w * (np.log(p) - np.log1p(-p)) for p, w in likely)))
+
+
 BLENDS: dict[str, Callable[..., np.ndarray]] = {
     "mean": mean,
     "geometric_mean": geometric_mean,
     "power": power_mean,
     "rank": rank_mean,
+    "logit": logit_mean,
 }
 
 

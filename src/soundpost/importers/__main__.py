@@ -9,11 +9,15 @@ from pathlib import Path
 from soundpost.errors import KitError, SettingsError
 from soundpost.importers.argus import import_argus
 from soundpost.importers.erc2019 import import_erc2019, import_seventh
+from soundpost.importers.ex4sperans import import_ex4sperans
+from soundpost.importers.qrfaction import import_qrfaction
 from soundpost.importers.recipe_files import TEMPLATES
 from soundpost.recipes import Recipe
 
 IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "argus": import_argus,
+    "ex4sperans": import_ex4sperans,
+    "qrfaction": import_qrfaction,
     "erc2019": import_erc2019,
     "seventh": import_seventh,
 }

@@ -1,6 +1,8 @@
 """Test-time views by name, imported when asked for (see registry.pick)."""
 
 VIEWS: dict[str, str] = {
+    "adaptive_crops": "soundpost.views.adaptive_crops:AdaptiveCrops",
+    "masked_crops": "soundpost.views.masked_crops:MaskedCrops",
     "segments": "soundpost.views.segments:Segments",
     "tiles": "soundpost.views.tiles:Tiles",
     "whole": "soundpost.views.whole:Whole",

@@ -1,0 +1,112 @@
+"""ERC2019 and the seventh place of Freesound 2019: networks, test-time views, crops by strength, learning rates."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import GoldenSet, assert_close, fill, golden, golden_sets
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from soundpost.importers.recipe_files import template
+from soundpost.models import MODELS
+from soundpost.registry import pick, settings_from
+from soundpost.training.annealing import cosine_wave
+from soundpost.training.published_draws import crop_and_masks
+from soundpost.views.adaptive_crops import strengths
+from soundpost.views.crop import crop
+from soundpost.views.masked_crops import MaskedCrops, MaskedCropsSettings, masked
+
+POOLED = {"m0": "fc", "m2": "fc", "m3": "fc", "dcase": "bn1"}  # the module that the pooled vector enters
+
+
+def network(name: str, classes: int, salt: str, **settings: Any) -> nn.Module:
+    table = {**template(f"erc2019_{name}")["model"], **settings}
+    model_class = pick(MODELS, table.pop("name"), "model")
+    return fill(model_class(settings_from(model_class.Settings, table, name), classes), salt)
+
+
+def inputs(place: GoldenSet) -> dict[str, Tensor]:
+    arrays = place.arrays("networks.npz")
+    found = {
+        name: torch.from_numpy(arrays[f"input.{name}"]) for name in ("normal", "wide") if f"input.{name}" in arrays
+    }
+    if "input.clip_u8" in arrays:
+        found["clip_unit"] = torch.from_numpy(arrays["input.clip_u8"])[:, None] / np.float32(255)
+        found["clip_published"] = found["clip_unit"] / 255
+    return found
+
+
+@pytest.mark.parametrize(("place", "case"), golden("erc2019", section="networks"))
+def test_network_of_erc2019_gives_the_published_logits(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Names, shapes and number of parameters, logits of every input, and the vector that enters the head."""
+    name, tolerance = case["network"], place.table["tolerance"]
+    model = network(name, case["num_classes"], place.salt)
+    lines = "\n".join(f"{key}:{tuple(value.shape)}" for key, value in model.state_dict().items())
+    assert case["keys_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert case["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    seen: list[Tensor] = []
+    model.get_submodule(POOLED[name]).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batches, arrays = inputs(place), place.arrays("networks.npz")
+    for key in case["inputs"]:
+        with torch.inference_mode():
+            logits = model(batches[key])
+        assert_close(arrays[f"{name}.{key}.logits"], logits, tolerance["logits_eval"][name], f"{name} on {key}")
+        if f"{name}.{key}.pooled" in arrays:
+            assert_close(arrays[f"{name}.{key}.pooled"], seen[-1], tolerance["pooled_eval"][name], f"{name} pooled")
+
+
+@pytest.mark.parametrize(("place", "case"), golden("erc2019", section="networks", where=lambda case: "train" in case))
+def test_network_of_erc2019_trains_with_the_published_gradients(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Logits, loss and the norm of every gradient of one mixed batch, without dropout."""
+    name, tolerance, batch = case["network"], place.table["tolerance"], place.table["train_batch"]
+    model = network(name, case["num_classes"], place.salt)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    given = inputs(place)
+    pictures = torch.cat([given["normal"], given["clip_unit"]])
+    labels, permutation, share = torch.tensor(batch["labels"]), torch.tensor(batch["perm"]), batch["lam"]
+    logits = model.train()(share * pictures + (1 - share) * pictures[permutation])
+    loss = share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(logits, labels[permutation])
+    loss.backward()
+    expected = place.arrays("networks.npz")[f"{name}.train.logits"]
+    assert_close(expected, logits.detach(), tolerance["logits_train"], f"{name} in training")
+    assert case["train"]["loss"] == pytest.approx(loss.item(), abs=tolerance["loss_train"])
+    norms = {key: float(parameter.grad.norm()) for key, parameter in model.named_parameters()}
+    largest = max(case["train"]["grad_norm"].values())
+    assert case["train"]["grad_norm"] == pytest.approx(norms, rel=1e-2, abs=1e-3 * largest)
+
+
+@pytest.mark.parametrize(("place", "case"), golden("erc2019", section="views"))
+def test_view_of_erc2019_shows_the_published_pixels(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Crop and masks as drawn by the published code, forwards and backwards, and their scale."""
+    picture = torch.from_numpy(place.arrays("features.npz")[f"{case['image']}.image_u8"])[None]
+    settings = template("erc2019_m0")["views"][-1]
+    width, fraction = settings["frames"], settings["mask_fraction"]
+    drawn = crop_and_masks(np.random.RandomState(case["numpy_seed"]), picture.shape[-1], width, picture.shape[-2])
+    assert (case["crop"], case["freq_start"], case["time_start"]) == drawn
+    seen = masked(crop(picture, drawn[0], width), drawn[1], drawn[2], fraction)
+    for key, view in (("view_u8_sha256", seen), ("flipped_view_u8_sha256", seen.flip(-1))):
+        assert case[key] == hashlib.sha256(view[0].contiguous().numpy().tobytes()).hexdigest(), key
+    prepared = MaskedCrops(MaskedCropsSettings(divisor=settings["divisor"])).prepare(seen[None].float())
+    assert case["view_max_float"] == pytest.approx(float(prepared.max()), rel=1e-6)
+
+
+@pytest.mark.parametrize(("place", "case"), golden("erc2019", section="features"))
+def test_strength_of_the_seventh_place_is_summed_as_published(place: GoldenSet, case: dict[str, Any]) -> None:
+    """The sums over the lowest 84 bands of every window of 128 frames."""
+    arrays, settings = place.arrays("features.npz"), template("seventh_custom")["views"][-1]
+    picture = torch.from_numpy(arrays[f"{case['id']}.image_u8"])
+    actual = strengths(picture, settings["bins"], settings["frames"])
+    np.testing.assert_array_equal(arrays[f"{case['id']}.strength"], actual.numpy())
+
+
+@pytest.mark.parametrize("place", golden_sets("erc2019"), ids=lambda place: place.folder.name)
+def test_learning_rates_of_erc2019_are_the_published_ones(place: GoldenSet) -> None:
+    """One rate for each of the 71 epochs."""
+    given = place.table["learning_rates"]
+    actual = [cosine_wave(e, given["base"], given["eta_min"], given["t_max"]) for e in range(given["epochs"])]
+    assert given["per_epoch"] == pytest.approx(actual, abs=place.table["tolerance"]["learning_rate"])
