@@ -4,12 +4,14 @@ A header is believed only as far as the samples bear it out. What can be decoded
 is said in remarks; a file without one usable sample is a ClipError.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 
 from soundpost import excerpt
 from soundpost.errors import ClipError, SettingsError
@@ -169,6 +171,7 @@ def _read(path: Path, max_seconds: float) -> tuple[np.ndarray, int, tuple[str, .
 
 
 def _resample(waveform: np.ndarray, old: int, new: int) -> np.ndarray:
-    import librosa  # its import takes seconds, and most contests' clips are at the recipe's rate already
-
-    return librosa.resample(waveform, orig_sr=old, target_sr=new)
+    """What librosa.resample gives by default, without the second and the 150 MB that importing librosa costs."""
+    resampled = soxr.resample(waveform, old, new, quality="HQ")
+    samples = math.ceil(len(waveform) * new / old)
+    return np.pad(resampled[:samples], (0, max(0, samples - len(resampled))))

@@ -15,7 +15,7 @@ from soundpost.errors import BundleError
 
 PACKAGE = "soundpost"
 ENTRIES = ("soundpost.main", "soundpost.engine")
-RUNTIME = ("torch", "numpy", "soundfile", "psutil", "librosa", "pandas", "safetensors", "tqdm")
+RUNTIME = ("torch", "numpy", "soundfile", "psutil", "librosa", "soxr", "pandas", "safetensors", "tqdm")
 # In the standard library of 3.11 and no more in 3.13; Kaggle's image may have either.
 GONE = (
     "aifc",

@@ -4,6 +4,7 @@ A row's answer depends on its window alone: evaluation mode, no padding, no stat
 batch size changes is the order of sums inside the device's kernels, so answers agree to the last bits.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
@@ -11,9 +12,9 @@ from copy import copy, deepcopy
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
 
 from soundpost.errors import WeightsError
+from soundpost.folding import fold_batch_norms
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
@@ -47,14 +48,6 @@ def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> n
     return model.eval()
 
 
-def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """The same function with batch norms folded into the convolutions before them, where the network can be traced."""
-    try:
-        return fuse(model)
-    except Exception:  # tracing refuses control flow in many ways; the network itself is as good an answer
-        return model
-
-
 class Predictor:
     """One member's network on one device, at one precision.
 
@@ -73,7 +66,9 @@ class Predictor:
         self.recipe = recipe
         self.member = member
         self.device = torch.device(device)
-        self.model = fold_batch_norms(build(recipe, member, arrays)).to(self.device, memory_format=torch.channels_last)
+        self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
+        self._is_folded = False
+        self._folding = threading.Lock()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
         self._half_is_checked = False
@@ -83,7 +78,7 @@ class Predictor:
         """The same member on the CPU, for a window that fits no GPU; made once."""
         if self._twin is None:
             self._twin = copy(self)
-            self._twin.device, self._twin.is_half = torch.device("cpu"), False
+            self._twin.device, self._twin.is_half, self._twin._is_folded = torch.device("cpu"), False, True
             self._twin.model = deepcopy(self.model).to("cpu")
         return self._twin
 
@@ -100,6 +95,10 @@ class Predictor:
         """
         inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
         inputs = inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+        with self._folding:
+            if not self._is_folded:
+                self.model = fold_batch_norms(self.model, inputs[:1])
+                self._is_folded = True
         if not self.is_half:
             return self._forward(inputs, None)
         answer = self._forward(inputs, self.half)

@@ -42,8 +42,9 @@ class Report:
         if len(self.remarks) > NAMED:
             lines.append(f"mended: {len(self.remarks) - NAMED:,} more")
         lines += [f"member skipped: {name}: {reason}" for name, reason in self.members_skipped.items()]
-        if self.counts:
-            lines.append("fallbacks: " + ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items())))
+        counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items()) if n)
+        if counted:
+            lines.append(f"fallbacks: {counted}")
         if self.seconds:
             lines.append("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in self.seconds.items()))
         return lines
