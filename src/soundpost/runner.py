@@ -42,6 +42,7 @@ PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
 BATCH_FRAMES = 60_000  # most windows x frames that a lane is given, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
 SQUEEZE = 0.97  # of the memory limit: above it nothing new is kept and batches are halved
+SHOWN_CLIPS = 6  # whose likeliest tags end the log
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
 
 Tell = Callable[[dict[str, Any]], None]
@@ -83,6 +84,7 @@ class Run:
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
         self.last_written = -1
+        self.table = np.zeros((0, len(self.sample.columns)))
 
     def run(self) -> int:
         """Every stage in order; the exit status of the engine."""
@@ -306,8 +308,8 @@ class Run:
         self.last_written = seen
         self.checkpointed = self.deadline.elapsed()
         absent = np.array([c.path is None or i in self.machine.dead for i, c in enumerate(self.clips)], bool)
-        table = self.machine.answers.blended(self.blend, self.maps, self.priors, absent)
-        self.writer.hand_in(table, answered)
+        self.table = self.machine.answers.blended(self.blend, self.maps, self.priors, absent)
+        self.writer.hand_in(self.table, answered)
 
     def _wrote(self, seconds: float, answered: int) -> None:
         self.write_seconds = max(self.write_seconds, seconds)
@@ -337,7 +339,7 @@ class Run:
         self.report.seconds["last write"] = self.write_seconds
         self.report.seconds["in all"] = self.deadline.elapsed()
         answered = int(self.machine.answers.answered().sum())
-        for line in self.report.lines(answered):
+        for line in [*self.report.lines(answered), *self._top_tags()]:
             self.progress.say(line)
         self.progress.say(
             f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
@@ -346,6 +348,15 @@ class Run:
         self.tell({"event": "finished", "answered": answered, "peak_bytes": self.gauge.peak_bytes})
         readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
         return 0 if answered or readable == 0 else 3
+
+    def _top_tags(self) -> list[str]:
+        """The three likeliest columns of the first predicted clips."""
+        lines = []
+        for clip in np.flatnonzero(self.machine.answers.answered())[:SHOWN_CLIPS]:
+            best = np.argsort(-self.table[clip], kind="stable")[:3]
+            tags = ", ".join(f"{self.sample.columns[i]} {self.table[clip][i]:.2f}" for i in best)
+            lines.append(f"{self.clips[clip].name}: {tags}")
+        return lines
 
     def close(self) -> None:
         """Workers and cache go."""
