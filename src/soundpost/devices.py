@@ -26,6 +26,7 @@ def choose_devices(asked: str) -> list[str]:
             reasons = "; ".join(trouble(name) for name in found) or "torch sees none"
             raise DeviceError(f"--device cuda: no CUDA device works ({reasons}). Use --device auto or cpu.")
         names = working or ["cpu"]
+    torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32; where less will do, half precision is used
     for name in names:
         if name != "cpu" and (reason := trouble(name)):
             raise DeviceError(f"--device {name}: {reason}. Use --device auto or cpu.")

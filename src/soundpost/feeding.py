@@ -98,7 +98,7 @@ class PassRun:
         self._open = set(todo)
         self._windows: dict[int, tuple[Window, ...]] = {}
         self._sums: dict[int, np.ndarray] = {}
-        self._counts: Counter[int] = Counter()
+        self._pending: dict[int, set[int]] = {}  # windows of ready clips that lack their answer
         self._wants: deque[tuple[Worker, Shape]] = deque()
         self._groups = Groups(machine.batch_frames[recipe.name], MAX_UNITS)
         lengths = Counter(window.frames for clip in cached for window in self._windows_of(clip))
@@ -150,7 +150,7 @@ class PassRun:
     def _ready(self, clip: int, known: bool) -> None:
         windows = self._windows_of(clip)
         self._windows[clip] = windows
-        self._counts[clip] = len(windows)
+        self._pending[clip] = set(range(len(windows)))
         self._frames_seen += sum(window.frames for window in windows)
         self._bytes_seen += self._machine.clips[clip].n_bytes
         self._groups.add([Unit(clip, i, window.frames) for i, window in enumerate(windows)], known)
@@ -297,15 +297,15 @@ class PassRun:
         self._speed.add(done.job.frames, done.seconds)
         machine.report.seconds["forward (lanes)"] += done.seconds
         for unit, row in zip(done.job.units, done.answers, strict=True):
-            if unit.clip in self._open and unit.clip in self._windows:
+            if unit.window in self._pending.get(unit.clip, ()):
                 self._add(unit, row)
 
     def _add(self, unit: Unit, row: np.ndarray) -> None:
         clip, windows = unit.clip, self._windows[unit.clip]
         share = windows[unit.window].weight / sum(window.weight for window in windows)
         self._sums[clip] = self._sums.get(clip, 0.0) + row * np.float32(share)
-        self._counts[clip] -= 1
-        if self._counts[clip]:
+        self._pending[clip].discard(unit.window)
+        if self._pending[clip]:
             return
         answer = self._sums[clip]
         if np.isfinite(answer).all():
@@ -345,9 +345,12 @@ class PassRun:
         self._forget_windows(clip)
 
     def _forget_windows(self, clip: int) -> None:
+        """The clip is not ready any more: what waits of it is dropped, and what comes of it is not used."""
+        if self._pending.get(clip):
+            self._groups.remove(clip)
         self._windows.pop(clip, None)
         self._sums.pop(clip, None)
-        self._counts.pop(clip, None)
+        self._pending.pop(clip, None)
 
     def _watch_workers(self) -> None:
         now = time.monotonic()

@@ -67,6 +67,15 @@ class Groups:
         """A clip that has been here comes once more, its length unknown again."""
         self._open += 1
 
+    def remove(self, clip: int) -> None:
+        """Nothing of this clip waits any more."""
+        for frames, units in list(self._waiting.items()):
+            rest = [unit for unit in units if unit.clip != clip]
+            if rest:
+                self._waiting[frames] = rest
+            else:
+                del self._waiting[frames]
+
     def take(self, hungry: bool) -> list[Unit]:
         """The next batch; empty when it is better, or necessary, to wait.
 

@@ -53,7 +53,8 @@ class Done:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that device or host had no room for a tensor."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
 
 
 def answer(predictor: Predictor, view: View, batch: Tensor) -> tuple[Tensor, int]:

@@ -333,7 +333,7 @@ class Run:
         written = self.writer.finish(left)
         if not written or self.writer.error:
             self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
-        for what in ("damaged", "disk full", "pressure", "transient"):
+        for what in ("damaged", "disk full", "pressure", "not kept"):
             if self.cache.counts[what]:
                 self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
         self.report.seconds["last write"] = self.write_seconds

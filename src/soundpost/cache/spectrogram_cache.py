@@ -124,7 +124,7 @@ class SpectrogramCache:
         if entry is None:
             return None
         self._entries[key] = entry
-        self.counts["transient" if not entry.keep else entry.slot.tier] += 1
+        self.counts[entry.slot.tier if entry.keep else "not kept"] += keep
         return entry.slot
 
     def _keep(self, key: Key, shape: Shape) -> _Entry | None:
