@@ -12,6 +12,7 @@ from soundpost.importers.erc2019 import import_erc2019, import_seventh
 from soundpost.importers.ex4sperans import import_ex4sperans
 from soundpost.importers.qrfaction import import_qrfaction
 from soundpost.importers.recipe_files import TEMPLATES
+from soundpost.importers.simongrest import import_simongrest
 from soundpost.recipes import Recipe
 
 IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
@@ -20,6 +21,7 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "qrfaction": import_qrfaction,
     "erc2019": import_erc2019,
     "seventh": import_seventh,
+    "simongrest": import_simongrest,
 }
 
 
