@@ -16,17 +16,18 @@ import tempfile
 import traceback
 from pathlib import Path
 
-# What a person may change here, in Kaggle's editor; each is an option of the command line, too, which comes first.
-SETTINGS = {
-    "test-dir": None,  # folder of the clips; None: found
-    "sample-submission": None,  # sample_submission.csv; None: found
+# What a person may change, in Kaggle's editor. Any option of the command line may stand here (kernel.py --help lists
+# them all); None means the default, and what is given on the command line comes first.
+SETTINGS: dict[str, object] = {
+    "test-dir": None,  # folder of the clips; None: the competition's, found under /kaggle/input
+    "sample-submission": None,  # csv whose rows and columns are filled; None: the competition's
     "out": "submission.csv",
-    "time-limit": None,  # of the whole run, such as "55m"; None: 55 minutes
-    "memory-limit": None,  # of all its processes, such as "12G"; None: what the machine allows
-    "disk-limit": None,  # of spilled spectrograms; None: half of what is free
-    "device": None,  # "cpu", "cuda", "cuda:0,cuda:1"; None: what works
-    "workers": None,  # processes that decode; None: by the cores
-    "members": None,  # such as "compact/1,compact/2"; None: all
+    "time-limit": "55m",  # of the whole run, from the start to the last written row
+    "memory-limit": None,  # of all processes together, such as "12G"; None: what the machine allows
+    "disk-limit": None,  # of spilled spectrograms, such as "4G"; None: half of what is free
+    "device": "auto",  # or "cpu", "cuda", "cuda:0,cuda:1"
+    "workers": None,  # processes that decode and compute features; None: by the cores
+    "members": None,  # such as "compact/1,compact/3"; None: all that this file carries
     "seed": None,
     "log": None,  # a file that gets a copy of the log
 }
@@ -50,8 +51,8 @@ def unpack() -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(binary(text) if name.endswith(".pack") else text.encode())
-        # Without a time a line stays in the cache when its file is gone, for tracebacks that are shown after the end.
-        linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
+        if name.endswith(".py"):  # an entry without a time stays, for tracebacks that are shown when its file is gone
+            linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
     return folder
 
 
