@@ -22,9 +22,11 @@ def fold_batch_norms(model: nn.Module, inputs: Tensor) -> nn.Module:
     """A copy of the network with its batch norms folded away, or the network itself where that is not possible.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode, or one that always stays in training mode, which is returned.
         inputs: a batch that it takes, on its device.
     """
+    if model.training:  # it was made to predict with its batch's statistics, which no fixed factor replaces
+        return model
     pairs, expected = _pairs(model, inputs)
     if not pairs:
         return model

@@ -26,6 +26,25 @@ def lwlrap(truth: np.ndarray, scores: np.ndarray) -> float:
     return total / int(truth.sum())
 
 
+def lwlrap_of_classes(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean precision of each class over the clips that have it, and its share of all labels; lwlrap is their product.
+
+    Args:
+        truth: as lwlrap's.
+        scores: as lwlrap's.
+
+    Returns:
+        (classes,) precision, 0 for a class that no clip has; (classes,) share, summing to 1.
+    """
+    truth, scores = _tables(truth, scores)
+    precision = np.zeros(truth.shape[1])
+    for positive, row in zip(truth, scores, strict=True):
+        above = row[None, :] >= row[positive][:, None]
+        precision[positive] += above[:, positive].sum(1) / above.sum(1)
+    counts = truth.sum(0)
+    return precision / counts.clip(min=1), counts / counts.sum()
+
+
 def accuracy(truth: np.ndarray, scores: np.ndarray) -> float:
     """Fraction of clips whose highest score is one of their labels; (clips, classes) each; ties go to the first."""
     truth, scores = _tables(truth, scores)

@@ -1,4 +1,4 @@
-"""Weights of suicao/Pytorch-Audio-Emotion-Recognition and of Freesound 2019's seventh place, whose network it shares."""
+"""Weights of suicao/Pytorch-Audio-Emotion-Recognition, and of the seventh place of Freesound 2019 with its network."""
 
 from pathlib import Path
 

@@ -17,4 +17,5 @@ MODELS: dict[str, str] = {
     "ex4sperans_backbone": "soundpost.models.ex4sperans_backbone:Ex4speransBackbone",
     "qrfaction": "soundpost.models.qrfaction:Qrfaction",
     "qrfaction_stacker": "soundpost.models.qrfaction_stacker:Stacker",
+    "simongrest": "soundpost.models.simongrest:Simongrest",
 }

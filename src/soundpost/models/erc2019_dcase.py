@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from soundpost.errors import ShapeError
@@ -121,7 +121,7 @@ class Dcase(PredictsAsInTraining):
         Raises:
             ShapeError: pictures of another size.
         """
-        check_size(batch, self.size)
+        _check_size(batch, self.size)
         for j in range(1, len(BLOCK_WINDOWS) + 1):
             batch = self.get_submodule(f"conv{j}")(batch)
         parts = [batch.mean(3).amax(2)]
@@ -131,7 +131,7 @@ class Dcase(PredictsAsInTraining):
         return self.fc2(rows)
 
 
-def check_size(batch: Tensor, size: Sequence[int]) -> None:
+def _check_size(batch: Tensor, size: Sequence[int]) -> None:
     """Refuse pictures of another size than the head was made for.
 
     Raises:
@@ -142,9 +142,6 @@ def check_size(batch: Tensor, size: Sequence[int]) -> None:
             f"dcase got a batch of shape {tuple(batch.shape)}, its head fits {tuple(size)} mels and frames. "
             "Use a front end and a view that give this size."
         )
-
-
-fx.wrap("check_size")  # a traced network keeps the check as it is, instead of failing on it
 
 
 def _maximum_and_mean(batch: Tensor, window: tuple[int, int]) -> Tensor:

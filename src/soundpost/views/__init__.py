@@ -6,4 +6,5 @@ VIEWS: dict[str, str] = {
     "segments": "soundpost.views.segments:Segments",
     "tiles": "soundpost.views.tiles:Tiles",
     "whole": "soundpost.views.whole:Whole",
+    "zoomed_crops": "soundpost.views.zoomed_crops:ZoomedCrops",
 }

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-# Kronecker sequences of the roots of x^4 = x + 1: points that fill the unit cube evenly for every count.
-STEPS = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
+# Of the golden ratio and of the roots of 2 and 3: their multiples fill the interval evenly, for every count.
+STEPS = (0.6180339887498949, 0.41421356237309503, 0.7320508075688772)
 
 
 def crop(spectrogram: Tensor, start: int, frames: int, fill: float = 0.0) -> Tensor:

@@ -1,0 +1,21 @@
+"""How a spectrogram's values are brought to the scale that a network was trained on."""
+
+from torch import Tensor
+
+
+def scaled(batch: Tensor, divisor: float, mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> Tensor:
+    """(batch / divisor - mean) / std, for each channel.
+
+    Args:
+        batch: (batch, channels, bins, frames).
+        divisor: of all values.
+        mean: one number, or one for each channel.
+        std: likewise.
+        channels: that the network takes; a batch of one channel is shown to it that many times.
+
+    Returns:
+        (batch, channels, bins, frames).
+    """
+    if channels != batch.shape[1]:
+        batch = batch.expand(-1, channels, -1, -1)
+    return (batch / divisor - batch.new_tensor(mean).reshape(1, -1, 1, 1)) / batch.new_tensor(std).reshape(1, -1, 1, 1)
