@@ -64,6 +64,21 @@ def read_table(path: Path, make_folds: int | None, seed: int) -> Table:
     return Table(tuple(csv["fname"]), labels, truth, folds)
 
 
+def read_labels(path: Path, labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """File names and truth (clips, classes) of a csv with fname and labels, in the given order of classes.
+
+    Raises:
+        SettingsError: a column is missing, or a label is none of the given.
+    """
+    csv = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := sorted({"fname", "labels"} - set(csv.columns)):
+        raise SettingsError(f"{path}: no column {', '.join(missing)}. Add it.")
+    several = [row.split(",") for row in csv["labels"]]
+    if strange := sorted({label for row in several for label in row} - set(labels)):
+        raise SettingsError(f"{path}: labels {', '.join(strange)}; known: {', '.join(labels)}. Correct them.")
+    return tuple(csv["fname"]), np.array([[label in row for label in labels] for row in several], np.float32)
+
+
 def _deal(truth: np.ndarray, n_folds: int, seed: int) -> tuple[str, ...]:
     """Folds that share every label set out evenly: clips shuffled, sorted by rarest label, dealt like cards."""
     order = np.random.default_rng(seed).permutation(len(truth))

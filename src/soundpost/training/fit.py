@@ -5,11 +5,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
@@ -19,11 +18,10 @@ from soundpost.front_ends import FRONT_ENDS
 from soundpost.models import MODELS
 from soundpost.registry import pick, settings_from
 from soundpost.training.data import Bank, Table, build_bank, read_table
-from soundpost.training.evaluate import answer
+from soundpost.training.evaluate import answer, made, spectrograms_of
 from soundpost.training.member import Trainer
 from soundpost.training.plan import Plan, read_plan
-from soundpost.training.report import write_out_of_fold, write_recipe, write_report
-from soundpost.views import VIEWS
+from soundpost.training.report import fold_scores, score_tables, write_out_of_fold, write_recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,8 +52,8 @@ def _fit(options: argparse.Namespace) -> None:
     table = read_table(options.csv, options.folds, options.seed)
     device = torch.device(options.device)
     audio = settings_from(AudioSettings, plan.audio, "[audio]")
-    front_end = _made(FRONT_ENDS, plan.front_end, "front end")
-    view = _made(VIEWS, plan.views[0], "view")
+    settings = {key: value for key, value in plan.front_end.items() if key != "name"}
+    front_end = made(FRONT_ENDS, plan.front_end["name"], settings, "front end")
     waveforms = [
         decode(options.clips / file, audio).waveform for file in tqdm(table.files, desc="decoding", unit="clip")
     ]
@@ -70,17 +68,16 @@ def _fit(options: argparse.Namespace) -> None:
         save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, file)
     if options.only:
         return
+    recipe = write_recipe(options.out, plan, table, {})
+    spectrograms = spectrograms_of(recipe, waveforms, device)
     held_out = np.zeros(table.truth.shape)
-    for fold in table.fold_names:
-        network = make_network(plan, len(table.labels), device).eval()
-        network.load_state_dict(load_file(options.out / f"fold{fold}.safetensors", device=str(device)))
-        rows = [row for row, other in enumerate(table.folds) if other == fold]
-        spectrograms = [front_end(torch.from_numpy(waveforms[row]).to(device)[None])[0] for row in rows]
-        held_out[rows] = answer(network, spectrograms, view)
+    for member in recipe.members:
+        rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]
+        theirs = [spectrograms[row] for row in rows]
+        held_out[rows] = answer(recipe, member, options.out, theirs, len(recipe.views), options.device)
     write_out_of_fold(options.out, table, held_out)
-    write_recipe(options.out, plan, table, held_out)
-    write_report(options.out, table, held_out)
-    print((options.out / "README.md").read_text(encoding="utf-8"))
+    write_recipe(options.out, plan, table, fold_scores(table, held_out))
+    print(score_tables(table, held_out), end="")
 
 
 def make_network(plan: Plan, n_classes: int, device: torch.device) -> nn.Module:
@@ -99,12 +96,6 @@ def train_member(plan: Plan, table: Table, bank: Bank, fold: str, seed: int, che
     frames_per_second = plan.front_end["sample_rate"] / plan.front_end["hop_length"]
     trainer = Trainer(network, bank, sources, (plan.compose, plan.fit), frames_per_second, member_seed)
     return trainer.run(checkpoint, f"{plan.name}/{fold}")
-
-
-def _made(registry: dict[str, str], table: dict[str, Any], kind: str) -> Any:
-    entry = pick(registry, table["name"], kind)
-    settings = {key: value for key, value in table.items() if key != "name"}
-    return entry(settings_from(entry.Settings, settings, f"[{kind}]"))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Trainer:
             frames_per_second: of the front end.
             seed: of composing, order, lengths and dropout.
         """
-        self.network = network
+        self.network = network.to(memory_format=torch.channels_last)
         self.device = bank.powers.device
         self.settings = settings[1]
         self.bank = Bank(bank.powers[:, sources], bank.lengths[:, sources], bank.truth[sources])
@@ -106,8 +106,9 @@ class Trainer:
         return max(8, round(seconds * self.frames_per_second))
 
     def _step(self, log_mels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.network(log_mels)
+        inputs = log_mels.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half):
+            logits = self.network(inputs)
         loss = functional.binary_cross_entropy_with_logits(logits.float(), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

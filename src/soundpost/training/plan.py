@@ -4,10 +4,11 @@ name = "compact"
 [audio] [front_end] [model] [[views]]     as in recipe.toml
 [compose] [fit]                           ComposeSettings, FitSettings
 [aliases]                                 label -> column of the submission
+[gains]                                   scores that soundpost.plan orders the passes by, as they were measured
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class FitSettings:
     shortest: float = 0.5  # s; clips of an epoch are equally long,
     longest: float = 6.0  # s; log-uniform between the two
     speeds: tuple[float, ...] = (0.84, 0.92, 1.0, 1.09, 1.19)  # at which sources are played
+    half: bool = True  # convolutions in bfloat16; twice as fast on processors that have it, slower on others
     checkpoint: int = 50  # epochs between two checkpoints
 
 
@@ -57,6 +59,7 @@ class Plan:
     compose: ComposeSettings = field(default_factory=ComposeSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def read_plan(path: Path) -> Plan:

@@ -1,4 +1,4 @@
-"""What training leaves behind beside the weights: recipe.toml, out-of-fold predictions, and a page to read."""
+"""What training leaves behind beside the weights: recipe.toml, out-of-fold predictions and their scores."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import tomli_w
 
 from soundpost.metrics import accuracy, lwlrap
-from soundpost.recipes import FORMAT
+from soundpost.recipes import FORMAT, Recipe, parse_recipe
 from soundpost.training.data import Table
 from soundpost.training.plan import Plan
 from soundpost.weights import sha256_of
@@ -37,10 +37,9 @@ def fold_scores(table: Table, held_out: np.ndarray) -> dict[str, dict[str, float
     return scores
 
 
-def write_recipe(out: Path, plan: Plan, table: Table, held_out: np.ndarray) -> None:
-    """recipe.toml: what soundpost.recipes reads; members best first."""
-    scores = fold_scores(table, held_out)
-    best_first = sorted(scores, key=lambda fold: (-scores[fold]["lwlrap"], fold))
+def write_recipe(out: Path, plan: Plan, table: Table, scores: dict[str, dict[str, float]]) -> Recipe:
+    """recipe.toml as soundpost.recipes reads it, members best first (all alike while there are no scores); returned."""
+    order = sorted(table.fold_names, key=lambda fold: (-scores.get(fold, {}).get("lwlrap", 0.0), fold))
     recipe = {
         "format": FORMAT,
         "name": plan.name,
@@ -53,29 +52,25 @@ def write_recipe(out: Path, plan: Plan, table: Table, held_out: np.ndarray) -> N
         "model": dict(plan.model),
         "views": [dict(view) for view in plan.views],
         "aliases": dict(plan.aliases),
+        "gains": {key: list(values) for key, values in plan.gains.items()},
         "members": [
             {
                 "fold": fold,
                 "file": f"fold{fold}.safetensors",
                 "sha256": sha256_of(out / f"fold{fold}.safetensors"),
-                "scores": scores[fold],
+                "scores": scores.get(fold, {}),
             }
-            for fold in best_first
+            for fold in order
         ],
     }
-    (out / "recipe.toml").write_text(tomli_w.dumps(recipe), encoding="utf-8", newline="\n")
+    text = tomli_w.dumps(recipe)
+    (out / "recipe.toml").write_text(text, encoding="utf-8", newline="\n")
+    return parse_recipe(text, str(out / "recipe.toml"))
 
 
-def write_report(out: Path, table: Table, held_out: np.ndarray) -> None:
-    """README.md: out-of-fold scores per fold and over all clips, and which labels are taken for which."""
-    lines = [
-        "# Weights made by soundpost.training.fit",
-        "",
-        "Each member answers the fold that it never heard.",
-        "",
-        "| fold | clips | lwlrap | accuracy |",
-        "|---|---|---|---|",
-    ]
+def score_tables(table: Table, held_out: np.ndarray) -> str:
+    """Markdown: out-of-fold scores per fold and over all clips, and which labels are taken for which."""
+    lines = ["| fold | clips | lwlrap | accuracy |", "|---|---|---|---|"]
     for fold, score in fold_scores(table, held_out).items():
         clips = table.folds.count(fold)
         lines.append(f"| {fold} | {clips} | {score['lwlrap']:.4f} | {score['accuracy']:.4f} |")
@@ -83,7 +78,7 @@ def write_report(out: Path, table: Table, held_out: np.ndarray) -> None:
     lines.append(f"| all | {len(table.files)} | {total[0]:.4f} | {total[1]:.4f} |")
     if (table.truth.sum(1) == 1).all():
         lines += ["", *_confusion(table, held_out)]
-    (out / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return "\n".join(lines) + "\n"
 
 
 def _confusion(table: Table, held_out: np.ndarray) -> list[str]:
