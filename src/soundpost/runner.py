@@ -39,6 +39,7 @@ from soundpost.workers import WorkerPool
 from soundpost.writer import Writer
 
 PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
+TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
 BATCH_FRAMES = 60_000  # most windows x frames that a lane is given, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
 SQUEEZE = 0.97  # of the memory limit: above it nothing new is kept and batches are halved
@@ -81,6 +82,7 @@ class Run:
         self.loaded: dict[int, Future[dict[str, Predictor]]] = {}
         self.skipped: set[int] = set()
         self.views: dict[tuple[str, int], View] = {}
+        self.typical_frames: dict[str, int] = {}
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
         self.last_written = -1
@@ -195,10 +197,7 @@ class Run:
         """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""
         predictors = self._predictors(number)
         assert predictors is not None
-        front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
-        front_end = front_end_class(settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]"))
-        rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
-        shape = front_end.shape(round(PROBE_SECONDS * rate))
+        shape = self._shape(recipe, PROBE_SECONDS)
         view = self._view(recipe, 0)
         probed = probe(next(iter(predictors.values())), view, shape)
         speed = self.machine.speed.setdefault(recipe.name, Estimate())
@@ -208,7 +207,7 @@ class Run:
 
             free = min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
             frames = min(BATCH_FRAMES * 8, int(0.8 * free / probed.bytes_per_frame))
-            longest = front_end.shape(30 * rate)
+            longest = self._shape(recipe, 30.0)
             self.machine.batch_frames[recipe.name] = min(
                 fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
             )
@@ -224,7 +223,10 @@ class Run:
         """Of a pass, up to a factor that all share: speed of its recipe times frames shown of a typical clip."""
         recipe = self.members[work.member][0]
         speed = self.machine.speed.get(recipe.name)
-        frames = sum(window.frames for window in self._view(recipe, work.view).windows(500))
+        if recipe.name not in self.typical_frames:
+            self.typical_frames[recipe.name] = self._shape(recipe, TYPICAL_SECONDS)[2]
+        windows = self._view(recipe, work.view).windows(self.typical_frames[recipe.name])
+        frames = sum(window.frames for window in windows)
         return (speed.seconds(frames) if speed else None) or float(frames)
 
     def _run_pass(self, work: Pass, done: list[Pass]) -> bool:
@@ -277,6 +279,12 @@ class Run:
             device: Predictor(recipe, member, arrays, device, choose_precision(self.settings.precision, device))
             for device in dict.fromkeys(self.devices)
         }
+
+    def _shape(self, recipe: Recipe, seconds: float) -> tuple[int, int, int]:
+        """(channels, bins, frames) of the spectrogram of a clip of that length."""
+        front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
+        front_end = front_end_class(settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]"))
+        return front_end.shape(round(seconds * (int(recipe.audio.get("sample_rate", 44100)) or 44100)))
 
     def _view(self, recipe: Recipe, number: int) -> View:
         key = (recipe.name, number)
