@@ -126,24 +126,27 @@ class Bands:
 def mel_bank(bands: Bands) -> np.ndarray:
     """Triangular filters of equal area on the Slaney mel scale, (mels, n_fft // 2 + 1) float32.
 
-    Mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4).
-
     Source: librosa.filters.mel(htk=False, norm="slaney"), after Slaney's Auditory Toolbox, 1998.
     """
     fmax = bands.fmax or bands.sample_rate / 2
     if not 0 <= bands.fmin < fmax:
         raise SettingsError(f"fmin {bands.fmin} Hz, fmax {fmax} Hz: no band lies between them. Correct [front_end].")
-    per_log = 27 / np.log(6.4)
-
-    def to_mel(hz: float) -> float:
-        return hz * 3 / 200 if hz < 1000 else 15 + per_log * np.log(hz / 1000)
-
-    mel = np.linspace(to_mel(bands.fmin), to_mel(fmax), bands.n_mels + 2)
-    edges = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) / per_log))
+    edges = mel_frequencies(bands.n_mels + 2, bands.fmin, fmax)
     bins = np.linspace(0, bands.sample_rate / 2, bands.n_fft // 2 + 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
     return (np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)).astype(np.float32)
+
+
+def mel_frequencies(count: int, fmin: float, fmax: float) -> np.ndarray:
+    """Frequencies in Hz at equal distances on the Slaney mel scale, (count,) float64.
+
+    Mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4).
+    """
+    per_log = 27 / np.log(6.4)
+    low, high = (hz * 3 / 200 if hz < 1000 else 15 + per_log * np.log(hz / 1000) for hz in (fmin, fmax))
+    mel = np.linspace(low, high, count)
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) / per_log))
 
 
 @dataclass(frozen=True)
