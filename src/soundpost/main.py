@@ -83,6 +83,7 @@ def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
     add(
         "--memory-limit", metavar="SIZE", help="of all processes together: 12G, 800M (default: what the machine allows)"
     )
+    add("--cache-memory", metavar="SIZE", help="of spectrograms in memory: 2G (default: what --memory-limit leaves)")
     add("--disk-limit", metavar="SIZE", help="of spilled spectrograms: 4G (default: half of what is free)")
     add("--device", default="auto", help="auto, cpu, cuda, or several: cuda:0,cuda:1 (default: auto)")
     add("--precision", default="auto", choices=("auto", "float32", "float16", "bfloat16"),
@@ -127,6 +128,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
         memory_limit_bytes=parse_bytes(options.memory_limit, "memory-limit") if options.memory_limit else 0,
+        cache_memory_bytes=parse_bytes(options.cache_memory, "cache-memory") if options.cache_memory else 0,
         disk_limit_bytes=parse_bytes(options.disk_limit, "disk-limit") if options.disk_limit else 0,
         device=options.device,
         precision=options.precision,

@@ -177,7 +177,8 @@ class Run:
             256 * MIB if on_gpu else int(len(self.devices) * BATCH_FRAMES * dearest),
         )
         self.pool.shrink(shares.workers)
-        self.cache.lower_limit(shares.cache_bytes, min(shares.cache_bytes // 4, 256 * MIB))
+        cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
+        self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
         if not on_gpu:
             each = shares.batch_bytes / len(self.devices)
             self.machine.batch_frames = {
@@ -188,7 +189,7 @@ class Run:
         self.progress.say(
             f"{', '.join(f'{n} x {d}' for d, n in Counter(self.devices).items())}; {shares.workers} workers; of "
             f"{self.memory_limit / GIB:.2f} GiB: {self.gauge.used_bytes / GIB:.2f} resident, "
-            f"{shares.batch_bytes / GIB:.2f} for batches, {shares.cache_bytes / GIB:.2f} for spectrograms "
+            f"{shares.batch_bytes / GIB:.2f} for batches, {cache_bytes / GIB:.2f} for spectrograms "
             f"({self.cache.backing}), then {self.cache.disk_limit_bytes / GIB:.1f} GiB on disk"
         )
         self.report.seconds["start"] = self.deadline.elapsed()

@@ -40,6 +40,7 @@ class RunSettings:
     time_limit_seconds: float = 3300.0  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
     memory_limit_bytes: int = 0  # of the whole process tree, shared pages once; 0: what the machine allows
+    cache_memory_bytes: int = 0  # of spectrograms in shared memory; 0: what the memory limit leaves
     disk_limit_bytes: int = 0  # of spilled spectrograms; 0: half of what is free
     device: str = "auto"  # "auto", "cpu", "cuda", or several with commas: "cuda:0,cuda:1"
     precision: str = "auto"  # "auto", "float32", "float16", "bfloat16"

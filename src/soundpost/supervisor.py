@@ -80,6 +80,8 @@ class Supervisor:
                     self.say(f"engine ended with status {status}; another one goes on where it stood")
             for text in self.errors:
                 self.say(f"error: {text}")
+            if status not in (STATUS_OK, STATUS_REFUSED):
+                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted clips")
             return status if status >= 0 else 1
 
     def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:
