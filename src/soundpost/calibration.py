@@ -13,23 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from soundpost.assets import RECIPE
 from soundpost.audio import AudioSettings, decode
 from soundpost.bundle import PACKING, PACKS_BYTES
 from soundpost.errors import KitError, SettingsError
-from soundpost.front_ends import FRONT_ENDS
 from soundpost.metrics import accuracy, lwlrap
 from soundpost.pack_format import unpack
 from soundpost.packing import Arrays, pack, pack_members
-from soundpost.predict import build
 from soundpost.recipes import Member, Recipe, parse_recipe
-from soundpost.registry import pick, settings_from
+from soundpost.registry import settings_from
 from soundpost.training.data import Table, read_table
-from soundpost.training.evaluate import answer
-from soundpost.views import VIEWS
+from soundpost.training.evaluate import answer, spectrograms_of
 from soundpost.weights import load_arrays
 
 
@@ -38,26 +34,13 @@ class Clips:
 
     def __init__(self, recipe: Recipe, table: Table, folder: Path) -> None:
         audio = settings_from(AudioSettings, recipe.audio, "[audio]")
-        front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
-        front_end = front_end_class(settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]"))
-        view_class = pick(VIEWS, recipe.views[0].name, "view")
-        self.view = view_class(settings_from(view_class.Settings, recipe.views[0].settings, "[[views]]"))
+        waveforms = [decode(folder / file, audio).waveform for file in tqdm(table.files, desc="decoding", unit="clip")]
         self.recipe, self.table = recipe, table
-        self.spectrograms = [
-            front_end(torch.from_numpy(decode(folder / file, audio).waveform)[None])[0]
-            for file in tqdm(table.files, desc="spectrograms", unit="clip")
-        ]
+        self.spectrograms = spectrograms_of(recipe, waveforms, torch.device("cpu"))
 
     def answers(self, member: Member, arrays: Arrays, rows: Sequence[int]) -> np.ndarray:
-        """Probabilities of one member with these weights, (rows, classes) float64."""
-        network = build(self.recipe, member, arrays)
-
-        def logits(batch: Tensor) -> Tensor:
-            out = network(batch)
-            out = out[0] if isinstance(out, tuple | list) else out
-            return out if self.recipe.activation == "sigmoid" else torch.logit(out.softmax(dim=1))
-
-        return answer(logits, [self.spectrograms[row] for row in rows], self.view)
+        """Probabilities of one member with these weights, by the cheapest view, (rows, classes) float64."""
+        return answer(self.recipe, member, arrays, [self.spectrograms[row] for row in rows], n_views=1)
 
     def out_of_fold(self, arrays: Mapping[str, Arrays]) -> np.ndarray:
         """Probabilities of each clip by the member that never saw it, (clips, classes).

@@ -44,14 +44,19 @@ def spectrograms_of(recipe: Recipe, waveforms: Sequence[np.ndarray], device: tor
 
 
 def answer(
-    recipe: Recipe, member: Member, folder: Path, spectrograms: Sequence[np.ndarray], n_views: int, device: str = "cpu"
+    recipe: Recipe,
+    member: Member,
+    arrays: Mapping[str, np.ndarray],
+    spectrograms: Sequence[np.ndarray],
+    n_views: int,
+    device: str = "cpu",
 ) -> np.ndarray:
     """A member's probabilities as the kernel gives them: mean over the recipe's first views, each over its windows.
 
     Args:
         recipe: whose activation and average are taken.
         member: which fold.
-        folder: of the member's file.
+        arrays: the member's, by name.
         spectrograms: of the clips.
         n_views: how many of the recipe's views.
         device: "cpu", "cuda", ...
@@ -59,7 +64,7 @@ def answer(
     Returns:
         (clips, classes) float64.
     """
-    predictor = Predictor(recipe, member, load_arrays(folder / member.file, member.sha256, member.name), device, "")
+    predictor = Predictor(recipe, member, arrays, device, "")
     views = [made(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
     total = np.mean([_through(predictor, spectrograms, view) for view in views], axis=0)
     return _activated(total, recipe) if recipe.average == "logit" else total
@@ -125,7 +130,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     spectrograms = spectrograms_of(recipe, waveforms, torch.device("cpu"))
     answers = []
     for member in members:
-        answers.append(answer(recipe, member, options.weights, spectrograms, options.views))
+        arrays = load_arrays(options.weights / member.file, member.sha256, member.name)
+        answers.append(answer(recipe, member, arrays, spectrograms, options.views))
         _print(member.name, truth, answers[-1])
     if len(members) > 1:
         _print(f"mean of {len(members)}", truth, np.mean(answers, axis=0))

@@ -22,6 +22,7 @@ from soundpost.training.evaluate import answer, made, spectrograms_of
 from soundpost.training.member import Trainer
 from soundpost.training.plan import Plan, read_plan
 from soundpost.training.report import fold_scores, score_tables, write_out_of_fold, write_recipe
+from soundpost.weights import load_arrays
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +75,8 @@ def _fit(options: argparse.Namespace) -> None:
     for member in recipe.members:
         rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]
         theirs = [spectrograms[row] for row in rows]
-        held_out[rows] = answer(recipe, member, options.out, theirs, len(recipe.views), options.device)
+        arrays = load_arrays(options.out / member.file, member.sha256, member.name)
+        held_out[rows] = answer(recipe, member, arrays, theirs, len(recipe.views), options.device)
     write_out_of_fold(options.out, table, held_out)
     write_recipe(options.out, plan, table, fold_scores(table, held_out))
     print(score_tables(table, held_out), end="")
