@@ -14,6 +14,7 @@ from soundpost.blend import Blend, Network
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.argus import TEMPLATE_OF, import_argus
 from soundpost.importers.recipe_files import template
+from soundpost.metrics import lwlrap
 from soundpost.models import MODELS
 from soundpost.recipes import Named
 from soundpost.registry import pick, settings_from
@@ -162,6 +163,16 @@ def test_geometric_mean_of_argus_is_the_published_one(place: GoldenSet, case: di
     blend = Blend(Named("geometric_mean", {}), [f"r{i}/0" for i in range(len(table))])
     expected = place.arrays(case["file"])[case["expected"]["gmean"]["key"]]
     assert_close(expected, blend(table, np.ones(table.shape[:2], bool)), case["atol"], "geometric mean")
+
+
+@pytest.mark.parametrize(("place", "case"), golden("argus", "metric"))
+def test_metric_of_argus_is_the_published_lwlrap(place: GoldenSet, case: dict[str, Any]) -> None:
+    """The overall score; clips without a label are skipped."""
+    tables = {}
+    for key, source in case["inputs"].items():
+        options = {"p": source["p"]} if "p" in source else {}
+        tables[key] = argus_input(source["rule"], source["name"], tuple(source["shape"]), source["salt"], **options)
+    assert case["overall"] == pytest.approx(lwlrap(tables["truth"], tables["scores"]), abs=case["atol"])
 
 
 @pytest.mark.parametrize(("place", "case"), golden("argus", "checkpoint"))
