@@ -10,6 +10,8 @@ from soundpost.blend import Blend
 from soundpost.labels import ColumnMap
 from soundpost.recipes import Member, Recipe
 
+ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
+
 
 class Answers:
     """Sums over passes for each member and clip, and which pass has answered which clip.
@@ -36,45 +38,53 @@ class Answers:
             _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
             for i, (recipe, _) in enumerate(members)
         ]
-        self._seen = _table(folder / "seen.npy", np.bool_, (len(passes), n_clips))
+        self._marks = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self._mend()
+
+    def _mend(self) -> None:
+        """Forget all of a member about a clip whose sum an engine died in the middle of."""
+        for row, clip in np.argwhere(self._marks == ADDING):
+            member = self._member_of[row]
+            self._sums[member][clip] = 0.0
+            self._marks[self._member_of == member, clip] = ABSENT
 
     def add(self, member: int, view: int, clip: int, answer: np.ndarray) -> None:
         """One clip's answer, averaged over the windows of one pass: (classes,) probabilities or logits."""
+        row = self._row[member, view]
+        self._marks[row, clip] = ADDING
         self._sums[member][clip] += answer
-        self._seen[self._row[member, view], clip] = True
+        self._marks[row, clip] = ADDED
 
     def seen(self, member: int, view: int) -> np.ndarray:
         """Which clips a pass has answered: (clips,) bool."""
-        return self._seen[self._row[member, view]]
+        return self._marks[self._row[member, view]] == ADDED
 
     def total(self) -> int:
         """How many answers there are, over passes and clips."""
-        return int(self._seen.sum())
+        return int((self._marks == ADDED).sum())
 
     def answered(self) -> np.ndarray:
         """Which clips have any answer: (clips,) bool."""
-        return self._seen.any(axis=0)
+        return (self._marks == ADDED).any(axis=0)
 
-    def blended(
-        self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float], absent: np.ndarray
-    ) -> np.ndarray:
+    def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
         """The submission as it stands: members' answers blended, in the columns of the submission.
 
         Args:
             blend: of this run's members.
             maps: classes -> columns, by recipe name.
-            priors: (columns,); what stands where nobody knows.
-            absent: (clips,) bool; rows that keep the priors.
+            priors: (columns,); what stands where nobody knows, or nobody has answered.
 
         Returns:
             (clips, columns) float64 in [0, 1].
         """
-        n_clips = self._seen.shape[1]
+        seen = self._marks == ADDED
+        n_clips = seen.shape[1]
         table = np.zeros((len(self._members), n_clips, len(priors)), np.float32)
         done = np.zeros((len(self._members), n_clips), bool)
         knows = np.zeros((len(self._members), len(priors)), bool)
         for i, (recipe, _) in enumerate(self._members):
-            count = self._seen[self._member_of == i].sum(axis=0)
+            count = seen[self._member_of == i].sum(axis=0)
             done[i] = count > 0
             mean = self._sums[i] / np.maximum(count, 1)[:, None]
             if recipe.average == "logit":
@@ -89,7 +99,7 @@ class Answers:
             columns = (knows == pattern[:, None]).all(axis=0)
             there = done & pattern[:, None]
             blended = blend(table, there)
-            rows = there.any(axis=0) & ~absent
+            rows = there.any(axis=0)
             result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
         return np.clip(result, 0.0, 1.0)
 

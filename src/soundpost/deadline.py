@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-EXIT_SECONDS = 0.8  # between the last write and the exit of the last process
+EXIT_SECONDS = 1.1  # between the last write and the exit of the last process
+KILL_SECONDS = 0.6  # before the limit: whatever still runs is killed
 
 
 class Deadline:

@@ -37,6 +37,8 @@ def main(argv: list[str]) -> int:
     from soundpost.settings import RunSettings
 
     settings = RunSettings.from_json(json.loads(Path(argv[0]).read_text()))
+    if os.getppid() != settings.supervisor_pid:
+        return STATUS_DEFECT  # it died before die_with_parent was in force
     events = os.fdopen(int(os.environ.pop("SOUNDPOST_EVENTS")), "w", buffering=1)
 
     def tell(event: dict[str, Any]) -> None:

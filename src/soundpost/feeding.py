@@ -184,6 +184,10 @@ class PassRun:
     def _feed_workers(self) -> None:
         machine = self._machine
         self._grant()
+        if not machine.pool.workers:
+            while self._absent:
+                clip = self._absent.popleft()
+                self._give_up(clip, f"{machine.clips[clip].name}: no worker is left to read it")
         high_water = 8 * len(machine.lanes) * self._groups.budget_frames
         for worker in machine.pool.idle():
             if not self._absent or self._free_tokens() <= 0:
@@ -210,7 +214,8 @@ class PassRun:
         machine = self._machine
         if machine.on_gpu:
             return 1
-        return machine.cores - sum(lane.waiting > 0 for lane in machine.lanes) - len(machine.pool.busy())
+        at_work = len(machine.pool.busy()) - len(self._wants)  # who waits for room uses no core
+        return machine.cores - sum(lane.waiting > 0 for lane in machine.lanes) - at_work
 
     def _budget_frames(self) -> int:
         """Most windows x frames in a batch: what memory allows, and what takes no longer than BATCH_SECONDS."""
@@ -264,11 +269,13 @@ class PassRun:
             assert worker.task is not None
             slot = machine.cache.reserve(Key(worker.task.digest, worker.task.clip), shape, self._keep)
             if slot is not None:
+                worker.since = time.monotonic()
                 worker.tell(slot)
             elif self._is_hopeless():
                 size = int(np.prod(shape)) * 4
                 clip = worker.task.clip
-                machine.pool.replace(worker)
+                worker.tell(None)
+                worker.task = None
                 self._give_up(clip, f"{machine.clips[clip].name}: its spectrogram of {size:,} bytes fits no tier")
             else:
                 self._wants.append((worker, shape))
@@ -285,6 +292,8 @@ class PassRun:
             most = machine.batch_frames[self._recipe.name]
             machine.batch_frames[self._recipe.name] = max(1, min(most, done.job.frames // 2**done.splits))
         for clip in done.damaged:
+            if clip not in self._pending:
+                continue  # another lane has found it, too
             machine.cache.damaged(self._key(clip))
             machine.report.counts["damaged spectrograms recomputed"] += 1
             self._forget_windows(clip)
@@ -334,8 +343,10 @@ class PassRun:
     def _give_up(self, clip: int, reason: str) -> None:
         """The clip, which was to be computed, cannot be: not in this pass, nor in any other."""
         self._groups.cancel()
-        self._machine.dead.add(clip)
-        self._machine.report.unreadable[self._machine.clips[clip].name] = reason
+        machine = self._machine
+        machine.dead.add(clip)
+        told = machine.report.unfinished if machine.answers.answered()[clip] else machine.report.unreadable
+        told[machine.clips[clip].name] = reason
         self._close(clip)
 
     def _close(self, clip: int) -> None:

@@ -33,7 +33,7 @@ def locate(root: Path, competition: str = "") -> Found:
     """
     places = [root / competition, root / "competitions" / competition] if competition else []
     for place in places:
-        if (place / SAMPLE).is_file():
+        if _is_file(place / SAMPLE):
             return Found(place / SAMPLE, _test_dir(place))
     found = _search(root)
     if found is None:
@@ -62,7 +62,7 @@ def _search(root: Path) -> Path | None:
     looked_at = 0
     while queue and looked_at < MAX_ENTRIES:
         folder, depth = queue.popleft()
-        if (folder / SAMPLE).is_file():
+        if _is_file(folder / SAMPLE):
             return folder / SAMPLE
         if depth < MAX_DEPTH:
             inside = _folders(folder)
@@ -84,6 +84,14 @@ def _folders(folder: Path) -> list[Path]:
     except OSError:
         return []
     return found
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; one in a folder that may not be entered counts as none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _heads(root: Path) -> list[str]:

@@ -118,7 +118,12 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
     sample = submission.read_sample(sample_path) if sample_path else _sample_of(test_dir, assets)
     recipes = assets.submission.recipes
     priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
-    submission.write(out, sample, (priors for _ in sample.names))
+    if options.workers < 0:
+        raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
+    try:
+        submission.write(out, sample, (priors for _ in sample.names))
+    except OSError as error:
+        raise SettingsError(f"--out {out}: cannot be written ({error.strerror}). Name a file that can.") from error
     return RunSettings(
         assets=str(assets.root.absolute()),
         test_dir=str(test_dir.absolute()),

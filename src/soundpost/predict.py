@@ -67,18 +67,17 @@ class Predictor:
         self.member = member
         self.device = torch.device(device)
         self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
-        self._is_folded = False
-        self._folding = threading.Lock()
+        self._is_ready = False
+        self._first = threading.Lock()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
-        self._half_is_checked = False
         self._twin: Predictor | None = None
 
     def on_cpu(self) -> "Predictor":
         """The same member on the CPU, for a window that fits no GPU; made once."""
         if self._twin is None:
             self._twin = copy(self)
-            self._twin.device, self._twin.is_half, self._twin._is_folded = torch.device("cpu"), False, True
+            self._twin.device, self._twin.is_half, self._twin._is_ready = torch.device("cpu"), False, True
             self._twin.model = deepcopy(self.model).to("cpu")
         return self._twin
 
@@ -95,20 +94,19 @@ class Predictor:
         """
         inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
         inputs = inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
-        with self._folding:
-            if not self._is_folded:
-                self.model = fold_batch_norms(self.model, inputs[:1])
-                self._is_folded = True
-        if not self.is_half:
-            return self._forward(inputs, None)
-        answer = self._forward(inputs, self.half)
-        if not self._half_is_checked:
-            self._half_is_checked = True
-            exact = self._forward(inputs, None)
-            if not (self._probability(exact) - self._probability(answer)).abs().max() <= HALF_BOUND:
-                self.is_half = False
-                return exact
-        return answer
+        if not self._is_ready:
+            with self._first:
+                if not self._is_ready:
+                    self._prepare(inputs)
+                    self._is_ready = True
+        return self._forward(inputs, self.half if self.is_half else None)
+
+    def _prepare(self, inputs: Tensor) -> None:
+        """Fold what can be folded, and give half precision up where it costs; before any answer is given."""
+        self.model = fold_batch_norms(self.model, inputs[:1])
+        if self.is_half:
+            exact, half = (self._probability(self._forward(inputs, kind)) for kind in (None, self.half))
+            self.is_half = bool((exact - half).abs().max() <= HALF_BOUND)
 
     def _forward(self, inputs: Tensor, half: torch.dtype | None) -> Tensor:
         with torch.autocast(self.device.type, half) if half else nullcontext():

@@ -13,6 +13,7 @@ class Report:
     n_clips: int
     missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
+    unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
     remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
@@ -37,6 +38,7 @@ class Report:
             + (f", {self.passes_cut} cut short by the deadline" if self.passes_cut else "")
         ]
         lines += _listed("unreadable, its row holds the class priors", self.unreadable)
+        lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
         lines += _listed("no such file, its row holds the class priors", self.missing)
         lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
         if len(self.remarks) > NAMED:

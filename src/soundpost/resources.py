@@ -47,7 +47,7 @@ def memory_groups(proc: Path = Path("/proc/self"), mounts: Path = Path("/sys/fs/
 
 
 def _walk(root: Path, path: str, limit_name: str, used_name: str, cache_name: str) -> Iterable[MemoryGroup]:
-    folder = root / path.strip("/")
+    folder = root.joinpath(*(part for part in path.split("/") if part not in ("", "..")))  # ".." leads out of the mount
     while True:
         try:
             limit = int((folder / limit_name).read_text())  # "max" raises ValueError: no limit in this group
@@ -102,14 +102,16 @@ def process_memory(pid: int) -> int:
         return 0
 
 
-def cores() -> int:
+def cores(mounts: Path = Path("/sys/fs/cgroup")) -> int:
     """Processors that this process may use: its affinity, and its cgroup's quota where there is one."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # cgroup versions 2 and 1
+        try:
+            quota, period = map(int, " ".join((mounts / file).read_text() for file in files).split())
+        except (OSError, ValueError):  # "max": no quota
+            continue
+        if quota > 0 and period > 0:
+            count = min(count, max(1, quota // period))
     return count
 
 

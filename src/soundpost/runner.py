@@ -15,7 +15,7 @@ from soundpost.assets import find_assets
 from soundpost.blend import Blend
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
-from soundpost.deadline import Deadline, Estimate
+from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
 from soundpost.devices import choose_devices, choose_precision
 from soundpost.errors import KitError, SettingsError, WeightsError
 from soundpost.feeding import Machine, PassRun
@@ -85,6 +85,7 @@ class Run:
         self.typical_frames: dict[str, int] = {}
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
+        self.blend_seconds = 0.0
         self.last_written = -1
         self.table = np.zeros((0, len(self.sample.columns)))
 
@@ -135,7 +136,6 @@ class Run:
 
     def _share_memory(self) -> None:
         """Try the first member of each recipe out, then give every part its bytes."""
-        first = self._next([])
         results = Results()
         self.machine = Machine(
             clips=self.clips,
@@ -159,13 +159,13 @@ class Run:
             second_level(self.assets.submission, self.sample.columns, lambda _, m: self.assets.arrays(m)),
         )
         self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
-        if first is None:
-            raise WeightsError("no member can be used. " + " ".join(self.report.members_skipped.values()))
         bytes_per_frame = {}
         for recipe in self.recipes:
             number = next((i for i, (r, _) in enumerate(self.members) if r is recipe and self._predictors(i)), None)
             if number is not None:
                 bytes_per_frame[recipe.name] = self._try_out(recipe, number)
+        if not bytes_per_frame:
+            raise WeightsError("no member can be used. " + " ".join(self.report.members_skipped.values()))
         self.gauge.look(force=True)
         on_gpu = self.devices[0] != "cpu"
         dearest = max(bytes_per_frame.values())
@@ -246,6 +246,7 @@ class Run:
         self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
         complete = run.run(self._tick)
         self.progress.end()
+        self._checkpoint()
         if complete:
             self.report.passes_done += 1
             self.progress.say(f"{name}: {run.done:,} clips done; {self._cache_note()}")
@@ -312,17 +313,17 @@ class Run:
     def _checkpoint(self) -> None:
         answered = int(self.machine.answers.answered().sum())
         seen = self.machine.answers.total()
-        if seen == self.last_written:
+        if seen == self.last_written and not self.writer.error:
             return
         self.last_written = seen
         self.checkpointed = self.deadline.elapsed()
-        absent = np.array([c.path is None or i in self.machine.dead for i, c in enumerate(self.clips)], bool)
-        self.table = self.machine.answers.blended(self.blend, self.maps, self.priors, absent)
+        self.table = self.machine.answers.blended(self.blend, self.maps, self.priors)
+        self.blend_seconds = self.deadline.elapsed() - self.checkpointed
         self.writer.hand_in(self.table, answered)
 
     def _wrote(self, seconds: float, answered: int) -> None:
         self.write_seconds = max(self.write_seconds, seconds)
-        self.deadline.wrote(seconds)
+        self.deadline.wrote(self.blend_seconds + seconds)
         self.tell({"event": "wrote", "answered": answered, "at": self.deadline.elapsed()})
 
     def _cache_note(self) -> str:
@@ -336,11 +337,11 @@ class Run:
     # ------------------------------------------------------------ the end
 
     def _finish(self) -> int:
-        """The last write, the report and the status: 0 with answers, 3 when the time ended before any."""
+        """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
         self._checkpoint()
-        left = max(0.3, self.deadline.limit_seconds - self.deadline.elapsed() - 0.5)
-        written = self.writer.finish(left)
-        if not written or self.writer.error:
+        left = self.deadline.limit_seconds - self.deadline.elapsed() - KILL_SECONDS
+        written = self.writer.finish(max(0.2, left - 0.1)) and not self.writer.error
+        if not written:
             self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
         for what in ("damaged", "disk full", "pressure", "not kept"):
             if self.cache.counts[what]:
@@ -356,6 +357,8 @@ class Run:
         )
         self.tell({"event": "finished", "answered": answered, "peak_bytes": self.gauge.peak_bytes})
         readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
+        if not written:
+            return 1
         return 0 if answered or readable == 0 else 3
 
     def _top_tags(self) -> list[str]:
@@ -368,7 +371,9 @@ class Run:
         return lines
 
     def close(self) -> None:
-        """Workers and cache go."""
+        """Lanes, workers and cache go."""
+        for lane in self.machine.lanes if hasattr(self, "machine") else ():
+            lane.close()
         self.pool.close()
         self.cache.close()
 

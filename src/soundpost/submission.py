@@ -55,24 +55,29 @@ def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
         SubmissionError: a value is not finite or outside [0, 1], or rows or columns are missing.
         OSError: the disk is full or read-only; the old file is untouched.
     """
-    aside = path.with_name(path.name + ".part")
+    part = aside(path)
     try:
-        with aside.open("w", encoding="utf-8", newline="") as file:
+        with part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([sample.id_column, *sample.columns])
             for name, row in zip(sample.names, _checked(rows, sample), strict=True):
                 writer.writerow([name, *map("{:.9g}".format, row)])
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(part, path)
     except ValueError as error:
-        aside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise SubmissionError(
             f"{path}: {len(sample.names)} rows expected ({error}). Report this as a defect."
         ) from error
     except BaseException:
-        aside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def aside(path: Path) -> Path:
+    """The file in which the next submission grows until it replaces the last one."""
+    return path.with_name(path.name + ".part")
 
 
 def _checked(rows: Iterable[Sequence[float]], sample: Sample) -> Iterable[Sequence[float]]:
@@ -98,9 +103,9 @@ def check(path: Path, sample: Sample) -> list[str]:
     rows = list(csv.reader(text.splitlines()))
     if not rows or rows[0] != [sample.id_column, *sample.columns]:
         found.append(f"header differs: {rows[0][:3] if rows else 'none'}")
-    if tuple(row[0] for row in rows[1:] if row) != sample.names:
+    if tuple(row[0] if row else "" for row in rows[1:]) != sample.names:
         found.append(f"rows differ: {len(rows) - 1} rows, {len(sample.names)} expected, in the sample's order")
-    for row in rows[1:]:
+    for row in filter(None, rows[1:]):
         try:
             values = [float(cell) for cell in row[1:]]
         except ValueError as error:

@@ -15,18 +15,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from soundpost import submission
+from soundpost.deadline import KILL_SECONDS
 from soundpost.engine import STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
+from soundpost.errors import SettingsError
 from soundpost.resources import memory_allowed
 from soundpost.settings import RunSettings
 
-KILL_SECONDS = 0.45  # before the limit: whatever still runs is killed
 GRACE_SECONDS = 4.0  # after a signal, for the engine's last write
+WAIT_SECONDS = 0.15  # for a killed engine to be gone, and for its scratch folder to be removed
 ATTEMPTS = 3  # engines in one run
 LEAST_SECONDS = 6.0  # that must be left for another engine to be worth its start
 SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
@@ -61,7 +64,7 @@ class Supervisor:
     def run(self) -> int:
         """The exit status of the run: 0, 1 (defect), 2 (refused), 3 (nothing answered), 128 + signal."""
         remove_dead(self.scratch_root)
-        with self._scratch() as scratch, self._signals():
+        with self._signals(), self._scratch() as scratch:
             settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
             status = 1
             for attempt in range(ATTEMPTS):
@@ -158,7 +161,9 @@ class Supervisor:
                 if time.monotonic() >= ends:
                     with suppress(ProcessLookupError):
                         os.killpg(self._engine.pid, signal.SIGKILL)
-                    self._engine.wait()
+                    with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
+                        self._engine.wait(WAIT_SECONDS)
+                    submission.aside(Path(self.settings.out)).unlink(missing_ok=True)
                     return -signal.SIGKILL
 
     def _heard(self, event: dict[str, Any]) -> None:
@@ -169,26 +174,34 @@ class Supervisor:
 
     def _print(self, stream: Any) -> None:
         """The engine's output, printed here; carriage returns of a bar included."""
-        copy = self.log.open("ab") if self.log else None
-        while chunk := os.read(stream.fileno(), 65536):
-            sys.stdout.write(chunk.decode("utf-8", "replace"))
-            sys.stdout.flush()
-            if copy:
-                copy.write(chunk)
-                copy.flush()
+        with stream, self.log.open("ab") if self.log else nullcontext() as copy:
+            while chunk := os.read(stream.fileno(), 65536):
+                sys.stdout.write(chunk.decode("utf-8", "replace"))
+                sys.stdout.flush()
+                if copy:
+                    copy.write(chunk)
+                    copy.flush()
 
     # ------------------------------------------------------------ around it
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         """A private folder that says whose it is, removed at the end."""
-        self.scratch_root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.scratch_root))
-        (folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "born": _born(os.getpid())}))
+        try:
+            self.scratch_root.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.scratch_root))
+            (folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "born": _born(os.getpid())}))
+        except OSError as error:
+            raise SettingsError(
+                f"scratch folder {self.scratch_root}: {error.strerror}. Name one that can be written by --scratch."
+            ) from error
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            # On a disk that has stalled this would outlast the limit; the next start then removes what remains.
+            removal = threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True)
+            removal.start()
+            removal.join(max(WAIT_SECONDS, self._left() - 2 * WAIT_SECONDS))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

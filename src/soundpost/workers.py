@@ -4,7 +4,7 @@ A worker holds nothing that others need: it talks to the engine over its own pip
 writes arrays in place, so it can be killed at any moment at the cost of one clip's attempt.
 
     engine -> worker   Task                               worker -> engine   Wanted(shape): room, please
-    engine -> worker   Slot                               worker -> engine   Stored | Refused(disk full) | Failed
+    engine -> worker   Slot, or None: there is none       worker -> engine   Stored | Refused(disk full) | Failed
 """
 
 import ctypes
@@ -24,6 +24,7 @@ from soundpost.cache.slots import Shape, Slot, write
 from soundpost.errors import ClipError
 
 PR_SET_PDEATHSIG = 1
+KILL_SECONDS = 1.0  # to wait for a killed process; one that hangs in a read of a dead disk never goes
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ def serve(connection: Connection, pages: SharedPages | None, parent: int) -> Non
                 _perform(task, connection, pages, front_ends)
             except ClipError as error:
                 connection.send(Failed(str(error)))
-            except (MemoryError, RuntimeError, ValueError, OSError) as error:
+            except (EOFError, ConnectionError):
+                return
+            except Exception as error:  # whatever a decoder or front end raises costs this clip, and is named
                 name = Path(task.path).name
                 connection.send(
                     Failed(f"{name}: {type(error).__name__}: {error}. Look at the clip; its row is filled.")
@@ -137,18 +140,21 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
     decode_seconds = time.thread_time() - started
     shape = front_end.shape(len(decoded.waveform))
     connection.send(Wanted(shape, decoded.remarks, len(decoded.waveform) / decoded.sample_rate, decode_seconds))
-    slot: Slot = connection.recv()
+    slot: Slot | None = connection.recv()
     started = time.thread_time()
+    if slot is None:
+        return
     with torch.inference_mode():
         array = front_end(torch.from_numpy(decoded.waveform)[None])[0].numpy()
-    while True:
+    while slot is not None:
         try:
             checksum = write(slot, array, pages.map if pages else None)
-            break
         except OSError as error:
             connection.send(Refused(str(error)))
             slot = connection.recv()
-    connection.send(Stored(checksum, time.thread_time() - started))
+        else:
+            connection.send(Stored(checksum, time.thread_time() - started))
+            return
 
 
 class Worker:
@@ -168,7 +174,7 @@ class Worker:
         self.since = time.monotonic()
         self.tell(task)
 
-    def tell(self, message: Task | Slot) -> None:
+    def tell(self, message: Task | Slot | None) -> None:
         """Send a message; when nobody is there any more, the death comes among the pool's messages."""
         with suppress(OSError):
             self.connection.send(message)
@@ -176,7 +182,7 @@ class Worker:
     def kill(self) -> None:
         """End the process at once; it holds nothing that anybody needs."""
         self.process.kill()
-        self.process.join()
+        self.process.join(KILL_SECONDS)
         self.connection.close()
 
 
