@@ -4,6 +4,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from soundpost.errors import KitError, SettingsError
@@ -12,6 +13,7 @@ from soundpost.importers.erc2019 import import_erc2019, import_seventh
 from soundpost.importers.ex4sperans import import_ex4sperans
 from soundpost.importers.qrfaction import import_qrfaction
 from soundpost.importers.recipe_files import TEMPLATES
+from soundpost.importers.resnets import PICTURES, import_filipmu, import_filipmu_colour, import_hires
 from soundpost.importers.simongrest import import_simongrest
 from soundpost.recipes import Recipe
 
@@ -22,6 +24,9 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "erc2019": import_erc2019,
     "seventh": import_seventh,
     "simongrest": import_simongrest,
+    "filipmu": import_filipmu,
+    "filipmu_colour": import_filipmu_colour,
+    **{f"hires_{picture}": partial(import_hires, picture) for picture in PICTURES},
 }
 
 

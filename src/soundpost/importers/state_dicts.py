@@ -25,6 +25,14 @@ class Published:
     template: str  # of soundpost.importers.recipe_files
     telling: str  # name of an entry
     renamed: Mapping[str, str] = field(default_factory=dict)  # beginnings of published names -> of ours
+    changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # table of the template -> other settings
+
+    def table(self) -> dict[str, Any]:
+        """The recipe's table: the template with its changes; a changed front end replaces the template's."""
+        table = template(self.template)
+        for name, settings in self.changed.items():
+            table[name] = dict(settings) if "name" in settings else {**table[name], **settings}
+        return table
 
 
 def import_state_dicts(
@@ -57,7 +65,7 @@ def import_state_dicts(
         raise WeightsError(f"{source}: no .pt or .pth file. Give a weight file or a folder of them, one for each fold.")
     if any(network != found[0] for network in found):
         raise WeightsError(f"{source}: its files are different networks. Import each network by itself.")
-    return write_recipe(folder, name, template(found[0].template), labels, members)
+    return write_recipe(folder, name, found[0].table(), labels, members)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

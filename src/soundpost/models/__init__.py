@@ -17,5 +17,6 @@ MODELS: dict[str, str] = {
     "ex4sperans_backbone": "soundpost.models.ex4sperans_backbone:Ex4speransBackbone",
     "qrfaction": "soundpost.models.qrfaction:Qrfaction",
     "qrfaction_stacker": "soundpost.models.qrfaction_stacker:Stacker",
+    "resnet": "soundpost.models.resnet:ResNet",
     "simongrest": "soundpost.models.simongrest:Simongrest",
 }

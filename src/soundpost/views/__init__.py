@@ -2,6 +2,7 @@
 
 VIEWS: dict[str, str] = {
     "adaptive_crops": "soundpost.views.adaptive_crops:AdaptiveCrops",
+    "lit_crops": "soundpost.views.lit_crops:LitCrops",
     "masked_crops": "soundpost.views.masked_crops:MaskedCrops",
     "segments": "soundpost.views.segments:Segments",
     "tiles": "soundpost.views.tiles:Tiles",

@@ -1,0 +1,90 @@
+"""filipmu (Freesound 2019): residual networks, his views and the library's, lighting, split and schedule."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import GoldenSet, assert_close, assert_stats, fill, golden
+from rule_inputs import check_network, rule_input
+
+from soundpost.importers.recipe_files import template
+from soundpost.importers.resnets import LAYERS
+from soundpost.models.resnet import ResNet, ResNetSettings
+from soundpost.registry import settings_from
+from soundpost.training.one_cycle import FASTAI_V1, rate_and_momentum, spread_peaks
+from soundpost.training.splits import held_out
+from soundpost.views.lit_crops import lit
+from soundpost.views.zoomed_crops import ZoomedCrops, ZoomedCropsSettings
+
+
+def network(config: dict[str, Any], salt: str) -> ResNet:
+    table = {"classes": 80, **template("filipmu")["model"], **config}
+    table.pop("name")
+    if arch := table.pop("arch", ""):
+        table["layers"] = LAYERS[arch]
+    classes = table.pop("classes")
+    return fill(ResNet(settings_from(ResNetSettings, table, "filipmu"), classes), salt)
+
+
+@pytest.mark.parametrize(("place", "case"), golden("filipmu", "network"))
+def test_network_of_filipmu_gives_the_published_logits(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Names and shapes, logits, and what stem and stages give."""
+    model = network(case["config"], place.salt)
+    listed = place.table["state_dicts"].get(case["name"].split("/")[1])
+    if listed:
+        assert listed == {key: list(value.shape) for key, value in model.state_dict().items()}
+    expected = place.expected(case["expect"]["logits"])
+    check_network(model, rule_input(case["input"]), case, expected, list(model[0])[3:])
+
+
+@pytest.mark.parametrize(("place", "case"), golden("filipmu", "augment"))
+def test_lighting_of_filipmu_is_the_published_one(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Brightness and contrast, alone and together, on black and white pixels too."""
+    actual = lit(torch.from_numpy(rule_input(case["input"])), case["change"], case["scale"])
+    assert_close(place.expected(case["expect"]["image"]), actual, case["tol"]["abs"], case["name"])
+
+
+@pytest.mark.parametrize(("place", "case"), golden("filipmu", "tta_views"))
+def test_views_of_the_library_are_zoomed_and_mirrored(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Eight zooms of one picture, of which the last four run backwards."""
+    picture = torch.from_numpy(rule_input(case["input"]))
+    view = ZoomedCrops(ZoomedCropsSettings(picture.shape[-1], case["scale"], case["flip_last_four"]))
+    actual = torch.stack([view.cut(picture, window) for window in view.windows(picture.shape[-1])[1:]]).numpy()
+    assert_close(place.expected(case["expect"]["views"]), actual, case["tol"]["abs"], case["name"])
+    assert_stats(case["stats"]["views"], actual, case["tol"]["abs"], case["name"])
+
+
+@pytest.mark.parametrize(("place", "case"), golden("filipmu", "tta_combine"))
+def test_answers_of_filipmu_are_averaged_as_published(place: GoldenSet, case: dict[str, Any]) -> None:
+    """His own views by their logits, the library's by their probabilities with 0.4 of the plain one."""
+    plain = rule_input("standard_normal seed 230 shape [4,80]").astype(np.float64)
+    views = rule_input("standard_normal seed 231 shape [5,4,80]").astype(np.float64)
+    if case["beta"] == 0:
+        assert template("filipmu")["average"] == "logit"
+        actual = views.mean(0)
+    else:
+        plain, views = (1 / (1 + np.exp(-logits)) for logits in (plain, views))
+        weights = [window.weight for window in ZoomedCrops(ZoomedCropsSettings(beta=case["beta"])).windows(300)]
+        actual = weights[0] * plain + sum(weights[1:]) * views.mean(0)
+    assert_close(place.expected(case["expect"]["result"]), actual, case["tol"]["abs"], case["name"])
+
+
+@pytest.mark.parametrize(("place", "case"), golden("filipmu", "split"))
+def test_split_of_filipmu_holds_out_the_published_clips(place: GoldenSet, case: dict[str, Any]) -> None:
+    """A fifth of the clips, from NumPy's seeded permutation."""
+    actual = held_out(case["items"], 0.2, case["seed"])
+    assert (case["valid_count"], case["first"]) == (len(actual), actual[:12].tolist())
+    assert case["sum_of_indices"] == actual.sum()
+
+
+@pytest.mark.parametrize(("place", "case"), golden("filipmu", "schedule"))
+def test_one_cycle_of_filipmu_is_the_published_one(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Learning rate of three groups of layers and the momentum, of every batch."""
+    peaks = spread_peaks(*case["max_lr_slice"], groups=3)
+    assert case["groups"] == pytest.approx(peaks, rel=1e-12)
+    cycles = [
+        [rate_and_momentum(FASTAI_V1, peak, i, case["batches"]) for peak in peaks] for i in range(case["batches"])
+    ]
+    for key, actual in (("lr", np.array(cycles)[:, :, 0]), ("momentum", np.array(cycles)[:, 0, 1])):
+        np.testing.assert_allclose(place.expected(case["expect"][key]), actual, rtol=case["tol"]["rel"])
