@@ -70,7 +70,7 @@ def spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Tensor]]:
     n_frames, origin = framing.frames(samples), framing.first_sample(samples)
     values = STRETCH_VALUES if waveform.device.type == "cpu" else STRETCH_VALUES_DEVICE
     # All stretches are equally long: a short rest would cost nearly as much as a full one.
-    n_stretches = -(-n_frames * n_fft // values)
+    n_stretches = -(-n_frames // max(1, values // n_fft))
     step = -(-n_frames // n_stretches)
     windowed = waveform.new_empty(step, n_fft, dtype=real)
     spectrum = waveform.new_empty(step, n_fft // 2 + 1, dtype=complex_)
