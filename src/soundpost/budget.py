@@ -7,48 +7,61 @@ from soundpost.settings import MIB
 
 MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
 MIN_CACHE_BYTES = 16 * MIB
-MIN_BATCH_BYTES = 48 * MIB
 WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
 MAX_WORKER_BYTES = 700 * MIB  # of one worker, whatever there is: twenty minutes of audio
-WORKERS_SHARE = 0.3  # of what is left, at most, for workers on long clips
-BATCH_SHARE = 0.5  # of what is left, at most, for batches; the cache takes the rest
+WORKERS_SHARE = 0.4  # of what is left, at most, for more workers, and again for longer clips
+LANES_SHARE = 0.5  # of what is left, at most, for batches; the cache takes the rest
 
 
 @dataclass(frozen=True)
 class Budget:
     """Shares of the memory limit, in bytes."""
 
-    batch_bytes: int  # of all lanes together, on the host
+    lane_bytes: int  # of the batch of each lane, on the host
+    lanes: int
     cache_bytes: int
     worker_bytes: int  # of each worker
     workers: int
 
 
-def share(limit_bytes: int, resident_bytes: int, workers: int, start_method: str, batch_wish_bytes: int) -> Budget:
-    """Shares that stay under the limit, with fewer workers where memory is short.
+def share(
+    limit_bytes: int,
+    resident_bytes: int,
+    workers: int,
+    start_method: str,
+    lanes: int,
+    lane_bytes: int,
+    window_bytes: int,
+) -> Budget:
+    """Shares that stay under the limit, with fewer workers and lanes where memory is short.
 
     Args:
         limit_bytes: of the whole process tree.
-        resident_bytes: of the tree now, with one network loaded and before any worker's growth.
+        resident_bytes: of the tree now, with one network of each recipe loaded and before any worker's growth.
         workers: processes wanted.
         start_method: of the workers, "fork" or "spawn".
-        batch_wish_bytes: what the lanes would use if there were no limit.
+        lanes: wanted.
+        lane_bytes: what the batch of one lane would use if there were no limit.
+        window_bytes: of the longest single window, which a lane must be able to take.
 
     Raises:
-        SettingsError: the limit is below what interpreter, network, one worker and one small batch need.
+        SettingsError: the limit is below what interpreter, networks, one worker and one window need.
     """
     margin = int(limit_bytes * MARGIN_SHARE)
     each = WORKER_BYTES[start_method]
-    needed = resident_bytes + margin + each + MIN_BATCH_BYTES + MIN_CACHE_BYTES
-    if needed > limit_bytes:
-        least = (resident_bytes + each + MIN_BATCH_BYTES + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
+    lane_bytes = max(lane_bytes, window_bytes)
+    free = limit_bytes - resident_bytes - margin - each - window_bytes - MIN_CACHE_BYTES
+    if free < 0:
+        least = (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
         raise SettingsError(
-            f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, network, one "
-            "worker and the smallest batch need. Give at least that."
+            f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, one "
+            "worker and the longest window need. Give at least that."
         )
-    free = limit_bytes - resident_bytes - margin - MIN_BATCH_BYTES - MIN_CACHE_BYTES
-    count = max(1, min(workers, free // each))
-    each = max(each, min(MAX_WORKER_BYTES, int(free * WORKERS_SHARE) // count))
-    free = limit_bytes - resident_bytes - margin - count * each
-    batch = min(batch_wish_bytes, max(MIN_BATCH_BYTES, int(free * BATCH_SHARE)))
-    return Budget(batch, max(MIN_CACHE_BYTES, free - batch), each, count)
+    free += window_bytes
+    lanes = max(1, min(lanes, int(free * LANES_SHARE) // lane_bytes))
+    lane_bytes = max(window_bytes, min(lane_bytes, int(free * LANES_SHARE) // lanes))
+    free = max(0, free - lanes * lane_bytes)
+    count = 1 + min(workers - 1, int(free * WORKERS_SHARE) // each)
+    free -= (count - 1) * each
+    more = min(MAX_WORKER_BYTES - each, int(free * WORKERS_SHARE) // count)
+    return Budget(lane_bytes, lanes, MIN_CACHE_BYTES + free - count * more, each + more, count)

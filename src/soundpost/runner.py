@@ -25,7 +25,7 @@ from soundpost.labels import column_priors, map_all
 from soundpost.lanes import Lane, Results
 from soundpost.plan import Pass, all_passes, next_pass
 from soundpost.predict import Predictor
-from soundpost.probing import fit_worst_batch, probe
+from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
 from soundpost.progress import Progress
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
@@ -40,7 +40,9 @@ from soundpost.writer import Writer
 
 PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
 TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
-BATCH_FRAMES = 60_000  # most windows x frames that a lane is given, however much memory there is
+LONG_FRAMES = 100_000  # of a spectrogram longer than any window
+LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
+GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
 SQUEEZE = 0.97  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
@@ -168,31 +170,38 @@ class Run:
             raise WeightsError("no member can be used. " + " ".join(self.report.members_skipped.values()))
         self.gauge.look(force=True)
         on_gpu = self.devices[0] != "cpu"
-        dearest = max(bytes_per_frame.values())
         shares = budget.share(
             self.memory_limit,
             self.gauge.used_bytes,
             len(self.pool.workers),
             self.start_method,
-            256 * MIB if on_gpu else int(len(self.devices) * BATCH_FRAMES * dearest),
+            len(self.devices),
+            LANE_BYTES,
+            0 if on_gpu else max(int(cost * self._longest_window(name)) for name, cost in bytes_per_frame.items()),
         )
         self.pool.shrink(shares.workers)
         cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
         self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
         if not on_gpu:
-            each = shares.batch_bytes / len(self.devices)
+            self.devices = self.devices[: shares.lanes]
             self.machine.batch_frames = {
-                name: max(1, min(BATCH_FRAMES, int(each / cost))) for name, cost in bytes_per_frame.items()
+                name: max(1, int(shares.lane_bytes / cost)) for name, cost in bytes_per_frame.items()
             }
         self.machine.max_seconds = shares.worker_bytes / (BYTES_PER_SAMPLE * 48_000)
         self.machine.lanes = [Lane(device, self.cache.pages, results) for device in self.devices]
         self.progress.say(
             f"{', '.join(f'{n} x {d}' for d, n in Counter(self.devices).items())}; {shares.workers} workers; of "
             f"{self.memory_limit / GIB:.2f} GiB: {self.gauge.used_bytes / GIB:.2f} resident, "
-            f"{shares.batch_bytes / GIB:.2f} for batches, {cache_bytes / GIB:.2f} for spectrograms "
+            f"{shares.lanes * shares.lane_bytes / GIB:.2f} for batches, {cache_bytes / GIB:.2f} for spectrograms "
             f"({self.cache.backing}), then {self.cache.disk_limit_bytes / GIB:.1f} GiB on disk"
         )
         self.report.seconds["start"] = self.deadline.elapsed()
+
+    def _longest_window(self, name: str) -> int:
+        """Frames of the longest window that any clip of a recipe can have."""
+        recipe = next(recipe for recipe in self.recipes if recipe.name == name)
+        views = [self._view(recipe, number) for number in range(len(recipe.views))]
+        return max(window.frames for view in views for window in view.windows(LONG_FRAMES))
 
     def _try_out(self, recipe: Recipe, number: int) -> float:
         """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""
@@ -207,7 +216,7 @@ class Run:
             import torch
 
             free = min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
-            frames = min(BATCH_FRAMES * 8, int(0.8 * free / probed.bytes_per_frame))
+            frames = min(GPU_FRAMES, int(GPU_SHARE * free / probed.bytes_per_frame))
             longest = self._shape(recipe, 30.0)
             self.machine.batch_frames[recipe.name] = min(
                 fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
