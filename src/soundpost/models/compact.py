@@ -87,7 +87,8 @@ class Compact(nn.Module):
 
     def forward(self, log_mels: Tensor) -> Tensor:
         """(batch, 1, mels, frames) in dB -> logits (batch, classes)."""
-        maps = torch.relu(self.stem_norm(self.stem(self.level(log_mels))) + self.place)
+        maps = self.stem_norm(self.stem(self.level(log_mels)))
+        maps = torch.relu(maps + self.place.to(maps.dtype))
         maps = self.stages(maps)
         steps = self.dropout(maps.mean(2) + maps.amax(2))
         # Attention says for each class which moments speak for it; mean and maximum say what the whole is like.

@@ -81,12 +81,10 @@ class Trainer:
         self.generator.manual_seed(self.seed * 100_003 + self.epoch)
         count = len(self.bank.truth)
         order = torch.randperm(count, generator=self.generator, device=self.device)
-        log_mels, targets = self.composer.batch(order, self._frames())
         steps = -(-count // self.settings.batch)
         self.network.train()
         total = torch.zeros((), device=self.device)
-        batches = zip(log_mels.tensor_split(steps), targets.tensor_split(steps), strict=True)
-        for number, (inputs, wanted) in enumerate(batches):
+        for number, first in enumerate(order.tensor_split(steps)):
             rate = learning_rate(
                 self.epoch * steps + number,
                 self.settings.epochs * steps,
@@ -95,12 +93,12 @@ class Trainer:
             )
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            total += self._step(inputs, wanted)
+            total += self._step(*self.composer.batch(first, self._frames()))
             self.average.update()
         return total / steps
 
     def _frames(self) -> int:
-        """Length of an epoch's clips; from the processor's generator, so that no device is waited for."""
+        """Length of a batch's clips; from the processor's generator, so that no device is waited for."""
         shortest, longest = self.settings.shortest, self.settings.longest
         seconds = shortest * (longest / shortest) ** torch.rand(()).item()
         return max(8, round(seconds * self.frames_per_second))

@@ -28,7 +28,7 @@ class FitSettings:
     weight_decay: float = 0.05  # of AdamW, on convolutions and linear layers only
     warm_up: int = 10  # epochs
     average_decay: float = 0.998  # per step, of the moving average of the weights
-    shortest: float = 0.5  # s; clips of an epoch are equally long,
+    shortest: float = 0.5  # s; clips of a batch are equally long,
     longest: float = 6.0  # s; log-uniform between the two
     speeds: tuple[float, ...] = (0.84, 0.92, 1.0, 1.09, 1.19)  # at which sources are played
     half: bool = True  # convolutions in bfloat16; twice as fast on processors that have it, slower on others
