@@ -48,8 +48,10 @@ def main(argv: list[str]) -> int:
             os._exit(STATUS_DEFECT)  # nobody listens: the supervisor is gone
 
     try:
-        from soundpost.runner import run
-
+        if settings.dry_run:
+            from soundpost.dry_run import run
+        else:
+            from soundpost.runner import run
         return run(settings, lambda: stop["asked"], tell)
     except DeviceError as error:
         tell({"event": "error", "text": str(error)})

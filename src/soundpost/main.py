@@ -5,7 +5,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -55,11 +56,23 @@ def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = 
                 file.write(text + "\n")
 
     try:
-        run = _prepare(options, _started(began), say)
-        return Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log).run()
+        with _dry(options):
+            run = _prepare(options, _started(began), say)
+            return Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log).run()
     except KitError as error:
         say(f"error: {error}")
         return STATUS_REFUSED
+
+
+@contextmanager
+def _dry(options: argparse.Namespace) -> Iterator[None]:
+    """A dry run's submission goes into a folder that goes with it; nothing that is there is replaced."""
+    if not options.dry_run:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="soundpost-dry-run-") as folder:
+        options.out = str(Path(folder) / "submission.csv")
+        yield
 
 
 def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
@@ -96,6 +109,10 @@ def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of anything random; nothing is, today (default: 0)")
     add("--log", metavar="FILE", help="gets a copy of the log")
     add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"), help="a bar or plain lines")
+    add("--dry-run", action="store_true", help="write nothing: measure a few clips and foretell the whole run")
+    add("--expect-clips", type=int, default=0, metavar="N", help="of the dry run (default: three times this folder's)")
+    add("--expect-seconds", type=float, default=0.0, metavar="S", help="mean length of a clip (default: this folder's)")
+    add("--as", dest="as_machine", metavar="MACHINE", default="", help="foretell t4, p100, cpu, ...: an estimate")
     add("--competition", metavar="SLUG", default="", help="whose data to look for under the input folder")
     add("--input-root", metavar="DIR", default=str(INPUT_ROOT), help="where data is attached (default: /kaggle/input)")
     add("--assets", metavar="DIR", help="folder of submission.toml and weights (default: those of this kernel)")
@@ -143,7 +160,17 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         members=tuple(filter(None, str(options.members).split(","))),
         seed=int(options.seed),
         progress=_progress(options.progress),
+        dry_run=bool(options.dry_run),
+        expect_clips=_not_negative(options.expect_clips, "expect-clips"),
+        expect_seconds=float(_not_negative(options.expect_seconds, "expect-seconds")),
+        as_machine=str(options.as_machine or "").lower(),
     )
+
+
+def _not_negative(value: int | float, name: str) -> int | float:
+    if value < 0:
+        raise SettingsError(f"--{name} {value} is negative. Give a number to expect, or leave the option out.")
+    return value
 
 
 def _paths(options: argparse.Namespace) -> tuple[Path | None, Path]:

@@ -50,6 +50,10 @@ class RunSettings:
     members: tuple[str, ...] = ()  # names recipe/fold to use; empty: all
     seed: int = 0
     progress: str = "auto"  # "auto", "bar", "lines", "quiet"
+    dry_run: bool = False  # measure the first pass of each recipe and foretell, instead of answering
+    expect_clips: int = 0  # of a dry run's forecast; 0: three times this folder's
+    expect_seconds: float = 0.0  # s, a clip's mean length in a dry run's forecast; 0: this folder's
+    as_machine: str = ""  # the machine that a dry run foretells, see named_machines; "": this one
     attempt: int = 0  # how often an engine of this run has died before
     supervisor_pid: int = 0
 

@@ -175,6 +175,11 @@ class SpectrogramCache:
         self._memory.limit_bytes = min(self._memory.limit_bytes, self._memory.used_bytes + self.staging_bytes)
 
     @property
+    def memory_limit_bytes(self) -> int:
+        """Bound of the memory tier as it is now."""
+        return self._memory.limit_bytes
+
+    @property
     def disk_limit_bytes(self) -> int:
         """Bound of the disk tier as it is now."""
         return self._disk.limit_bytes
