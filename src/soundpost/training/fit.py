@@ -65,7 +65,8 @@ def _fit(options: argparse.Namespace) -> None:
         raise SettingsError(f"--only {','.join(unknown)}: folds are {', '.join(table.fold_names)}. Correct --only.")
     for fold in chosen:
         file = options.out / f"fold{fold}.safetensors"
-        network = train_member(plan, table, bank, fold, options.seed, options.out / f"fold{fold}.checkpoint")
+        trainer = make_trainer(plan, table, bank, fold, options.seed)
+        network = trainer.run(options.out / f"fold{fold}.checkpoint", f"{plan.name}/{fold}")
         save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, file)
     if options.only:
         return
@@ -89,15 +90,14 @@ def make_network(plan: Plan, n_classes: int, device: torch.device) -> nn.Module:
     return model(settings_from(model.Settings, settings, "[model]"), n_classes).to(device)
 
 
-def train_member(plan: Plan, table: Table, bank: Bank, fold: str, seed: int, checkpoint: Path | None) -> nn.Module:
-    """The member of that fold, which hears every other fold and never this one."""
+def make_trainer(plan: Plan, table: Table, bank: Bank, fold: str, seed: int) -> Trainer:
+    """The trainer of that fold's member, which hears every other fold and never this one."""
     sources = torch.tensor([row for row, other in enumerate(table.folds) if other != fold], device=bank.powers.device)
     member_seed = seed * 1009 + table.fold_names.index(fold)
     torch.manual_seed(member_seed)
     network = make_network(plan, len(table.labels), bank.powers.device)
     frames_per_second = plan.front_end["sample_rate"] / plan.front_end["hop_length"]
-    trainer = Trainer(network, bank, sources, (plan.compose, plan.fit), frames_per_second, member_seed)
-    return trainer.run(checkpoint, f"{plan.name}/{fold}")
+    return Trainer(network, bank, sources, (plan.compose, plan.fit), frames_per_second, member_seed)
 
 
 if __name__ == "__main__":
