@@ -7,6 +7,7 @@ from soundpost.settings import MIB
 
 MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
 MIN_CACHE_BYTES = 16 * MIB
+GROWTH_BYTES = 64 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
 WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
 MAX_WORKER_BYTES = 700 * MIB  # of one worker, whatever there is: twenty minutes of audio
 WORKERS_SHARE = 0.4  # of what is left, at most, for more workers, and again for longer clips
@@ -48,14 +49,15 @@ def share(
         SettingsError: the limit is below what interpreter, networks, one worker and one window need.
     """
     margin = int(limit_bytes * MARGIN_SHARE)
+    resident_bytes += GROWTH_BYTES
     each = WORKER_BYTES[start_method]
     lane_bytes = max(lane_bytes, window_bytes)
     free = limit_bytes - resident_bytes - margin - each - window_bytes - MIN_CACHE_BYTES
     if free < 0:
         least = (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
         raise SettingsError(
-            f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, one "
-            "worker and the longest window need. Give at least that."
+            f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, "
+            "one worker and the longest window need. Give at least that."
         )
     free += window_bytes
     lanes = max(1, min(lanes, int(free * LANES_SHARE) // lane_bytes))
