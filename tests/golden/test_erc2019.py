@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from cases import GoldenSet, assert_close, fill, golden, golden_sets
+from rule_inputs import rule_input
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from soundpost.importers.recipe_files import template
 from soundpost.models import MODELS
+from soundpost.models.inception import Inception, InceptionSettings
 from soundpost.registry import pick, settings_from
 from soundpost.training.annealing import cosine_wave
 from soundpost.training.published_draws import crop_and_masks
@@ -110,3 +112,16 @@ def test_learning_rates_of_erc2019_are_the_published_ones(place: GoldenSet) -> N
     given = place.table["learning_rates"]
     actual = [cosine_wave(e, given["base"], given["eta_min"], given["t_max"]) for e in range(given["epochs"])]
     assert given["per_epoch"] == pytest.approx(actual, abs=place.table["tolerance"]["learning_rate"])
+
+
+@pytest.mark.parametrize(("place", "case"), golden("seventh", "network"))
+def test_inception_of_the_seventh_place_gives_the_logits_of_torchvision(place: GoldenSet, case: dict[str, Any]) -> None:
+    """Both networks, over three planes and over one, from torchvision's names."""
+    settings = settings_from(InceptionSettings, case["config"], "seventh")
+    model = fill(Inception(settings, case["classes"]), place.salt)
+    lines = "\n".join(f"{key}:{tuple(value.shape)}" for key, value in sorted(model.state_dict().items()))
+    assert case["keys_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert case["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(rule_input(case["input"])))
+    assert_close(place.expected(case["expect"]["logits"]), logits, case["tol"]["abs"], case["name"])

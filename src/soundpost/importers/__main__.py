@@ -9,7 +9,7 @@ from pathlib import Path
 
 from soundpost.errors import KitError, SettingsError
 from soundpost.importers.argus import import_argus
-from soundpost.importers.erc2019 import import_erc2019, import_seventh
+from soundpost.importers.erc2019 import import_erc2019, import_seventh, import_seventh_one_channel
 from soundpost.importers.ex4sperans import import_ex4sperans
 from soundpost.importers.qrfaction import import_qrfaction
 from soundpost.importers.recipe_files import TEMPLATES
@@ -23,6 +23,7 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "qrfaction": import_qrfaction,
     "erc2019": import_erc2019,
     "seventh": import_seventh,
+    "seventh_one_channel": import_seventh_one_channel,
     "simongrest": import_simongrest,
     "filipmu": import_filipmu,
     "filipmu_colour": import_filipmu_colour,

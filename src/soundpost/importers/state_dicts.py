@@ -26,6 +26,7 @@ class Published:
     telling: str  # name of an entry
     renamed: Mapping[str, str] = field(default_factory=dict)  # beginnings of published names -> of ours
     changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # table of the template -> other settings
+    ignored: str = ""  # beginning of names that prediction does not need
 
     def table(self) -> dict[str, Any]:
         """The recipe's table: the template with its changes; a changed front end replaces the template's."""
@@ -60,7 +61,8 @@ def import_state_dicts(
             raise WeightsError(f"{path}: none of {expected} among its {len(arrays)} names. Import a published network.")
         found.append(network)
         fold = FOLD.search(path.stem)
-        members.append(ImportedMember(fold.group(1) if fold else str(index), renamed(arrays, network.renamed)))
+        needed = {key: array for key, array in arrays.items() if not _starts(key, network.ignored)}
+        members.append(ImportedMember(fold.group(1) if fold else str(index), renamed(needed, network.renamed)))
     if not found:
         raise WeightsError(f"{source}: no .pt or .pth file. Give a weight file or a folder of them, one for each fold.")
     if any(network != found[0] for network in found):
@@ -90,3 +92,7 @@ def renamed(arrays: Mapping[str, Tensor], beginnings: Mapping[str, str]) -> dict
         old = next((old for old in beginnings if name.startswith(old)), "")
         result[beginnings[old] + name.removeprefix(old) if old else name] = array
     return result
+
+
+def _starts(name: str, beginning: str) -> bool:
+    return bool(beginning) and name.startswith(beginning)

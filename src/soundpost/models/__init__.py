@@ -15,6 +15,7 @@ MODELS: dict[str, str] = {
     "ex4sperans_1d": "soundpost.models.ex4sperans:Ex4sperans1d",
     "ex4sperans_2d": "soundpost.models.ex4sperans:Ex4sperans2d",
     "ex4sperans_backbone": "soundpost.models.ex4sperans_backbone:Ex4speransBackbone",
+    "inception": "soundpost.models.inception:Inception",
     "qrfaction": "soundpost.models.qrfaction:Qrfaction",
     "qrfaction_stacker": "soundpost.models.qrfaction_stacker:Stacker",
     "resnet": "soundpost.models.resnet:ResNet",

@@ -58,6 +58,6 @@ def read(picture: Tensor, grid: Tensor) -> Tensor:
         grid: (bins, frames, 2).
 
     Returns:
-        (channels, bins, frames) of the grid.
+        (channels, bins, frames) of the grid, float32: places need more digits than half precision has.
     """
-    return F.grid_sample(picture[None], grid[None].to(picture), "bilinear", "reflection", align_corners=True)[0]
+    return F.grid_sample(picture[None].float(), grid[None], "bilinear", "reflection", align_corners=True)[0]
