@@ -7,7 +7,7 @@ from soundpost.settings import MIB
 
 MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
 MIN_CACHE_BYTES = 16 * MIB
-GROWTH_BYTES = 64 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
+GROWTH_BYTES = 110 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
 WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
 MAX_WORKER_BYTES = 700 * MIB  # of one worker, whatever there is: twenty minutes of audio
 WORKERS_SHARE = 0.4  # of what is left, at most, for more workers, and again for longer clips
