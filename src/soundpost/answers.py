@@ -123,4 +123,4 @@ def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
     if activation == "softmax":
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
-    return 1.0 / (1.0 + np.exp(-logits))
+    return np.exp(-np.logaddexp(0.0, -logits))  # the sigmoid, without overflow and exact where it is tiny
