@@ -9,10 +9,11 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from soundpost.errors import SettingsError
 from soundpost.recipes import Recipe, parse_recipe
 from soundpost.training import evaluate, fit
 from soundpost.training.compose import Composer, ComposeSettings
-from soundpost.training.data import Bank, at_speed, read_table, trim
+from soundpost.training.data import Bank, at_speed, read_labels, read_table, trim
 from soundpost.training.plan import Plan, read_plan
 from soundpost.training.schedule import WeightAverage, learning_rate
 from soundpost.weights import sha256_of
@@ -174,6 +175,18 @@ def test_fit_table_without_folds_and_without_an_order_to_deal_is_refused(
 
     assert fit.main([*where, "--plan", str(folder / "plan.toml")]) == 2
     assert "no column fold. Add it; without folds give --folds." in capsys.readouterr().err
+
+
+def test_read_labels_takes_a_label_by_either_name(folder: Path) -> None:
+    """Labels of the recipe and columns of the submission mean the same class; anything else is refused."""
+    _write(folder / "truth.csv", [["fname", "labels"], ["a.wav", "Low_tone,high"], ["b.wav", "low"]])
+
+    files, truth = read_labels(folder / "truth.csv", LABELS, {"low": "Low_tone"})
+
+    assert files == ("a.wav", "b.wav")
+    assert truth.tolist() == [[1, 1, 0], [0, 1, 0]]
+    with pytest.raises(SettingsError, match=r"labels Low_tone; known: high, low, noise\. Correct them"):
+        read_labels(folder / "truth.csv", LABELS, {})
 
 
 def test_fit_unknown_fold_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """Labelled clips from a folder and a csv, and their mel powers at several speeds, ready to be composed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +64,13 @@ def read_table(path: Path, make_folds: int | None, seed: int) -> Table:
     return Table(tuple(csv["fname"]), labels, truth, folds)
 
 
-def read_labels(path: Path, labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+def read_labels(path: Path, labels: Sequence[str], aliases: Mapping[str, str]) -> tuple[tuple[str, ...], np.ndarray]:
     """File names and truth (clips, classes) of a csv with fname and labels, in the given order of classes.
+
+    Args:
+        path: the csv.
+        labels: in the order of the classes.
+        aliases: label -> the other name that the csv may use for it.
 
     Raises:
         SettingsError: a column is missing, or a label is none of the given.
@@ -73,7 +78,8 @@ def read_labels(path: Path, labels: Sequence[str]) -> tuple[tuple[str, ...], np.
     csv = pd.read_csv(path, dtype=str, keep_default_na=False)
     if missing := sorted({"fname", "labels"} - set(csv.columns)):
         raise SettingsError(f"{path}: no column {', '.join(missing)}. Add it.")
-    several = [row.split(",") for row in csv["labels"]]
+    own = {alias: label for label, alias in aliases.items()}
+    several = [[own.get(label, label) for label in row.split(",")] for row in csv["labels"]]
     if strange := sorted({label for row in several for label in row} - set(labels)):
         raise SettingsError(f"{path}: labels {', '.join(strange)}; known: {', '.join(labels)}. Correct them.")
     return tuple(csv["fname"]), np.array([[label in row for label in labels] for row in several], np.float32)

@@ -124,7 +124,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     if unknown := sorted(set(chosen) - {member.fold for member in members}):
         known = ", ".join(member.fold for member in recipe.members)
         raise SettingsError(f"--members {','.join(unknown)}: the recipe has {known}. Correct --members.")
-    files, truth = read_labels(options.csv, recipe.labels)
+    files, truth = read_labels(options.csv, recipe.labels, recipe.aliases)
     audio = settings_from(AudioSettings, recipe.audio, "[audio]")
     waveforms = [decode(options.clips / file, audio).waveform for file in tqdm(files, desc="decoding", unit="clip")]
     spectrograms = spectrograms_of(recipe, waveforms, torch.device("cpu"))
