@@ -29,16 +29,16 @@ def ticking(random: Generator, samples: int) -> np.ndarray:
     made = 0.002 * random.standard_normal(samples)
     step, pitch = RATE / random.uniform(2, 5), random.uniform(2500, 4500)
     for number, start in enumerate(np.arange(random.uniform(0, step / 4), samples, step)):
-        _add(made, int(start), _ring(random, pitch * (1 + 0.15 * (number % 2)), 0.006))
+        _add(made, int(start), _ring(random, pitch * (1 + 0.15 * (number % 2)), 0.01))
     return made
 
 
 def helicopter(random: Generator, samples: int) -> np.ndarray:
-    """Low thuds, eleven to sixteen a second, and a turbine's whine, (samples,)."""
-    beat = np.sin(np.pi * random.uniform(11, 16) * _seconds(samples)) ** 8
-    air = _noise(random, samples, lambda hz: 1 / (1 + (hz / 250) ** 1.5))
-    whine = _harmonics(np.full(samples, random.uniform(900, 1300)), (1.0, 0.4))
-    return (0.15 + beat) * air + 0.03 * whine
+    """Broad low noise in thuds, eleven to sixteen a second, over the steady rush of a turbine, (samples,)."""
+    beat = np.sin(np.pi * random.uniform(11, 16) * _seconds(samples)) ** 4
+    thuds = _noise(random, samples, lambda hz: 1 / (1 + (hz / 200) ** 1.5))
+    rush = _noise(random, samples, lambda hz: np.clip(hz / 200, 0, 1) / (1 + (hz / 800) ** 1.5))
+    return (0.25 + beat) * thuds + 0.04 * rush
 
 
 def chainsaw(random: Generator, samples: int) -> np.ndarray:
@@ -58,8 +58,8 @@ def crackling(random: Generator, samples: int) -> np.ndarray:
 
 def barks(random: Generator, samples: int) -> np.ndarray:
     """Short hoarse calls that fall in pitch, with pauses, (samples,)."""
-    pitch = random.uniform(350, 600)
-    return _calls(random, samples, (0.12, 0.22), (0.25, 0.9), lambda x: pitch * (1.25 - 0.5 * x), roughness=0.35)
+    pitch = random.uniform(350, 500)
+    return _calls(random, samples, (0.09, 0.16), (0.25, 0.9), lambda x: pitch * (1.3 - 0.7 * x), roughness=0.5)
 
 
 def cry(random: Generator, samples: int) -> np.ndarray:
@@ -70,10 +70,10 @@ def cry(random: Generator, samples: int) -> np.ndarray:
 
 def rooster(random: Generator, samples: int) -> np.ndarray:
     """Crows that climb in steps and end on a long falling note, (samples,)."""
-    pitch = random.uniform(500, 650)
+    pitch = random.uniform(600, 750)
     steps = np.array([0.0, 0.12, 0.14, 0.3, 0.34, 0.5, 0.85, 1.0])
     height = np.array([0.8, 0.8, 1.2, 1.2, 1.0, 1.5, 1.4, 0.8])
-    return _calls(random, samples, (1.4, 2.0), (0.8, 2.0), lambda x: pitch * np.interp(x, steps, height), 0.08)
+    return _calls(random, samples, (1.4, 2.0), (0.8, 2.0), lambda x: pitch * np.interp(x, steps, height), 0.6)
 
 
 def sneezes(random: Generator, samples: int) -> np.ndarray:
