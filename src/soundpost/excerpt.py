@@ -29,8 +29,8 @@ def trim(waveform: np.ndarray, top_db: float, pad_mode: str) -> tuple[int, int]:
     n_frames = 1 + samples // HOP_LENGTH
     padded = np.pad(waveform, FRAME_LENGTH // 2, mode=pad_mode)
     # A frame is four hops long: its energy is the sum of four neighbouring stretches of one hop.
-    per_hop = padded[: (n_frames + 3) * HOP_LENGTH].astype(np.float64).reshape(-1, HOP_LENGTH)
-    per_hop = np.einsum("ij,ij->i", per_hop, per_hop)
+    hops = padded[: (n_frames + 3) * HOP_LENGTH].reshape(-1, HOP_LENGTH)
+    per_hop = np.einsum("ij,ij->i", hops, hops, dtype=np.float64)
     energy = (per_hop[:-3] + per_hop[1:-2] + per_hop[2:-1] + per_hop[3:]) / FRAME_LENGTH
     level = 10 * (np.log10(np.maximum(energy, FLOOR)) - np.log10(max(energy.max(), FLOOR)))
     loud = np.flatnonzero(level > -top_db)

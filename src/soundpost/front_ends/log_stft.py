@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from soundpost.front_ends.mel import Bands, Framing, check_waveforms, mel_power, spectra
+from soundpost.front_ends.mel import Bands, Framing, check_waveforms, mel_power, powers, spectra
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,5 @@ class LogStft:
                 row.copy_(mel_power(waveform, self.framing, self.bands, power=1))
             else:
                 for first, spectrum in spectra(waveform, self.framing):
-                    row[:, first : first + len(spectrum)] = magnitudes(spectrum).T
+                    row[:, first : first + len(spectrum)] = powers(spectrum).sqrt_().T
         return result.add_(self.settings.offset).log_()
-
-
-def magnitudes(spectrum: Tensor) -> Tensor:
-    """(frames, bins) complex -> float32; overwrites the spectrum."""
-    return torch.view_as_real(spectrum).square_().sum(-1).sqrt_()

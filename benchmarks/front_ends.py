@@ -1,0 +1,201 @@
+"""Front ends against the functions they replace: CPU seconds for a minute of audio, and memory for a long clip.
+
+    python benchmarks/front_ends.py [--clips 40] [--repeats 5] [--only log_mel]
+
+Ours and theirs take turns on the same clips, whose lengths are log-normal (median 5 s, at most 30 s, 44.1 kHz); of
+all turns the best counts. Both are given decoded waveforms. Ours runs on one thread, as in a worker; theirs on one
+and then on as many as its libraries start by themselves, which is what a plain notebook gets. Peak memory is that of
+one call on ten minutes of audio, above what the process held before, in a process of its own. "theirs" is librosa's
+function of the same name; for the reassigned picture, the formula written out in numpy.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE = 44100  # Hz
+EXCERPT = 44100  # samples; what the reassigned picture is made of, 2 s at 22.05 kHz
+Call = Callable[[np.ndarray], Any]
+
+LOG_MEL = {"n_fft": 2560, "hop_length": 690, "n_mels": 128, "fmin": 20}
+PICTURE = {"n_fft": 4480, "hop_length": 746, "n_mels": 224, "fmin": 20}
+PCEN = {"n_fft": 5120, "hop_length": 689, "n_mels": 256, "fmin": 0}
+STFT = {"n_fft": 256, "hop_length": 128}
+
+
+def theirs(name: str) -> Call:
+    """The straightforward way to the same numbers."""
+    import librosa
+
+    def mel(y: np.ndarray, options: dict[str, int]) -> np.ndarray:
+        return librosa.feature.melspectrogram(y=y, sr=RATE, pad_mode="reflect", **options)
+
+    def log_mel(y: np.ndarray) -> np.ndarray:
+        return librosa.power_to_db(mel(y, LOG_MEL))
+
+    def deltas(y: np.ndarray) -> np.ndarray:
+        level = log_mel(y)
+        return np.stack([level, librosa.feature.delta(level), librosa.feature.delta(level, order=2)])
+
+    def picture(y: np.ndarray) -> np.ndarray:
+        level = librosa.power_to_db(mel(y, PICTURE))
+        level = (level - level.mean()) / (level.std() + 1e-6)
+        return (255 * (level - level.min()) / (level.max() - level.min())).astype(np.uint8)
+
+    def pcen(y: np.ndarray) -> np.ndarray:
+        constants = {"gain": 0.6, "bias": 0.1, "power": 0.2, "eps": 1e-9, "zi": np.zeros((256, 1))}
+        return librosa.pcen(mel(y, PCEN), sr=RATE, hop_length=PCEN["hop_length"], **constants)
+
+    return {
+        "trim": lambda y: librosa.effects.trim(y),
+        "log_mel": log_mel,
+        "log_mel, 2 deltas": deltas,
+        "picture": picture,
+        "pcen": pcen,
+        "log_stft": lambda y: np.log(np.abs(librosa.stft(y, pad_mode="reflect", **STFT)) + 1e-4),
+        "reassigned, 2 s": plain_reassignment,
+    }[name]
+
+
+def ours(name: str) -> Call:
+    """The kit's way."""
+    import torch
+
+    from soundpost.excerpt import trim
+    from soundpost.front_ends.log_mel import LogMel, LogMelSettings
+    from soundpost.front_ends.log_stft import LogStft, LogStftSettings
+    from soundpost.front_ends.pcen import Pcen, PcenSettings
+    from soundpost.front_ends.picture import Picture, PictureSettings
+    from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings
+    from soundpost.front_ends.reassignment import reassigned
+
+    torch.set_num_threads(1)
+    if name == "trim":
+        return lambda y: trim(y, 60.0, "constant")
+    if name == "reassigned, 2 s":
+        grid = ReassignedPicture(ReassignedPictureSettings(q=1.0)).grid
+        return lambda y: reassigned(torch.from_numpy(y), grid)
+    front_end = {
+        "log_mel": lambda: LogMel(LogMelSettings(**LOG_MEL)),
+        "log_mel, 2 deltas": lambda: LogMel(LogMelSettings(**LOG_MEL, deltas=2)),
+        "picture": lambda: Picture(PictureSettings(sample_rate=RATE, **PICTURE)),
+        "pcen": lambda: Pcen(PcenSettings(**PCEN)),
+        "log_stft": lambda: LogStft(LogStftSettings(**STFT)),
+    }[name]()
+    return lambda y: front_end(torch.from_numpy(y)[None])
+
+
+def plain_reassignment(y: np.ndarray) -> np.ndarray:
+    """The published formula, one filter after the other, in double precision; q = 1."""
+    samples, rows = len(y), 224
+    spectrum, frequency = np.fft.fft(y.astype(np.float64)), np.arange(samples) / samples
+    frequency = np.where(frequency > 0.5, frequency - 1, frequency)
+    energy, instant = np.zeros((rows, -(-samples // 197))), np.arange(1, samples + 1)
+    for line in range(rows * 10):
+        centre = 1.4e-3 * 2 ** (line / 262)
+        width = centre / (2 * np.pi)
+        gauss = np.exp(-((frequency - centre) ** 2) / (2 * width**2))
+        seen = np.fft.ifft(gauss * spectrum)
+        shift = np.fft.ifft(-(frequency - centre) / width * gauss * spectrum) / (seen + 1e-20)
+        later, higher = instant + shift.imag / (2 * np.pi * width), centre - width * shift.real
+        kept = (np.abs(shift) < 0.5) & (higher > 1.4e-3) & (higher < 0.5) & (later >= 1) & (later < samples)
+        column = np.round(later[kept] / 197 + 0.5).astype(int) - 1
+        row = np.round(1 - 26.2 * np.log2(higher[kept] / 0.5)).astype(int) - 1
+        np.add.at(energy, (row, column), np.abs(seen[kept]) ** 2)
+    return energy
+
+
+NAMES = ("trim", "log_mel", "log_mel, 2 deltas", "picture", "pcen", "log_stft", "reassigned, 2 s")
+
+
+def make_waveforms(count: int) -> list[np.ndarray]:
+    """Noise that dies away, of log-normal lengths."""
+    random = np.random.default_rng(0)
+    seconds = np.clip(random.lognormal(np.log(5), 0.8, count), 0.3, 30)
+    lengths = (seconds * RATE).astype(int)
+    return [(0.3 * random.standard_normal(n) * np.exp(-3 * np.linspace(0, 1, n))).astype(np.float32) for n in lengths]
+
+
+def cpu_seconds(call: Call, waveforms: list[np.ndarray]) -> float:
+    """CPU seconds of the whole process, threads of its libraries included."""
+    started = time.process_time()
+    for waveform in waveforms:
+        call(waveform)
+    return time.process_time() - started
+
+
+def compare(name: str, clips: int, repeats: int) -> dict[str, float]:
+    """Best CPU seconds of both for a minute of audio, taken in turns."""
+    slow = name.startswith("reassigned")
+    waveforms = [make_waveforms(1)[0][:EXCERPT]] if slow else make_waveforms(clips)
+    minutes = sum(map(len, waveforms)) / (EXCERPT / 2 if slow else RATE) / 60
+    calls = {"theirs": theirs(name), "ours": ours(name)}
+    for call in calls.values():
+        call(waveforms[0][:22050])
+    best = dict.fromkeys(calls, float("inf"))
+    for _ in range(1 if slow else repeats):
+        for who, call in calls.items():
+            best[who] = min(best[who], cpu_seconds(call, waveforms) / minutes)
+    return best
+
+
+def peak_bytes(name: str, who: str) -> int:
+    """How much a call on ten minutes adds to the largest size that the process ever had."""
+    waveform = np.random.default_rng(0).standard_normal(600 * RATE, dtype=np.float32)
+    call = {"theirs": theirs, "ours": ours}[who](name)
+    call(waveform[:RATE])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call(waveform)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+
+
+def child(task: str, threads: int, *arguments: str) -> Any:
+    """What a task prints in a process of its own, whose libraries are told how many threads to start (0: nothing)."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    if threads:
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    command = [sys.executable, __file__, "--task", task, *arguments]
+    return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=NAMES, help="one row of the table")
+    parser.add_argument("--task", choices=("compare", "peak"), help=argparse.SUPPRESS)
+    parser.add_argument("--who", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task == "compare":
+        print(json.dumps(compare(arguments.only, arguments.clips, arguments.repeats)))
+        return
+    if arguments.task == "peak":
+        print(json.dumps(peak_bytes(arguments.only, arguments.who)))
+        return
+    print("| front end | ours | theirs, 1 thread | ratio | theirs, as it comes | ratio | peak, ours | peak, theirs |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    options = ["--clips", str(arguments.clips), "--repeats", str(arguments.repeats)]
+    for name in [arguments.only] if arguments.only else NAMES:
+        one, free = (child("compare", threads, "--only", name, *options) for threads in (1, 0))
+        mine, peaks = min(one["ours"], free["ours"]), ["-", "-"]
+        if not name.startswith("reassigned"):
+            found = [child("peak", 1, "--only", name, "--who", who) for who in ("ours", "theirs")]
+            peaks = [f"{size / 2**20:,.0f} MiB" for size in found]
+        ratios = [f"{times['theirs'] / times['ours']:.1f}" for times in (one, free)]
+        cells = [f"{mine * 1e3:.1f} ms", f"{one['theirs'] * 1e3:.1f} ms", ratios[0]]
+        print("|", " | ".join([name, *cells, f"{free['theirs'] * 1e3:.1f} ms", ratios[1], *peaks]), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
