@@ -134,6 +134,10 @@ def parse_recipe(text: str, where: str) -> Recipe:
     for key, choices in (("average", ("probability", "logit")), ("activation", ("sigmoid", "softmax"))):
         if table.get(key, choices[0]) not in choices:
             raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
+    incomplete = [key for m in table["members"] for key in ("fold", "file", "sha256") if key not in m]
+    if incomplete or not table["members"] or table.get("views") == []:
+        lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
+        raise SettingsError(f"{where}: {lack}. Write it again with the trainer or importer.")
     members = tuple(
         Member(table["name"], str(m["fold"]), m["file"], m["sha256"], MappingProxyType(dict(m.get("scores", {}))))
         for m in table["members"]
