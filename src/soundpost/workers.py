@@ -91,7 +91,7 @@ def die_with_parent() -> None:
 
 
 def serve(connection: Connection, pages: SharedPages | None, parent: int) -> None:
-    """A worker's life: tasks in, slots filled, until the engine closes the pipe."""
+    """A worker's life: tasks in, slots filled, until it is killed, by the engine or with it."""
     die_with_parent()
     if os.getppid() != parent:
         return
