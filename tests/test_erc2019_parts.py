@@ -78,6 +78,18 @@ def test_masked_crops_lie_inside_the_clip_and_repeat_themselves(frames: int) -> 
     assert picture.min() == 200
 
 
+def test_parts_of_the_crops_are_all_of_them() -> None:
+    """Dealt among view sets of equal size, each crop is shown once, and each set spreads over the clip."""
+    for view_class, settings, parts in (
+        (MaskedCrops, MaskedCropsSettings, 3),
+        (AdaptiveCrops, AdaptiveCropsSettings, 4),
+    ):
+        whole = view_class(settings()).windows(500)
+        sets = [view_class(settings(parts=parts, part=part)).windows(500) for part in range(parts)]
+        assert len({len(windows) for windows in sets}) == 1
+        assert sorted(whole, key=str) == sorted((window for windows in sets for window in windows), key=str)
+
+
 def test_masked_crops_without_masks_and_reversals_are_plain_crops() -> None:
     """The setting that switches them off leaves the pixels alone."""
     view = MaskedCrops(MaskedCropsSettings(mask_fraction=0.0, reversals=False))

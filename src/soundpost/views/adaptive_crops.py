@@ -22,6 +22,8 @@ class AdaptiveCropsSettings:
 
     frames: int = 128  # frames of a crop; 2 s
     count: int = 20  # crops
+    parts: int = 1  # view sets among which the crops are dealt, so that a part of them can be shown first
+    part: int = 0  # which of these sets this is
     bins: int = 84  # lowest bins whose sum is a window's strength
     stored_planes: int = 3  # equal planes that the published pictures held, all of which were summed
     divisor: float = 65025.0  # pixels are divided by 255 twice, as published
@@ -36,9 +38,10 @@ class AdaptiveCrops:
         self.settings = settings
 
     def windows(self, frames: int) -> tuple[Window, ...]:
-        """Count windows, all at the middle until cut sees where the clip is loud."""
-        first = (frames - self.settings.frames) // 2
-        return tuple(Window(first, self.settings.frames, variant=i) for i in range(self.settings.count))
+        """The windows of this part, all at the middle until cut sees where the clip is loud."""
+        chosen = self.settings
+        first = (frames - chosen.frames) // 2
+        return tuple(Window(first, chosen.frames, variant=i) for i in range(chosen.part, chosen.count, chosen.parts))
 
     def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
         """(channels, bins, frames) -> the crop number window.variant, (channels, bins, window.frames)."""

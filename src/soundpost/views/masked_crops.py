@@ -21,6 +21,8 @@ class MaskedCropsSettings:
 
     frames: int = 128  # frames of a crop; 2 s
     count: int = 12  # passes
+    parts: int = 1  # view sets among which the passes are dealt, so that a part of them can be shown first
+    part: int = 0  # which of these sets this is
     mask_fraction: float = 0.1  # of each axis is set to 0; 0 masks nothing
     reversals: bool = True  # every other pass runs backwards
     divisor: float = 65025.0  # pixels are divided by 255 twice, as published
@@ -35,13 +37,12 @@ class MaskedCrops:
         self.settings = settings
 
     def windows(self, frames: int) -> tuple[Window, ...]:
-        """Count windows; the very last start is left out if there is another, as published."""
-        width = self.settings.frames
-        if frames <= width:
-            first = -((width - frames) // 2)
-            return tuple(Window(first, width, variant=i) for i in range(self.settings.count))
-        places = frames - width
-        return tuple(Window(int(spread(i, 0) * places), width, variant=i) for i in range(self.settings.count))
+        """The windows of this part; the very last start is left out if there is another, as published."""
+        chosen, room = self.settings, frames - self.settings.frames
+        passes = range(chosen.part, chosen.count, chosen.parts)
+        if room <= 0:
+            return tuple(Window(-(-room // 2), chosen.frames, variant=i) for i in passes)
+        return tuple(Window(int(spread(i, 0) * room), chosen.frames, variant=i) for i in passes)
 
     def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
         """(channels, bins, frames) -> the crop (channels, bins, window.frames), masked, reversed if variant is odd."""
