@@ -1,4 +1,6 @@
-"""One window of a spectrogram, whatever lies beyond the clip filled with one value; and where windows may start."""
+"""One window of a spectrogram, whatever lies beyond the clip filled with one value; and where windows may lie."""
+
+from itertools import pairwise
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -36,3 +38,9 @@ def starts(frames: int, width: int, count: int) -> tuple[int, ...]:
     room = frames - width  # negative: zeros that lie before and behind the clip
     places = [round(abs(room) * (2 * i + 1) / (2 * count)) for i in range(count)]
     return tuple(places if room >= 0 else [-place for place in places])
+
+
+def equal_stretches(frames: int, longest: int) -> tuple[tuple[int, int], ...]:
+    """First and last-but-one frame of ceil(frames / longest) stretches that differ by at most one frame."""
+    count = max(1, -(-frames // longest))
+    return tuple(pairwise(frames * i // count for i in range(count + 1)))

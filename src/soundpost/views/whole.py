@@ -1,11 +1,11 @@
 """The whole clip as one window; very long clips as a few equal ones, so that memory stays bounded."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 from torch import Tensor
 
+from soundpost.views.crop import equal_stretches
 from soundpost.views.view import Window
 
 
@@ -27,11 +27,9 @@ class Whole:
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """One window, or ceil(frames / max_frames) windows whose lengths differ by at most one frame."""
-        count = max(1, -(-frames // self.settings.max_frames))
-        edges = [frames * i // count for i in range(count + 1)]
         return tuple(
             Window(start, max(end - start, self.settings.min_frames), weight=float(end - start))
-            for start, end in pairwise(edges)
+            for start, end in equal_stretches(frames, self.settings.max_frames)
         )
 
     def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
