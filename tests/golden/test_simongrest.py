@@ -1,14 +1,16 @@
 """simongrest (44th place of Freesound 2019): network, crops, views, training, metric; its cache beside ours."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from cases import GoldenSet, assert_close, assert_stats, chirp, fill, golden, part
+from cases import GoldenSet, assert_close, assert_stats, chirp, clip_path, fill, golden, part
 from rule_inputs import check_network, rule_input
 
+from soundpost.audio import AudioSettings, decode
 from soundpost.cache.spectrogram_cache import PRESSURE_LIMIT, Key, SpectrogramCache
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.recipe_files import template
@@ -46,7 +48,10 @@ def test_crop_of_simongrest_lies_where_published(place: GoldenSet, case: dict[st
     settings = dict(RECIPE["front_end"])
     front_end_class = pick(FRONT_ENDS, settings.pop("name"), "front end")
     front_end = front_end_class(settings_from(front_end_class.Settings, settings, "simongrest"))
-    spectrogram = front_end(torch.from_numpy(chirp(case["signal"]))[None])[0]
+    is_made = case["signal"].startswith("synth-")
+    audio = AudioSettings(**RECIPE["audio"])
+    waveform = chirp(case["signal"]) if is_made else decode(clip_path(case["signal"]), audio).waveform
+    spectrogram = front_end(torch.from_numpy(waveform)[None])[0]
     assert case["frames"] == spectrogram.shape[-1]
     width = RECIPE["views"][-1]["frames"]
     start = case["offset"] if case["frames"] >= width else -case["offset"]
@@ -121,12 +126,10 @@ def test_folds_of_simongrest_come_from_the_names(place: GoldenSet, case: dict[st
 def test_mixup_of_simongrest_is_the_published_one(place: GoldenSet, case: dict[str, Any]) -> None:
     """Inputs and targets, with shares below a half turned over."""
     given = case["input"]
-    batch = torch.from_numpy(np.random.RandomState(160).standard_normal((4, 1, 3, 5)).astype(np.float32))
-    targets = torch.from_numpy((np.random.RandomState(161).uniform(size=(4, 6)) < 0.3).astype(np.float32))
-    assert (given["x"], given["y"]) == (
-        "standard_normal seed 160 shape [4,1,3,5]",
-        "uniform(size=(4,6)) seed 161 < 0.3",
-    )
+    batch = torch.from_numpy(rule_input(given["x"]))
+    size, seed, share = re.fullmatch(r"uniform\(size=\(([\d,]+)\)\) seed (\d+) < ([\d.]+)", given["y"]).groups()
+    drawn = np.random.RandomState(int(seed)).uniform(size=tuple(int(n) for n in size.split(",")))
+    targets = torch.from_numpy((drawn < float(share)).astype(np.float32))
     x, y = mixed(batch, targets, torch.tensor(given["beta_draws"]), torch.tensor(given["permutation"]))
     assert_close(place.expected(case["expect"]["x"]), x, case["tol"]["abs"], "inputs")
     assert_close(place.expected(case["expect"]["y"]), y, case["tol"]["abs"], "targets")
