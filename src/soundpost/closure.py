@@ -41,6 +41,7 @@ NEVER_BUNDLED = tuple(
         "kernel_text",
         "loader",
         "packing",
+        "rounding",
         "sample",
         "training",
     )
