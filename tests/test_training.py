@@ -1,6 +1,7 @@
 """Training: repeatable, resumable, deaf to the fold that is held out, and its recipe can be read."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,19 @@ def test_fit_folds_trained_apart_equal_folds_trained_together(folder: Path) -> N
     assert (apart / "recipe.toml").read_bytes() == (together / "recipe.toml").read_bytes()
 
 
+def test_fit_start_goes_on_from_the_members_of_another_training(folder: Path) -> None:
+    """With next to no learning rate, each member stays what it was; a training of its own differs."""
+    first = _train(folder, "first")
+    (folder / "plan.toml").write_text(PLAN.replace("epochs = 2", "epochs = 1\nlearning_rate = 1e-12"))
+
+    further = _train(folder, "further", "--start", str(first))
+    alone = _train(folder, "alone")
+
+    for fold in "12":
+        torch.testing.assert_close(_weights(further, fold)["stem.weight"], _weights(first, fold)["stem.weight"])
+        assert not torch.allclose(_weights(alone, fold)["stem.weight"], _weights(first, fold)["stem.weight"])
+
+
 def test_fit_member_never_hears_its_fold(folder: Path) -> None:
     """Other recordings in fold 1 leave member 1 as it was, and change member 2."""
     before = _train(folder, "before")
@@ -266,10 +280,16 @@ def test_composer_single_source_untouched_keeps_its_colour(trainer_inputs: tuple
         mask_frames=0.0,
     )
     clips, targets = Composer(bank, settings, torch.Generator().manual_seed(0)).batch(torch.tensor([4]), 8)
+    shifted, _ = Composer(bank, replace(settings, shift_bands=2), torch.Generator().manual_seed(1)).batch(
+        torch.tensor([4]), 8
+    )
 
     columns = {tuple(column.tolist()) for speed in bank.powers[:, 4] for column in speed.round(decimals=4)}
-    assert all(tuple(column.round(decimals=4).tolist()) in columns for column in (10 ** (clips[0, 0].T / 10)))
+    inner = {column[2:-2] for column in columns}
+    assert all(tuple(column.round(decimals=4).tolist()) in columns for column in 10 ** (clips[0, 0].T / 10))
     assert targets[0].round().tolist() == [0, 1, 0]
+    for column in (10 ** (shifted[0, 0].T / 10)).round(decimals=4):
+        assert any(tuple(column[2 + move : 14 + move].tolist()) in inner for move in (-2, -1, 0, 1, 2))
 
 
 def test_learning_rate_rises_straight_then_falls_along_a_cosine() -> None:

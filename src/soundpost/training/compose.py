@@ -24,6 +24,7 @@ class ComposeSettings:
     snr_db: float = 9.0  # dB; levels of further sources against the first, either way
     gain_db: float = 24.0  # dB below full scale at most
     stretch: float = 0.15  # natural log; time alone is stretched by up to exp of this, either way
+    shift_bands: int = 0  # mel bands that a source is moved by at most, either way; pitch alone
     silence: float = 0.25  # of digital silence at the beginning, and of such at the end
     gaps: float = 0.3  # of a looped source with silence between its repeats
     tilt_db: float = 8.0  # dB at either end of the frequency axis, per source
@@ -118,7 +119,16 @@ class Composer:
         at = torch.remainder(at, (length + gap)[..., None]).long()
         inside = (moment >= start[..., None]) & (moment < end[..., None]) & (at < length[..., None])
         powers = self.bank.powers[(*index, at.clamp(max=self.bank.powers.shape[2] - 1))]
-        return powers * inside[..., None]
+        return self._shifted(powers) * inside[..., None]
+
+    def _shifted(self, powers: Tensor) -> Tensor:
+        """Each layer's bands moved up or down by its own number; the band at the edge fills what they leave."""
+        most, mels = self.settings.shift_bands, powers.shape[3]
+        if most == 0:
+            return powers
+        shift = self._integers(2 * most + 1, powers.shape[:2]) - most
+        source = (torch.arange(mels, device=self.device) - shift[..., None]).clamp(0, mels - 1)
+        return powers.gather(3, source[:, :, None].expand(powers.shape))
 
     def _colour(self, shape: tuple[int, int]) -> Tensor:
         """A smooth gain per mel band, as other microphones and rooms have it: (batch, layers, mels)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, help="deal the clips into so many folds; default: the column fold")
     parser.add_argument("--only", help="train these folds alone, comma separated, and write no recipe")
     parser.add_argument("--epochs", type=int, help="instead of the plan's")
+    parser.add_argument("--start", type=Path, help="folder whose members are trained further, each on its own folds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
@@ -66,6 +67,8 @@ def _fit(options: argparse.Namespace) -> None:
     for fold in chosen:
         file = options.out / f"fold{fold}.safetensors"
         trainer = make_trainer(plan, table, bank, fold, options.seed)
+        if options.start:
+            trainer.start_from(load_file(options.start / f"fold{fold}.safetensors", device=str(device)))
         network = trainer.run(options.out / f"fold{fold}.checkpoint", f"{plan.name}/{fold}")
         save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, file)
     if options.only:

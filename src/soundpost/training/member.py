@@ -1,5 +1,6 @@
 """One member is trained: composed batches, binary cross-entropy, averaged weights; resumed as if never stopped."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -52,6 +53,11 @@ class Trainer:
         )
         self.average = WeightAverage(network, self.settings.average_decay)
         self.epoch = 0
+
+    def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Begin with another training's weights, named as the network's state dict names them."""
+        self.network.load_state_dict(weights)
+        self.average.network.load_state_dict(weights)
 
     def run(self, checkpoint: Path | None, name: str, stop_after: int | None = None) -> nn.Module:
         """The averaged network after the last epoch.
