@@ -22,7 +22,8 @@ GOLDEN_BODY = (
     len(GOLDEN_HEADER).to_bytes(4, "little")
     + GOLDEN_HEADER
     + bytes([0xAB, 0x00, 0x3E, 0x00])  # scales: 1/3, rounded up to the upper half 0x3EAB of a float32; and 0
-    + bytes([3, 0xFF, 0, 0])  # 1 / 0.334 = 3; -0.5 / 0.334 = -1; the empty channel
+    # 1 / 0.334 = 2.99 and -0.5 / 0.334 = -1.497: 3 and -2, since 3 and -1 would both be too much; the empty channel.
+    + bytes([3, 0xFE, 0, 0])
     + bytes([0x00, 0x00, 0x3C, 0xC0])  # float16 0x3C00 and 0xC000
     + bytes([2, 1, 0, 0, 0, 0, 0, 0])
 )
@@ -56,7 +57,7 @@ def test_unpack_golden_body_gives_arrays() -> None:
     arrays = unpack(lzma.compress(GOLDEN_BODY), "golden")
 
     assert list(arrays) == ["a", "b", "c"]
-    np.testing.assert_array_equal(arrays["a"], np.array([[3, -1], [0, 0]]) * np.float32(0.333984375))
+    np.testing.assert_array_equal(arrays["a"], np.array([[3, -2], [0, 0]]) * np.float32(0.333984375))
     np.testing.assert_array_equal(arrays["b"], GOLDEN_ARRAYS["b"])
     np.testing.assert_array_equal(arrays["c"], GOLDEN_ARRAYS["c"])
     assert [a.dtype for a in arrays.values()] == [np.float32, np.float32, np.int64]
@@ -70,15 +71,15 @@ def test_pack_order_of_arrays_gives_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_pack_quantised_is_within_half_a_step_of_each_value(bits: int) -> None:
-    """No value moves further than half a step of its channel, and the largest value of a channel is not cut."""
+def test_pack_quantised_is_near_each_value(bits: int) -> None:
+    """No value moves further than its rounding allows, most by half a step, and the largest of a channel is not cut."""
     weights = _network(1)["second.weight"]
-    steps = np.abs(weights).max((1, 2, 3), keepdims=True) / (2 ** (bits - 1) - 1)
+    steps = np.abs(weights).max((1, 2, 3), keepdims=True) / (2 ** (bits - 1) - 1) * (1 + 1 / 128)  # scales round up
 
-    restored = unpack(pack({"w": weights}, {"w": bits}), "pack")["w"]
+    errors = np.abs(unpack(pack({"w": weights}, {"w": bits}), "pack")["w"] - weights) / steps
 
-    # A scale is rounded up by less than 1 in 128.
-    assert (np.abs(restored - weights) <= steps * (1 + 1 / 128) / 2).all()
+    assert errors.max() <= 1.5
+    assert (errors <= 0.5).mean() > 0.9
 
 
 def test_pack_unquantised_arrays_keep_what_matters() -> None:
@@ -155,7 +156,8 @@ def test_quantise_scales_are_never_below_the_exact_ones() -> None:
 
     values, scales = quantise(weights, 5)
 
-    assert np.abs(values).max() == 15
+    assert values.max() <= 15
+    assert values.min() >= -15
     assert (widen(scales) >= np.abs(weights).max((1, 2, 3)) / 15).all()
 
 
@@ -181,7 +183,7 @@ def test_pack_members_one_million_values_fit_beside_the_source() -> None:
 
     packed = pack_members(members, None, PACKS_BYTES)
 
-    assert sum(len(base64.b85encode(pack)) for pack in packed.packs.values()) <= 750_000
+    assert sum(len(base64.b85encode(pack)) for pack in packed.packs.values()) <= 675_000
     assert min(packed.bits.values()) >= 4
 
 

@@ -109,10 +109,13 @@ def _calibrate(options: argparse.Namespace) -> None:
     values = sum(array.size for member in arrays.values() for array in member.values())
     size = sum(map(len, packs.values()))
     print(f"{len(packs)} members, {values:,} values, {size:,} bytes, {8 * size / values:.2f} bits for each value")
-    for title, weights in (("full precision", arrays), ("packed", restored)):
-        given = clips.out_of_fold(weights)
-        truth = clips.table.truth
-        print(f"{title:<15} lwlrap {lwlrap(truth, given):.4f}  accuracy {accuracy(truth, given):.4f}  out of fold")
+    full, quantised = clips.out_of_fold(arrays), clips.out_of_fold(restored)
+    for title, given in (("full precision", full), ("packed", quantised)):
+        scores = lwlrap(clips.table.truth, given), accuracy(clips.table.truth, given)
+        print(f"{title:<15} lwlrap {scores[0]:.4f}  accuracy {scores[1]:.4f}  out of fold")
+    change = np.abs(quantised - full)
+    mean_square = np.square(change).mean()
+    print(f"probabilities change by {mean_square**0.5:.4f} (root mean square), {change.max():.4f} at most")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ header  = JSON [1, [[name, dtype, shape, coding], ...]], names sorted; the leadi
 planes  = for each array in that order, by its coding:
           "raw"    its values, little endian, as byte planes: all lowest bytes, ..., all highest
           "half"   its values as float16, as byte planes
-          2 ... 8  quantised to that many bits: one scale per channel (first axis), the upper 16 bits of a float32,
-                   as byte planes; then one int8 per value, which times its channel's scale is the value
-Byte planes lie beside each other because equal bytes near each other compress. A product of scale and int8 fits float32
-exactly, so a pack gives the same arrays on every machine.
+          2 ... 16 quantised to that many bits: one scale per channel (first axis), the upper 16 bits of a float32,
+                   as byte planes; then one int8 (above 8 bits int16, as byte planes) per value, which times its
+                   channel's scale is the value
+Byte planes lie beside each other because equal bytes near each other compress. A product of scale and whole number fits
+float32 exactly, so a pack gives the same arrays on every machine.
 """
 
 import json
@@ -51,13 +52,18 @@ def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
     return arrays
 
 
+def whole_numbers(bits: int) -> str:
+    """The type that holds whole numbers of that many bits with sign."""
+    return "int8" if bits <= 8 else "int16"
+
+
 def widen(scales: np.ndarray) -> np.ndarray:
     """Scales as float32 from their upper 16 bits: (channels,) uint16 -> (channels,)."""
     return (scales.astype("<u4") << 16).view("<f4")
 
 
 def dequantise(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Weights from their int8 values: (channels, ...) times (channels,) uint16 scales -> (channels, ...) float32."""
+    """Weights from whole numbers: (channels, ...) int8 or int16, by (channels,) scales as uint16 -> float32."""
     return values.astype(np.float32) * widen(scales).reshape(-1, *[1] * (values.ndim - 1))
 
 
@@ -79,7 +85,7 @@ class _Planes:
 
 
 def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str | int, where: str) -> np.ndarray:
-    if dtype not in DTYPES or coding not in ("raw", "half", *range(2, 9)):
+    if dtype not in DTYPES or coding not in ("raw", "half", *range(2, 17)):
         raise WeightsError(f"{where}: array of {dtype}, coded {coding!r}, not known. Use the kit that wrote it.")
     count = math.prod(shape)
     if coding == "raw":
@@ -88,5 +94,5 @@ def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str | in
         array = planes.take("float16", count)
     else:
         scales = planes.take("uint16", shape[0])
-        array = dequantise(planes.take("int8", count).reshape(shape), scales)
+        array = dequantise(planes.take(whole_numbers(coding), count).reshape(shape), scales)
     return array.reshape(shape).astype(dtype)
