@@ -44,6 +44,10 @@ longest = 0.5
 speeds = [1.0, 1.2]
 half = false
 checkpoint = 1
+[[views]]
+name = "whole"
+[[views]]
+name = "band_shifts"
 [aliases]
 low = "Low_tone"
 """
@@ -105,6 +109,7 @@ def test_fit_writes_a_recipe_that_describes_its_files(folder: Path) -> None:
     assert recipe.priors == pytest.approx((2 / 8, 4 / 8, 3 / 8))
     assert sorted(member.fold for member in recipe.members) == ["1", "2"]
     assert [member.sha256 for member in recipe.members] == [sha256_of(out / member.file) for member in recipe.members]
+    assert [len(scores) for scores in recipe.gains.values()] == [len(recipe.views)]
     scores = [member.scores["lwlrap"] for member in recipe.members]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= member.scores["accuracy"] <= 1 for member in recipe.members)
@@ -222,7 +227,7 @@ def test_evaluate_member_on_its_fold_prints_the_score_of_the_recipe(
     capsys.readouterr()
 
     where = ["--weights", str(out), "--clips", str(folder), "--csv", str(folder / "fold1.csv")]
-    assert evaluate.main([*where, "--members", "1"]) == 0
+    assert evaluate.main([*where, "--members", "1", "--views", "2"]) == 0
     assert f"tiny/1: 4 clips, lwlrap {member.scores['lwlrap']:.4f}" in capsys.readouterr().out
     assert evaluate.main([*where, "--members", "5"]) == 2
     assert "--members 5: the recipe has" in capsys.readouterr().err

@@ -15,7 +15,9 @@ from tqdm import tqdm
 from soundpost.audio import AudioSettings, decode
 from soundpost.errors import KitError, SettingsError
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.metrics import lwlrap
 from soundpost.models import MODELS
+from soundpost.recipes import Recipe
 from soundpost.registry import pick, settings_from
 from soundpost.training.data import Bank, Table, build_bank, read_table
 from soundpost.training.evaluate import answer, made, spectrograms_of
@@ -73,17 +75,28 @@ def _fit(options: argparse.Namespace) -> None:
         save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, file)
     if options.only:
         return
-    recipe = write_recipe(options.out, plan, table, {})
+    recipe = write_recipe(options.out, plan, table, {}, {})
     spectrograms = spectrograms_of(recipe, waveforms, device)
+    by_views = [_held_out(recipe, table, options, spectrograms, n_views) for n_views in range(1, len(recipe.views) + 1)]
+    write_out_of_fold(options.out, table, by_views[-1])
+    gains = {"views": [lwlrap(table.truth, held_out) for held_out in by_views]}
+    write_recipe(options.out, plan, table, fold_scores(table, by_views[-1]), gains)
+    for n_views, held_out in enumerate(by_views, 1):
+        names = ", ".join(view.name for view in recipe.views[:n_views])
+        print(f"views: {names}\n\n{score_tables(table, held_out)}")
+
+
+def _held_out(
+    recipe: Recipe, table: Table, options: argparse.Namespace, spectrograms: Sequence[np.ndarray], n_views: int
+) -> np.ndarray:
+    """Probabilities of every clip by the member that never heard it, (clips, classes)."""
     held_out = np.zeros(table.truth.shape)
     for member in recipe.members:
         rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]
-        theirs = [spectrograms[row] for row in rows]
         arrays = load_arrays(options.out / member.file, member.sha256, member.name)
-        held_out[rows] = answer(recipe, member, arrays, theirs, len(recipe.views), options.device)
-    write_out_of_fold(options.out, table, held_out)
-    write_recipe(options.out, plan, table, fold_scores(table, held_out))
-    print(score_tables(table, held_out), end="")
+        theirs = [spectrograms[row] for row in rows]
+        held_out[rows] = answer(recipe, member, arrays, theirs, n_views, options.device)
+    return held_out
 
 
 def make_network(plan: Plan, n_classes: int, device: torch.device) -> nn.Module:

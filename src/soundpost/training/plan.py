@@ -4,11 +4,10 @@ name = "compact"
 [audio] [front_end] [model] [[views]]     as in recipe.toml
 [compose] [fit]                           ComposeSettings, FitSettings
 [aliases]                                 label -> column of the submission
-[gains]                                   scores that soundpost.plan orders the passes by, as they were measured
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,6 @@ class Plan:
     compose: ComposeSettings = field(default_factory=ComposeSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     aliases: Mapping[str, str] = field(default_factory=dict)
-    gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def read_plan(path: Path) -> Plan:

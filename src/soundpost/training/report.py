@@ -37,8 +37,18 @@ def fold_scores(table: Table, held_out: np.ndarray) -> dict[str, dict[str, float
     return scores
 
 
-def write_recipe(out: Path, plan: Plan, table: Table, scores: dict[str, dict[str, float]]) -> Recipe:
-    """recipe.toml as soundpost.recipes reads it, members best first (all alike while there are no scores); returned."""
+def write_recipe(
+    out: Path, plan: Plan, table: Table, scores: dict[str, dict[str, float]], gains: dict[str, list[float]]
+) -> Recipe:
+    """recipe.toml as soundpost.recipes reads it, members best first; also returned.
+
+    Args:
+        out: folder of the members' files.
+        plan: what the recipe takes over.
+        table: labels, priors and folds.
+        scores: fold -> lwlrap and accuracy; empty while there are none.
+        gains: see soundpost.plan. How the blend of members grows cannot be told from clips that all but one have heard.
+    """
     order = sorted(table.fold_names, key=lambda fold: (-scores.get(fold, {}).get("lwlrap", 0.0), fold))
     recipe = {
         "format": FORMAT,
@@ -52,7 +62,7 @@ def write_recipe(out: Path, plan: Plan, table: Table, scores: dict[str, dict[str
         "model": dict(plan.model),
         "views": [dict(view) for view in plan.views],
         "aliases": dict(plan.aliases),
-        "gains": {key: list(values) for key, values in plan.gains.items()},
+        "gains": {key: [round(score, DIGITS) for score in values] for key, values in gains.items()},
         "members": [
             {
                 "fold": fold,
