@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from soundpost.blend import BLENDS, Blend
+from soundpost.blend import BLENDS, Blend, without
 from soundpost.errors import SettingsError, ShapeError
 from soundpost.recipes import Named
 
@@ -126,6 +126,26 @@ def test_second_level_answers_only_clips_that_all_its_inputs_answered() -> None:
     answer = Blend(stacked(), MEMBERS, {"net": [network]})(table, done)
     assert asked == [len(done[0]) - 1]
     np.testing.assert_allclose(answer[1], (table[0, 1] + table[1, 1]) / 2, atol=1e-6)
+
+
+def test_rule_without_a_recipe_drops_the_second_level_that_needs_it() -> None:
+    """A run of fewer members blends what is left of each stage, and names the stages that stay."""
+    left = without(stacked(), {"b", "b/0"})
+    assert [(stage["output"], stage["inputs"]) for stage in left.settings["stages"]] == [("answer", ["a"])]
+    table = probabilities(2)
+    answer = Blend(left, MEMBERS[:2], {"net": [first_input]})(table, everything(table))
+    np.testing.assert_allclose(answer, (table[0] + table[1]) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("removed", [{"net"}, {"a", "b"}])
+def test_rule_without_its_network_or_all_recipes_is_still_a_rule(removed: set[str]) -> None:
+    """What loses everything becomes the mean; a rule that loses nothing stays as it is."""
+    left = without(stacked(), removed)
+    assert left.settings["folds"] == "mean"
+    assert "stacked" not in str(left.settings.get("stages", []))
+    weighted = Named("mean", {"weights": {"a/0": 2.0, "b/0": 1.0}})
+    assert without(weighted, {"b/0"}) == Named("mean", {"weights": {"a/0": 2.0}})
+    assert without(weighted, ()) == weighted
 
 
 def test_last_stage_without_answer_leaves_the_stage_before() -> None:

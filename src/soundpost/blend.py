@@ -28,7 +28,7 @@ the last stage that has one, else the plain mean of its members.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -229,6 +229,38 @@ class Blend:
                 allowed = set(inspect.signature(BLENDS[stage.name]).parameters) - {"inputs", "weights"}
                 _refuse({name: value for name, value in stage.options.items() if name not in allowed}, where)
             known.add(stage.output)
+
+
+def without(rule: Named, removed: Collection[str]) -> Named:
+    """The same rule for a run that leaves some members out, so that a blend may be cut as a plan may.
+
+    Inputs and weights that were removed are dropped, and so are second levels that lose an input, or their own recipe;
+    what is left with no input at all is dropped, too.
+
+    Args:
+        rule: the [blend] of a submission.
+        removed: members ("recipe/fold"), and recipes of which no member is left.
+    """
+    gone = set(removed)
+    settings = dict(rule.settings)
+    if rule.name == "stages":
+        stages = []
+        for stage in settings.get("stages", []):
+            inputs = [name for name in stage.get("inputs", []) if name not in gone]
+            is_cut = stage.get("name") == "second_level" and (
+                len(inputs) < len(stage.get("inputs", [])) or stage.get("recipe") in gone
+            )
+            if is_cut or not inputs:
+                gone.add(stage.get("output", ""))
+                continue
+            weights = {name: weight for name, weight in stage.get("weights", {}).items() if name not in gone}
+            stages.append({**stage, "inputs": inputs, "weights": weights})
+        if not stages:
+            return Named("mean", {key: value for key, value in settings.items() if key == "folds"})
+        settings["stages"] = stages
+    elif "weights" in settings:
+        settings["weights"] = {name: weight for name, weight in settings["weights"].items() if name not in gone}
+    return Named(rule.name, settings)
 
 
 def _combine(
