@@ -286,6 +286,22 @@ def test_cache_frozen_keeps_what_it_has_and_a_staging_share(make_cache: Callable
     assert store(cache, Key("a", 2), spectrogram(2), keep=False) == "memory"
 
 
+def test_cache_that_must_make_room_forgets_what_nobody_wants_now(make_cache: Callable[..., SpectrogramCache]) -> None:
+    """A very long clip finds room in memory at the cost of arrays that can be computed again."""
+    cache = make_cache(4 * PAGE, 0, staging_bytes=PAGE)
+    for i in range(3):
+        store(cache, Key("a", i), spectrogram(i))
+    long = (1, 16, 128)  # two pages
+
+    while cache.reserve(Key("a", 9), long) is None:
+        assert cache.evict(lambda key: key.clip == 0)
+
+    assert [Key("a", i) in cache for i in range(3)] == [True, False, False]
+    assert cache.counts["evicted"] == 2
+    assert not cache.evict(lambda key: key.clip == 0), "what is not there yet cannot be forgotten"
+    cache.abandon(Key("a", 9))
+
+
 def test_cache_with_a_lower_limit_obeys_it(make_cache: Callable[..., SpectrogramCache]) -> None:
     """The bound that the budget sets after the start is the one that holds."""
     cache = make_cache(8 * PAGE, 0)

@@ -267,7 +267,10 @@ class PassRun:
         for _ in range(len(self._wants)):
             worker, shape = self._wants.popleft()
             assert worker.task is not None
-            slot = machine.cache.reserve(Key(worker.task.digest, worker.task.clip), shape, self._keep)
+            key = Key(worker.task.digest, worker.task.clip)
+            slot = machine.cache.reserve(key, shape, self._keep)
+            while slot is None and self._is_hopeless() and machine.cache.evict(self._is_wanted):
+                slot = machine.cache.reserve(key, shape, self._keep)
             if slot is not None:
                 worker.since = time.monotonic()
                 worker.tell(slot)
@@ -279,6 +282,10 @@ class PassRun:
                 self._give_up(clip, f"{machine.clips[clip].name}: its spectrogram of {size:,} bytes fits no tier")
             else:
                 self._wants.append((worker, shape))
+
+    def _is_wanted(self, key: Key) -> bool:
+        """Whether this pass still needs what is stored; later passes can have it computed again."""
+        return key.digest == self._digest and key.clip in self._open
 
     def _is_hopeless(self) -> bool:
         """Whether nothing is under way that could make room."""

@@ -67,7 +67,7 @@ class Predictor:
         self.member = member
         self.device = torch.device(device)
         self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
-        self._is_ready = False
+        self._is_folded = self._is_settled = False
         self._first = threading.Lock()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
@@ -77,7 +77,7 @@ class Predictor:
         """The same member on the CPU, for a window that fits no GPU; made once."""
         if self._twin is None:
             self._twin = copy(self)
-            self._twin.device, self._twin.is_half, self._twin._is_ready = torch.device("cpu"), False, True
+            self._twin.device, self._twin.is_half, self._twin._is_settled = torch.device("cpu"), False, True
             self._twin.model = deepcopy(self.model).to("cpu")
         return self._twin
 
@@ -92,24 +92,37 @@ class Predictor:
         Returns:
             (windows, classes) float32 on the device: probabilities, or logits where recipe.average is "logit".
         """
-        inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
-        inputs = inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
-        if not self._is_ready:
+        inputs = self._inputs(batch, view)
+        if not self._is_settled:
             with self._first:
-                if not self._is_ready:
-                    self._prepare(inputs)
-                    self._is_ready = True
-        return self._forward(inputs, self.half if self.is_half else None)
+                if not self._is_settled:
+                    self._fold(inputs)
+                    self.is_half = self.is_half and self._half_holds(inputs)
+                    self._is_settled = True
+        return self._forward(inputs, self.is_half)
 
-    def _prepare(self, inputs: Tensor) -> None:
-        """Fold what can be folded, and give half precision up where it costs; before any answer is given."""
-        self.model = fold_batch_norms(self.model, inputs[:1])
-        if self.is_half:
-            exact, half = (self._probability(self._forward(inputs, kind)) for kind in (None, self.half))
-            self.is_half = bool((exact - half).abs().max() <= HALF_BOUND)
+    @torch.inference_mode()
+    def rehearse(self, batch: Tensor, view: View) -> None:
+        """Do what a call does, with windows that are made up; they decide nothing about precision."""
+        inputs = self._inputs(batch, view)
+        self._fold(inputs)
+        self._forward(inputs, self.is_half)
 
-    def _forward(self, inputs: Tensor, half: torch.dtype | None) -> Tensor:
-        with torch.autocast(self.device.type, half) if half else nullcontext():
+    def _inputs(self, batch: Tensor, view: View) -> Tensor:
+        inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
+        return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+
+    def _fold(self, inputs: Tensor) -> None:
+        if not self._is_folded:
+            self.model = fold_batch_norms(self.model, inputs[:1])
+            self._is_folded = True
+
+    def _half_holds(self, inputs: Tensor) -> bool:
+        exact, half = (self._probability(self._forward(inputs, is_half)) for is_half in (False, True))
+        return bool((exact - half).abs().max() <= HALF_BOUND)
+
+    def _forward(self, inputs: Tensor, is_half: bool) -> Tensor:
+        with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
             logits = self.model(inputs)
         logits = logits[0] if isinstance(logits, (tuple, list)) else logits
         return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())

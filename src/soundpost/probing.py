@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -25,15 +26,15 @@ class Probed:
 
 @torch.inference_mode()
 def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Probed:
-    """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); zeros will do.
+    """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); any numbers will do.
 
     The first call warms the kernels up, the second is measured.
     """
-    spectrogram = torch.zeros(shape)
+    spectrogram = torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape)
     window = max(view.windows(shape[2]), key=lambda window: window.frames)
     batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
     on_gpu = predictor.device.type == "cuda"
-    predictor(batch, view)
+    predictor.rehearse(batch, view)
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         torch.cuda.reset_peak_memory_stats(predictor.device)
@@ -41,7 +42,7 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
     else:
         before = _reset_peak()
     started = time.perf_counter()
-    predictor(batch, view)
+    predictor.rehearse(batch, view)
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         peak = torch.cuda.max_memory_allocated(predictor.device)
@@ -68,7 +69,7 @@ def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int
         count = max(1, budget_frames // longest.frames)
         try:
             piece = view.cut(spectrogram, longest)[None]
-            predictor(piece.expand(count, *piece.shape[1:]), view)
+            predictor.rehearse(piece.expand(count, *piece.shape[1:]), view)
             torch.cuda.synchronize(predictor.device)
             return budget_frames
         except (RuntimeError, MemoryError) as error:

@@ -17,7 +17,7 @@ from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
 from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
 from soundpost.devices import choose_devices, choose_precision
-from soundpost.errors import KitError, SettingsError, WeightsError
+from soundpost.errors import DeviceError, KitError, SettingsError, WeightsError
 from soundpost.feeding import Machine, PassRun
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.gauge import Gauge, return_free_memory
@@ -67,7 +67,7 @@ class Run:
         started = settings.started or time.monotonic()
         self.deadline = Deadline(settings.time_limit_seconds, started)
         self.progress = Progress(settings.progress, settings.time_limit_seconds, self.deadline.elapsed)
-        self.assets = find_assets(Path(settings.assets))
+        self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
         self.recipes = self.assets.submission.recipes
         self.members = _chosen([(r, m) for r in self.recipes for m in r.members], settings.members)
         self.sample = submission.read_sample(Path(settings.sample_submission))
@@ -163,11 +163,17 @@ class Run:
         self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
         bytes_per_frame = {}
         for recipe in self.recipes:
-            number = next((i for i, (r, _) in enumerate(self.members) if r is recipe and self._predictors(i)), None)
-            if number is not None:
-                bytes_per_frame[recipe.name] = self._try_out(recipe, number)
+            for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self._predictors(i)):
+                try:
+                    bytes_per_frame[recipe.name] = self._try_out(recipe, number)
+                    break
+                except Exception as error:  # whatever a network raises costs that member, and is named
+                    if self.devices[0] != "cpu" and "CUDA" in str(error):
+                        raise DeviceError(f"{self.devices[0]}: {error}. The run goes on without it.") from error
+                    self._skip(number, f"{type(error).__name__}: {error}")
         if not bytes_per_frame:
-            raise WeightsError("no member can be used. " + " ".join(self.report.members_skipped.values()))
+            reasons = (*self.report.members_skipped.values(), self.assets.missing_advice())
+            raise WeightsError("no member can be used. " + " ".join(reasons).strip())
         self.gauge.look(force=True)
         on_gpu = self.devices[0] != "cpu"
         shares = budget.share(
@@ -272,12 +278,15 @@ class Run:
         try:
             return self._load(number).result()
         except KitError as error:
-            if number not in self.skipped:
-                self.skipped.add(number)
-                name = self.members[number][1].name
-                self.report.members_skipped[name] = str(error)
-                self.progress.say(f"member skipped: {name}: {error}")
+            self._skip(number, str(error))
             return None
+
+    def _skip(self, number: int, reason: str) -> None:
+        if number not in self.skipped:
+            self.skipped.add(number)
+            name = self.members[number][1].name
+            self.report.members_skipped[name] = reason
+            self.progress.say(f"member skipped: {name}: {reason}")
 
     def _load(self, number: int) -> Future[dict[str, Predictor]]:
         if number not in self.loaded:

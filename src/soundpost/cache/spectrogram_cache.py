@@ -214,6 +214,15 @@ class SpectrogramCache:
         if entry is not None and not entry.keep:
             self._forget(key)
 
+    def evict(self, is_wanted: Callable[[Key], bool]) -> bool:
+        """Forget one kept array that lies in memory and is not wanted now; whether there was one."""
+        for key, entry in self._entries.items():
+            if entry.keep and entry.committed and entry.slot.tier == "memory" and not is_wanted(key):
+                self.counts["evicted"] += 1
+                self._forget(key)
+                return True
+        return False
+
     def drop(self, digest: str) -> None:
         """No later pass needs this front end: all its entries go."""
         for key in self:

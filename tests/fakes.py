@@ -1,0 +1,108 @@
+"""Networks and front ends that misbehave on purpose; all but that is the compact network and the log-mel."""
+
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from soundpost.front_ends.log_mel import LogMel, LogMelSettings
+from soundpost.models.compact import Compact, CompactSettings
+
+FOREVER_SECONDS = 10_000.0
+
+
+@dataclass(frozen=True)
+class FakeSettings(CompactSettings):
+    """Of the compact network, and what goes wrong."""
+
+    seconds: float = 0.0  # that each forward pass takes longer
+    most: int = 1  # windows in a batch that fits into memory
+    scale: float = 1.0  # radians for each unit of a logit
+
+
+class Fake(Compact):
+    """Takes the weights of a compact network."""
+
+    Settings: ClassVar[type] = FakeSettings
+
+    def __init__(self, settings: FakeSettings, n_classes: int) -> None:
+        super().__init__(settings, n_classes)
+        self.settings = settings
+
+
+class Slow(Fake):
+    """Takes its time for each batch."""
+
+    def forward(self, log_mels: Tensor) -> Tensor:
+        """The compact network's logits, later."""
+        time.sleep(self.settings.seconds)
+        return super().forward(log_mels)
+
+
+class NoNumber(Fake):
+    """Has diverged: its answers are no numbers."""
+
+    def forward(self, log_mels: Tensor) -> Tensor:
+        """NaN in one class of every row."""
+        logits = super().forward(log_mels).clone()
+        logits[:, 0] = torch.nan
+        return logits
+
+
+class Hungry(Fake):
+    """Runs out of memory with more than a few windows at a time."""
+
+    def forward(self, log_mels: Tensor) -> Tensor:
+        """The compact network's logits, for small batches."""
+        if len(log_mels) > self.settings.most:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return super().forward(log_mels)
+
+
+class Broken(Fake):
+    """Raises whatever it is given beyond the first frames that it was tried out with."""
+
+    def forward(self, log_mels: Tensor) -> Tensor:
+        """No logits for clips of less than a second."""
+        if log_mels.shape[-1] < 64:
+            raise ValueError("a kernel that nobody has written")
+        return super().forward(log_mels)
+
+
+class Steep(Fake):
+    """So steep that the rounding of half precision turns its answers."""
+
+    def forward(self, log_mels: Tensor) -> Tensor:
+        """A wave over the compact network's logits."""
+        return torch.sin(super().forward(log_mels).float() * self.settings.scale)
+
+
+@dataclass(frozen=True)
+class StallingSettings(LogMelSettings):
+    """Of the log-mel, and which clips hang."""
+
+    stalls_from: int = 0  # samples of a clip from which on it is never done
+
+
+class Stalling(LogMel):
+    """Hangs in long clips, as a read of a dead disk does."""
+
+    Settings: ClassVar[type] = StallingSettings
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        """The log-mel, or nothing ever."""
+        if waveforms.shape[1] >= self.settings.stalls_from:
+            time.sleep(FOREVER_SECONDS)
+        return super().__call__(waveforms)
+
+
+FAKE_MODELS = {
+    "slow": "fakes:Slow",
+    "no_number": "fakes:NoNumber",
+    "hungry": "fakes:Hungry",
+    "broken": "fakes:Broken",
+    "steep": "fakes:Steep",
+}
+FAKE_FRONT_ENDS = {"stalling": "fakes:Stalling"}
