@@ -23,7 +23,7 @@ from soundpost.kernel_text import LIMIT_BYTES, Kernel, check_size, notebook, sen
 
 ROOT = Path(__file__).resolve().parent.parent
 # The kit's own modules that a kernel cannot do without; main, engine and the families are stand-ins.
-REAL = ("__init__", "assets", "errors", "loader", "pack_format", "recipes", "registry", "weights")
+REAL = ("__init__", "assets", "attached", "errors", "loader", "pack_format", "recipes", "registry", "weights")
 MAIN = '''"""Runs the engine in a child and writes what it answers beside what main was given."""
 
 import json
@@ -111,7 +111,17 @@ def test_collect_takes_imports_names_and_packages_and_nothing_else(kit: Path) ->
 
     modules = collect(kit / "src", ["soundpost.main", "soundpost.models.small"])
 
-    expected = ("__init__", "assets", "engine", "errors", "main", "models/__init__", "models/small", "pack_format")
+    expected = (
+        "__init__",
+        "assets",
+        "attached",
+        "engine",
+        "errors",
+        "main",
+        "models/__init__",
+        "models/small",
+        "pack_format",
+    )
     assert list(modules) == [f"soundpost/{name}.py" for name in (*expected, "recipes", "weights")]
 
 
@@ -355,7 +365,7 @@ def test_notebook_bytes_are_those_that_the_client_sends(kit: Path) -> None:
 @pytest.fixture
 def command(kit: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """build_kernel.py in the stand-in checkout."""
-    for name in ("bundle", "closure", "kernel_text", "packing", "rounding"):
+    for name in ("bundle", "closure", "kaggle_metadata", "kernel_text", "packing", "routes", "rounding"):
         shutil.copy(ROOT / "src" / "soundpost" / f"{name}.py", kit / "src" / "soundpost")
     shutil.copy(ROOT / "build_kernel.py", kit)
 

@@ -1,6 +1,7 @@
 """A submission, its recipes and weights, and the modules that they need -> one kernel. Never bundled.
 
-In the kernel the recipes name, for each member, its pack and the sha256 of that; all else is as in weights/.
+In the kernel the recipes name, for each member, its pack and the sha256 of that, or the size and sha256 of a file that
+comes by a dataset; all else is as in weights/.
 """
 
 import hashlib
@@ -14,16 +15,22 @@ import tomli_w
 from soundpost.assets import RECIPE, SUBMISSION, Assets, find_assets
 from soundpost.closure import ENTRIES, collect, registered
 from soundpost.errors import BundleError
-from soundpost.kernel_text import Kernel, write
+from soundpost.kernel_text import LIMIT_BYTES, Kernel, write
 from soundpost.packing import pack, pack_members
 from soundpost.recipes import Member, Recipe, parse_submission
+from soundpost.routes import OVERHEAD_BYTES, Apart, travel_apart
 
 PACKS_BYTES = 540_000  # of all packs whose bit widths are not written down; 675,000 bytes of text
 PACKING = "packing.toml"  # beside recipe.toml: [bits], tensor -> bit width, as soundpost.calibration wrote it
 
 
 def build(
-    source: Path, submission: Path, members: Sequence[str] = (), command: str = "python build_kernel.py"
+    source: Path,
+    submission: Path,
+    members: Sequence[str] = (),
+    command: str = "python build_kernel.py",
+    apart: Sequence[str] | None = None,
+    dataset: str = "",
 ) -> Kernel:
     """The kernel of one submission.
 
@@ -32,6 +39,8 @@ def build(
         submission: a submission.toml; the recipes lie in folders beside it.
         members: names recipe/fold to carry; empty: all.
         command: what line one names.
+        apart: names of members that travel by a dataset; None: those for which there is no room.
+        dataset: owner/slug of that dataset, for the kernel's messages.
 
     Raises:
         BundleError: a module that a kernel may not use, a member that is not there, bit widths of another network.
@@ -40,15 +49,18 @@ def build(
     assets = _only(find_assets(submission.parent, submission.name), members)
     recipes = (*assets.submission.recipes, *assets.submission.second_level)
     modules = collect(source, [*ENTRIES, *_registered(source, assets)])
-    packs = _packs(assets, recipes)
-    texts = {f"weights/{SUBMISSION}": _submission_text(submission, recipes)}
-    texts |= {f"weights/{r.name}/{RECIPE}": _recipe_text(assets, r, packs) for r in recipes}
+    room = LIMIT_BYTES - OVERHEAD_BYTES - sum(len(text.encode()) for text in modules.values())
+    sent = travel_apart(assets, (*assets.submission.second_level, *assets.submission.recipes), apart, room)
+    packs = _packs(assets, _without(recipes, [file.member.name for file in sent]))
+    texts = {f"weights/{SUBMISSION}": _submission_text(submission, recipes, dataset if sent else "")}
+    texts |= {f"weights/{r.name}/{RECIPE}": _recipe_text(assets, r, packs, sent) for r in recipes}
     parse_submission(
         texts[f"weights/{SUBMISSION}"], {r.name: texts[f"weights/{r.name}/{RECIPE}"] for r in recipes}, str(submission)
     )
-    members_packs = {m.name: (f"weights/{m.recipe}/{_pack_name(m)}", packs[m.name]) for r in recipes for m in r.members}
+    carried = [member for recipe in recipes for member in recipe.members if member.name in packs]
+    members_packs = {m.name: (f"weights/{m.recipe}/{_pack_name(m)}", packs[m.name]) for m in carried}
     loader = (source / "soundpost" / "loader.py").read_text("utf-8")
-    return write(loader, modules, texts, members_packs, command)
+    return replace(write(loader, modules, texts, members_packs, command), apart=sent)
 
 
 def _only(assets: Assets, names: Sequence[str]) -> Assets:
@@ -69,6 +81,12 @@ def _only(assets: Assets, names: Sequence[str]) -> Assets:
         assets,
         submission=replace(submission, recipes=kept(submission.recipes), second_level=kept(submission.second_level)),
     )
+
+
+def _without(recipes: Sequence[Recipe], names: Sequence[str]) -> tuple[Recipe, ...]:
+    """The same recipes less these members, and less those that have no other."""
+    cut = (replace(r, members=tuple(m for m in r.members if m.name not in names)) for r in recipes)
+    return tuple(r for r in cut if r.members)
 
 
 def _registered(source: Path, assets: Assets) -> list[str]:
@@ -109,8 +127,10 @@ def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
     return packs
 
 
-def _submission_text(submission: Path, recipes: Sequence[Recipe]) -> str:
+def _submission_text(submission: Path, recipes: Sequence[Recipe], dataset: str) -> str:
     table = tomllib.loads(submission.read_text("utf-8"))
+    if dataset:
+        table["dataset"] = dataset
     names = {recipe.name for recipe in recipes}
     for key in ("recipes", "second_level"):
         if key in table:
@@ -118,15 +138,20 @@ def _submission_text(submission: Path, recipes: Sequence[Recipe]) -> str:
     return tomli_w.dumps(table)
 
 
-def _recipe_text(assets: Assets, recipe: Recipe, packs: Mapping[str, bytes]) -> str:
+def _recipe_text(assets: Assets, recipe: Recipe, packs: Mapping[str, bytes], sent: Sequence[Apart]) -> str:
+    files = {file.member.name: {"file": file.file, "bytes": file.n_bytes} for file in sent}
     table = tomllib.loads((assets.root / recipe.name / RECIPE).read_text("utf-8"))
     members = {member.fold: member for member in recipe.members}
     table["members"] = [
-        {**entry, "file": _pack_name(member), "sha256": hashlib.sha256(packs[member.name]).hexdigest()}
+        {**entry, **(files.get(member.name) or _packed(member, packs[member.name]))}
         for entry in table["members"]
         if (member := members.get(str(entry["fold"])))
     ]
     return tomli_w.dumps(table)
+
+
+def _packed(member: Member, data: bytes) -> dict[str, str]:
+    return {"file": _pack_name(member), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _pack_name(member: Member) -> str:

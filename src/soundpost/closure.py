@@ -44,6 +44,7 @@ NEVER_BUNDLED = tuple(
         "packing",
         "push",
         "rounding",
+        "routes",
         "sample",
         "training",
     )

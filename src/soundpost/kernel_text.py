@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from soundpost.errors import BundleError
+from soundpost.routes import Apart
 
 LIMIT_BYTES = 1_000_000  # Kaggle's "1 megabytes" of source, taken as the smaller of its meanings
 WARNING_BYTES = 900_000
@@ -27,6 +28,7 @@ class Kernel:
     text: str
     parts: Mapping[str, int]  # what -> bytes; they sum to the whole
     members: tuple[str, ...]  # names of those inside
+    apart: tuple[Apart, ...] = ()  # members that travel by a dataset
 
     @property
     def size(self) -> int:

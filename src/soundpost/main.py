@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from soundpost import clips, submission
-from soundpost.assets import Assets, default_root, find_assets
+from soundpost.assets import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.engine import STATUS_REFUSED
 from soundpost.errors import KitError, SettingsError
 from soundpost.labels import column_priors, map_all
@@ -21,7 +21,6 @@ from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 from soundpost.submission import Sample
 from soundpost.supervisor import Supervisor
 
-INPUT_ROOT = Path("/kaggle/input")
 DEFAULT_TIME = "55m"
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
 
@@ -147,6 +146,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         sample_submission=str((sample_path or out).absolute()),
         out=str(out),
         scratch="",
+        input_root=str(Path(options.input_root).absolute()),
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
         memory_limit_bytes=parse_bytes(options.memory_limit, "memory-limit") if options.memory_limit else 0,

@@ -15,7 +15,7 @@ recipe.toml
     [[views]]                          # cheapest first: name, and that view's settings
     [aliases]                          # label -> column of the submission, where the names differ
     [gains]                            # what members and views add: see soundpost.plan
-    [[members]]                        # best first: fold, file, sha256, scores
+    [[members]]                        # best first: fold, file, sha256, scores; bytes when it comes by a dataset
 
 submission.toml
 
@@ -23,6 +23,7 @@ submission.toml
     blend = "mean"                     # soundpost.blend.BLENDS
     recipes = ["compact"]              # folders beside this file
     second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
+    dataset = ""                       # owner/slug that holds the members with bytes
 """
 
 import hashlib
@@ -55,6 +56,7 @@ class Member:
     file: str  # beside recipe.toml, a .safetensors file
     sha256: str  # of that file
     scores: Mapping[str, float] = field(default_factory=dict)  # out of fold: lwlrap, accuracy
+    n_bytes: int = 0  # of a file that comes as an attached dataset, not beside recipe.toml; 0: it lies there
 
     @property
     def name(self) -> str:
@@ -93,6 +95,7 @@ class Submission:
     recipes: tuple[Recipe, ...]
     blend: Named
     second_level: tuple[Recipe, ...] = ()  # their front end is "first_level": the inputs of their stage of the blend
+    dataset: str = ""  # owner/slug of the dataset that holds members that do not lie beside their recipe
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
@@ -139,7 +142,14 @@ def parse_recipe(text: str, where: str) -> Recipe:
         lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
         raise SettingsError(f"{where}: {lack}. Write it again with the trainer or importer.")
     members = tuple(
-        Member(table["name"], str(m["fold"]), m["file"], m["sha256"], MappingProxyType(dict(m.get("scores", {}))))
+        Member(
+            table["name"],
+            str(m["fold"]),
+            m["file"],
+            m["sha256"],
+            MappingProxyType(dict(m.get("scores", {}))),
+            int(m.get("bytes", 0)),
+        )
         for m in table["members"]
     )
     return Recipe(
@@ -167,7 +177,7 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         where: the file, for messages.
     """
     table = _table(text, where)
-    _refuse_unknown(table, {"format", "recipes", "blend", "second_level"}, where)
+    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset"}, where)
     second_level = table.get("second_level", [])
     absent = [name for name in (*table.get("recipes", []), *second_level) if name not in recipes]
     if absent or not table.get("recipes"):
@@ -177,6 +187,7 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
     return Submission(
         recipes=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in table["recipes"]),
         blend=_named({"name": blend} if isinstance(blend, str) else blend, f"{where} [blend]"),
+        dataset=table.get("dataset", ""),
         second_level=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in second_level),
     )
 

@@ -37,6 +37,7 @@ class RunSettings:
     sample_submission: str  # csv whose rows and columns the submission repeats; "" when there is none
     out: str  # submission.csv to write
     scratch: str  # private folder of this run; removed at its end
+    input_root: str = "/kaggle/input"  # where datasets of weights are attached
     time_limit_seconds: float = 3300.0  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
     memory_limit_bytes: int = 0  # of the whole process tree, shared pages once; 0: what the machine allows
