@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from soundpost.errors import SettingsError, ShapeError
 
-STRETCH_VALUES = 1 << 18  # amplitudes windowed at once on a CPU: 1 MiB, and its spectrum as much again
+STRETCH_VALUES = 1 << 17  # amplitudes windowed at once on a CPU: 0.5 MiB, and their spectra as much again
 STRETCH_VALUES_DEVICE = 1 << 24  # elsewhere launches cost more than memory traffic
 BANDS_AT_ONCE = 16  # mel bands whose filters are applied as one matrix, over the bins that they touch
 PAD_MODES = ("reflect", "constant", "same")

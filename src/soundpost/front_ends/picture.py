@@ -64,10 +64,11 @@ class Picture:
 def stretched(level: Tensor) -> Tensor:
     """Standardised, then stretched from the smallest to the largest value over 0 ... 255 and cut to whole numbers.
 
-    Standardising is undone by stretching, but its rounding decides the last level of some pixels.
+    Standardising is undone by stretching, but its rounding decides the last level of some pixels. Overwrites level.
     """
     deviation, mean = torch.std_mean(level, correction=0)
-    level = (level - mean) / (deviation + 1e-6)
+    level.sub_(mean).div_(deviation + 1e-6)
     low, high = torch.aminmax(level)
-    scaled = (255 * (level - low) / (high - low)).floor_()
-    return torch.where(high - low > 1e-6, scaled, torch.zeros_like(scaled))
+    if high - low <= 1e-6:
+        return level.zero_()
+    return level.sub_(low).mul_(255).div_(high - low).floor_()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-VALUES_AT_ONCE = 1 << 19  # of one filter output, all filters of one transform together
+REACH = 12  # widths of a filter on either side of its centre, where it has fallen to 5e-32
 SAMPLES_AT_ONCE = 1 << 18  # of a waveform; longer ones are taken piece by piece
 
 
@@ -62,35 +62,43 @@ def _piece(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     sample n + Im mu / (2 pi s) and at frequency c - s Re mu. What would move by half a width or more is left out.
     """
     samples, device = waveform.shape[0], waveform.device
-    rows, columns = grid.rows, grid.columns(samples)
+    rows, columns, nowhere = grid.rows, grid.columns(samples), grid.rows * grid.columns(samples)
     real = torch.float64 if grid.double else torch.float32
-    spectrum = torch.fft.fft(waveform.to(real))
-    frequency = torch.arange(samples, dtype=torch.float64, device=device) / samples
-    frequency -= (frequency > 0.5).double()  # half the sample rate itself counts as positive
-    instant = torch.arange(1, samples + 1, device=device, dtype=real)
-    energy = torch.zeros(rows * columns + 1, dtype=torch.float64, device=device)
-    visits = torch.zeros(rows * columns + 1, dtype=torch.int64, device=device)
-    lines = torch.arange(rows * grid.filters_per_row, dtype=torch.float64, device=device)
-    centres = grid.fmin * 2 ** (lines / (grid.filters_per_row * grid.rows_per_octave))
-    for centre in centres[:, None].split(max(1, VALUES_AT_ONCE // samples)):
+    # From the lowest frequency up, so that a filter is one slice. That gives all outputs of a filter the same phase,
+    # which neither their ratio nor their power knows. Half the sample rate itself counts as positive.
+    lowest = -((samples - 1) // 2)
+    spectrum = torch.fft.fft(waveform.to(real)).roll(-lowest)
+    frequency = torch.arange(lowest, lowest + samples, device=device).to(real) / samples
+    instant = torch.arange(1, samples + 1, device=device).to(real)
+    energy = torch.zeros(nowhere + 1, dtype=torch.float64, device=device)
+    visits = torch.zeros(nowhere + 1, dtype=torch.int64, device=device)
+    filtered = spectrum.new_zeros(2, samples)
+    for line in range(rows * grid.filters_per_row):
+        centre = grid.fmin * 2 ** (line / (grid.filters_per_row * grid.rows_per_octave))
         width = centre / (2 * math.pi * grid.q)
-        # Twelve widths away a filter has fallen to 5e-32; following it further down into denormal numbers costs time.
-        offset = ((frequency - centre) / width).clamp_(-12, 12).to(real)
-        seen = spectrum * torch.exp(-0.5 * offset * offset)
-        seen, moved = torch.fft.ifft(torch.stack([seen, seen * -offset]))
-        alike = seen.conj()
-        power = (seen * alike).real
-        shift = torch.view_as_real((moved * alike).div_(power))
-        lower, late = shift[..., 0], shift[..., 1]
-        later = torch.addcmul(instant, late, 1 / (2 * math.pi * width).to(real))
-        higher = centre.to(real) - width.to(real) * lower
-        kept = torch.addcmul(lower * lower, late, late) < 0.25
-        kept &= (higher > grid.fmin) & (higher < grid.fmax) & (later >= 1) & (later < samples)
-        kept = kept.flatten().nonzero().squeeze(1)
-        power, later, higher = power.reshape(-1)[kept], later.flatten()[kept], higher.flatten()[kept]
+        ends = (math.floor((centre + side * REACH * width) * samples) - lowest for side in (-1, 1))
+        bins = slice(*(min(max(0, end), samples) for end in ends))
+        offset = (frequency[bins] - centre) / width
+        torch.mul(spectrum[bins], torch.exp(-0.5 * offset * offset), out=filtered[0, bins])
+        torch.mul(filtered[0, bins], -offset, out=filtered[1, bins])
+        seen, moved = torch.fft.ifft(filtered)
+        filtered[:, bins] = 0
+        power, moved_power = (squared(output) for output in (seen, moved))
+        kept = torch.nonzero(moved_power < 0.25 * power).squeeze(1)
+        power, alike = power[kept], seen[kept].conj()
+        shift = torch.view_as_real(moved[kept].mul_(alike).div_(power))
+        later = instant[kept] + shift[:, 1] / (2 * math.pi * width)
+        higher = centre - width * shift[:, 0]
+        inside = (higher > grid.fmin) & (higher < grid.fmax) & (later >= 1) & (later < samples)
         column = torch.round(later / grid.hop_length + 0.5).long() - 1
-        row = torch.round(1 - grid.rows_per_octave * torch.log2(higher / grid.fmax)).long() - 1
-        cell = row * columns + column
-        energy += torch.bincount(cell, power.double(), rows * columns + 1)
-        visits += torch.bincount(cell, minlength=rows * columns + 1)
+        row = torch.round(1 - grid.rows_per_octave * torch.log2(higher / grid.fmax)).nan_to_num_(0.0).long() - 1
+        cell = torch.where(inside, row * columns + column, nowhere)
+        energy.index_add_(0, cell, power.double())
+        visits.index_add_(0, cell, torch.ones_like(cell))
     return energy[:-1].view(rows, columns), visits[:-1].view(rows, columns)
+
+
+def squared(output: Tensor) -> Tensor:
+    """Squared magnitude of a complex array; faster than abs, which guards against overflow."""
+    parts = torch.view_as_real(output).square()
+    return parts[..., 0] + parts[..., 1]
