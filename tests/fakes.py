@@ -1,7 +1,10 @@
 """Networks and front ends that misbehave on purpose; all but that is the compact network and the log-mel."""
 
+import os
+import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -79,6 +82,14 @@ class Steep(Fake):
         return torch.sin(super().forward(log_mels).float() * self.settings.scale)
 
 
+class Endless(Fake):
+    """Never comes to be, as weights on a dead disk."""
+
+    def __init__(self, settings: FakeSettings, n_classes: int) -> None:
+        super().__init__(settings, n_classes)
+        time.sleep(FOREVER_SECONDS)
+
+
 @dataclass(frozen=True)
 class StallingSettings(LogMelSettings):
     """Of the log-mel, and which clips hang."""
@@ -98,11 +109,23 @@ class Stalling(LogMel):
         return super().__call__(waveforms)
 
 
-FAKE_MODELS = {
-    "slow": "fakes:Slow",
-    "no_number": "fakes:NoNumber",
-    "hungry": "fakes:Hungry",
-    "broken": "fakes:Broken",
-    "steep": "fakes:Steep",
-}
-FAKE_FRONT_ENDS = {"stalling": "fakes:Stalling"}
+@dataclass(frozen=True)
+class DeadlySettings(LogMelSettings):
+    """Of the log-mel, and which clip kills."""
+
+    samples: int = 0  # of the clip that kills its worker
+    mark: str = ""  # a file; once it is there the clip is harmless
+
+
+class Deadly(LogMel):
+    """Takes its process with it, as a decoder's segmentation fault does, or the kernel when memory is out."""
+
+    Settings: ClassVar[type] = DeadlySettings
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        """The log-mel, or the end."""
+        if waveforms.shape[1] == self.settings.samples and not Path(self.settings.mark or "absent").exists():
+            if self.settings.mark:
+                Path(self.settings.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(waveforms)

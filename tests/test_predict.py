@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import LABELS, compact_arrays
-from fakes import FAKE_MODELS, Hungry
+from fakes import Hungry
+from fakes_by_name import FAKE_MODELS
 from torch import Tensor, nn
 
 from soundpost import runner

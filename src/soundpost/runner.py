@@ -12,7 +12,6 @@ import numpy as np
 from soundpost import budget, submission
 from soundpost.answers import Answers
 from soundpost.assets import find_assets
-from soundpost.blend import Blend
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
 from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
@@ -31,7 +30,7 @@ from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
 from soundpost.report import Report
 from soundpost.resources import cores, disk_free, is_in_memory, memory_allowed
-from soundpost.second_level import second_level
+from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
 from soundpost.views import VIEWS
 from soundpost.views.view import View
@@ -155,11 +154,13 @@ class Run:
             max_seconds=PROBE_SECONDS,
             should_stop=self.should_stop,
         )
-        self.blend = Blend(
-            self.assets.submission.blend,
-            [member.name for _, member in self.members],
-            second_level(self.assets.submission, self.sample.columns, lambda _, m: self.assets.arrays(m)),
+        names = [member.name for _, member in self.members]
+        self.blend, skipped = ready_blend(
+            self.assets.submission, names, self.sample.columns, lambda _, m: self.assets.arrays(m)
         )
+        self.report.members_skipped |= skipped
+        for name, reason in skipped.items():
+            self.progress.say(f"member skipped: {name}: {reason}")
         self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
         bytes_per_frame = {}
         for recipe in self.recipes:
@@ -361,7 +362,7 @@ class Run:
         written = self.writer.finish(max(0.2, left - 0.1)) and not self.writer.error
         if not written:
             self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
-        for what in ("damaged", "disk full", "pressure", "not kept"):
+        for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
             if self.cache.counts[what]:
                 self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
         self.report.seconds["last write"] = self.write_seconds

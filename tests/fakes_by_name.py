@@ -1,0 +1,11 @@
+"""Registry entries of the fakes; by itself, so that naming them imports no torch."""
+
+FAKE_MODELS = {
+    "endless": "fakes:Endless",
+    "slow": "fakes:Slow",
+    "no_number": "fakes:NoNumber",
+    "hungry": "fakes:Hungry",
+    "broken": "fakes:Broken",
+    "steep": "fakes:Steep",
+}
+FAKE_FRONT_ENDS = {"deadly": "fakes:Deadly", "stalling": "fakes:Stalling"}
