@@ -104,6 +104,7 @@ def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
     add("--workers", type=int, default=0, help="processes that decode and compute features (default: by the cores)")
     add("--start-method", default="auto", choices=("auto", "fork", "spawn"), help="of the workers (default: fork)")
     add("--members", metavar="NAMES", default="", help="only these: compact/1,compact/3 (default: all)")
+    add("--views", type=int, default=0, metavar="N", help="only the N cheapest view sets of each recipe (default: all)")
     add("--scratch", metavar="DIR", help="for spilled spectrograms (default: the system's temporary folder)")
     add("--seed", type=int, default=0, help="of anything random; nothing is, today (default: 0)")
     add("--log", metavar="FILE", help="gets a copy of the log")
@@ -157,6 +158,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         cache_dtype=options.cache_dtype,
         workers=int(options.workers),
         start_method=options.start_method,
+        views=max(0, int(options.views)),
         members=tuple(filter(None, str(options.members).split(","))),
         seed=int(options.seed),
         progress=_progress(options.progress),

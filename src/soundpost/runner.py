@@ -77,7 +77,7 @@ class Run:
         self.report = Report(n_clips=len(self.clips))
         self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
         self.report.counts["audio files in no row"] += max(0, found.n_strays)
-        self.passes = all_passes(self.members)
+        self.passes = [p for p in all_passes(self.members) if not settings.views or p.view < settings.views]
         self.report.passes_planned = len(self.passes)
         self.loader = ThreadPoolExecutor(1, "loader")
         self.loaded: dict[int, Future[dict[str, Predictor]]] = {}

@@ -48,6 +48,7 @@ class RunSettings:
     cache_dtype: str = "float32"  # "float32" or "float16"
     workers: int = 0  # processes that decode and compute features; 0: by the cores
     start_method: str = "auto"  # of the workers: "auto", "fork", "spawn"
+    views: int = 0  # view sets of each recipe to use, the cheapest first; 0: all
     members: tuple[str, ...] = ()  # names recipe/fold to use; empty: all
     seed: int = 0
     progress: str = "auto"  # "auto", "bar", "lines", "quiet"
