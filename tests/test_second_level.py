@@ -9,7 +9,7 @@ import torch
 from soundpost.errors import SettingsError, WeightsError
 from soundpost.models.argus_second_level import FCNet, FCNetSettings
 from soundpost.recipes import Member, Named, Recipe, Submission
-from soundpost.second_level import second_level
+from soundpost.second_level import ready_blend
 
 LABELS = ("Bark", "Meow", "Purr")
 
@@ -25,7 +25,8 @@ def arrays(model: FCNet) -> dict[str, np.ndarray]:
 
 def submission(n_inputs: int = 2) -> Submission:
     stage = {"output": "s", "name": "second_level", "recipe": "fcnet", "inputs": ["a", "b", "c"][:n_inputs]}
-    recipe = Recipe(
+    last = {"output": "answer", "name": "mean", "inputs": ["a", "s"]}
+    second = Recipe(
         name="fcnet",
         labels=LABELS,
         audio={},
@@ -35,44 +36,76 @@ def submission(n_inputs: int = 2) -> Submission:
         members=(Member("fcnet", "0", "f", ""), Member("fcnet", "1", "f", "")),
         priors=(0.5, 0.5, 0.5),
     )
-    return Submission((), Named("stages", {"stages": [stage]}), (recipe,))
+    first = tuple(replace(second, name=name, members=(Member(name, "0", "f", ""),)) for name in "abc"[:n_inputs])
+    return Submission(first, Named("stages", {"stages": [stage, last]}), (second,))
+
+
+MEMBERS = ("a/0", "b/0")
+
+
+def by_fold(_: Recipe, member: Member) -> dict[str, np.ndarray]:
+    return arrays(network(int(member.fold)))
+
+
+def table(columns: int) -> tuple[np.ndarray, np.ndarray]:
+    probabilities = np.random.default_rng(4).uniform(size=(2, 300, columns)).astype(np.float32)
+    return probabilities, np.ones((2, 300), bool)
 
 
 def test_second_level_finds_its_labels_among_the_columns() -> None:
     """Columns may come in another order and be more; one that no label has keeps the mean of the inputs."""
     columns = ("Purr", "Yell", "Bark", "Meow")
     order = [2, 3, 0]
-    rows = np.random.default_rng(4).uniform(size=(300, 2, 4)).astype(np.float32)
-    functions = second_level(submission(), columns, lambda _, member: arrays(network(int(member.fold))))["fcnet"]
-    assert len(functions) == 2
-    for fold, function in enumerate(functions):
-        with torch.inference_mode():
-            expected = network(fold)(torch.from_numpy(rows[:, :, order])).sigmoid().numpy()
-        found = function(rows)
-        np.testing.assert_allclose(expected, found[:, order], atol=1e-6)
-        np.testing.assert_allclose(rows[:, :, 1].mean(1), found[:, 1], atol=1e-6)
+    probabilities, done = table(4)
+    ready = ready_blend(submission(), MEMBERS, columns, by_fold)
+    assert ready.skipped == {}
+    with torch.inference_mode():
+        rows = torch.from_numpy(probabilities.transpose(1, 0, 2)[:, :, order])
+        second = np.mean([network(fold)(rows).sigmoid().numpy() for fold in range(2)], axis=0)
+    found = ready.blend(probabilities, done)
+    np.testing.assert_allclose((probabilities[0][:, order] + second) / 2, found[:, order], atol=1e-6)
+    unknown = (probabilities[0, :, 1] + probabilities[:, :, 1].mean(0)) / 2
+    np.testing.assert_allclose(unknown, found[:, 1], atol=1e-6)
 
 
 def test_second_level_uses_the_columns_that_aliases_name() -> None:
     """A label that the submission calls otherwise is found by its alias."""
     recipe = replace(submission().second_level[0], aliases={"Bark": "Dog"})
     renamed = replace(submission(), second_level=(recipe,))
-    assert second_level(renamed, ("Dog", "Meow", "Purr"), lambda *_: arrays(network()))
+    assert ready_blend(renamed, MEMBERS, ("Dog", "Meow", "Purr"), by_fold).skipped == {}
 
 
 def test_second_level_with_a_label_that_is_no_column_is_refused() -> None:
     """It cannot see a class that nobody predicts."""
     with pytest.raises(SettingsError, match=r"1 labels are no columns of the submission \(Purr"):
-        second_level(submission(), ("Bark", "Meow"), lambda *_: arrays(network()))
+        ready_blend(submission(), MEMBERS, ("Bark", "Meow"), by_fold)
 
 
-def test_second_level_made_for_other_inputs_is_refused() -> None:
-    """A stage with three inputs cannot feed a network of two; it is found before the first clip."""
-    with pytest.raises(WeightsError, match=r"fcnet/0: .* the 3 inputs of its stage"):
-        second_level(submission(3), LABELS, lambda *_: arrays(network()))
+def test_second_level_made_for_other_inputs_is_left_out() -> None:
+    """A stage with three inputs cannot feed a network of two; it is named, and the first level is blended."""
+    ready = ready_blend(submission(3), ("a/0", "b/0", "c/0"), LABELS, by_fold)
+    assert sorted(ready.skipped) == ["fcnet/0", "fcnet/1"]
+    assert "the 3 inputs of its stage" in ready.skipped["fcnet/0"]
+    assert [stage.output for stage in ready.blend.stages] == ["answer"]
 
 
-def test_second_level_with_weights_of_another_network_is_refused() -> None:
-    """Missing arrays are named."""
-    with pytest.raises(WeightsError, match=r"fc\.bias"):
-        second_level(submission(), LABELS, lambda *_: {k: v for k, v in arrays(network()).items() if k != "fc.bias"})
+def test_second_level_fold_without_weights_leaves_the_other_fold() -> None:
+    """A missing array, or file, costs that fold alone."""
+
+    def load(recipe: Recipe, member: Member) -> dict[str, np.ndarray]:
+        if member.fold == "1":
+            raise WeightsError("member fcnet/1: not there. Put the file back.")
+        return {**by_fold(recipe, member)}
+
+    ready = ready_blend(submission(), MEMBERS, LABELS, load)
+    assert ready.skipped == {"fcnet/1": "member fcnet/1: not there. Put the file back."}
+    assert [stage.output for stage in ready.blend.stages] == ["s", "answer"]
+    cut = ready_blend(submission(), MEMBERS, LABELS, lambda *_: {})
+    assert "Missing key" in cut.skipped["fcnet/0"]
+
+
+def test_run_of_fewer_members_blends_what_it_has() -> None:
+    """Members that a run leaves out, and the second level that needs them, are no error."""
+    ready = ready_blend(submission(), ("a/0",), LABELS, by_fold)
+    probabilities, done = table(3)
+    np.testing.assert_allclose(ready.blend(probabilities[:1], done[:1]), probabilities[0], atol=1e-7)

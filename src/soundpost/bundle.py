@@ -13,6 +13,7 @@ from pathlib import Path
 import tomli_w
 
 from soundpost.assets import RECIPE, SUBMISSION, Assets, find_assets
+from soundpost.blend import without
 from soundpost.closure import ENTRIES, collect, registered
 from soundpost.errors import BundleError
 from soundpost.kernel_text import LIMIT_BYTES, Kernel, write
@@ -52,7 +53,7 @@ def build(
     room = LIMIT_BYTES - OVERHEAD_BYTES - sum(len(text.encode()) for text in modules.values())
     sent = travel_apart(assets, (*assets.submission.second_level, *assets.submission.recipes), apart, room)
     packs = _packs(assets, _without(recipes, [file.member.name for file in sent]))
-    texts = {f"weights/{SUBMISSION}": _submission_text(submission, recipes, dataset if sent else "")}
+    texts = {f"weights/{SUBMISSION}": _submission_text(submission, assets, dataset if sent else "")}
     texts |= {f"weights/{r.name}/{RECIPE}": _recipe_text(assets, r, packs, sent) for r in recipes}
     parse_submission(
         texts[f"weights/{SUBMISSION}"], {r.name: texts[f"weights/{r.name}/{RECIPE}"] for r in recipes}, str(submission)
@@ -77,9 +78,16 @@ def _only(assets: Assets, names: Sequence[str]) -> Assets:
         cut = (replace(r, members=tuple(m for m in r.members if m.name in names)) for r in recipes)
         return tuple(r for r in cut if r.members)
 
+    everything = {*known, *(name.split("/")[0] for name in known)}
+    removed = everything - {*names, *(name.split("/")[0] for name in names)}
     return replace(
         assets,
-        submission=replace(submission, recipes=kept(submission.recipes), second_level=kept(submission.second_level)),
+        submission=replace(
+            submission,
+            recipes=kept(submission.recipes),
+            second_level=kept(submission.second_level),
+            blend=without(submission.blend, removed),
+        ),
     )
 
 
@@ -127,14 +135,16 @@ def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
     return packs
 
 
-def _submission_text(submission: Path, recipes: Sequence[Recipe], dataset: str) -> str:
+def _submission_text(submission: Path, assets: Assets, dataset: str) -> str:
     table = tomllib.loads(submission.read_text("utf-8"))
     if dataset:
         table["dataset"] = dataset
-    names = {recipe.name for recipe in recipes}
-    for key in ("recipes", "second_level"):
+    left = assets.submission
+    for key, recipes in (("recipes", left.recipes), ("second_level", left.second_level)):
         if key in table:
-            table[key] = [name for name in table[key] if name in names]
+            table[key] = [recipe.name for recipe in recipes]
+    if isinstance(table.get("blend"), dict):
+        table["blend"] = {"name": left.blend.name, **left.blend.settings}
     return tomli_w.dumps(table)
 
 

@@ -39,7 +39,7 @@ from soundpost.writer import Writer
 
 PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
 TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
-LONG_FRAMES = 100_000  # of a spectrogram longer than any window
+LONG_SECONDS = 600.0  # of a clip longer than any window
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
@@ -208,7 +208,8 @@ class Run:
         """Frames of the longest window that any clip of a recipe can have."""
         recipe = next(recipe for recipe in self.recipes if recipe.name == name)
         views = [self._view(recipe, number) for number in range(len(recipe.views))]
-        return max(window.frames for view in views for window in view.windows(LONG_FRAMES))
+        frames = self._shape(recipe, LONG_SECONDS)[2]
+        return max(window.frames for view in views for window in view.windows(frames))
 
     def _try_out(self, recipe: Recipe, number: int) -> float:
         """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""

@@ -1,12 +1,13 @@
 """Second-level recipes made into functions that a blend can call; the only place where a blend meets torch."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from soundpost.blend import Network
+from soundpost.blend import Blend, Network, without
 from soundpost.errors import SettingsError, WeightsError
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe, Submission
@@ -15,31 +16,50 @@ from soundpost.registry import pick, settings_from
 ROWS = 256  # clips in one forward pass
 
 
-def second_level(
-    submission: Submission, columns: Sequence[str], load: Callable[[Recipe, Member], Mapping[str, np.ndarray]]
-) -> dict[str, list[Network]]:
-    """The folds of each second-level recipe, ready for Blend.
+class Ready(NamedTuple):
+    """A blend that can be called, and what it had to do without."""
+
+    blend: Blend
+    skipped: dict[str, str]  # second-level member -> reason
+
+
+def ready_blend(
+    submission: Submission,
+    members: Sequence[str],
+    columns: Sequence[str],
+    load: Callable[[Recipe, Member], Mapping[str, np.ndarray]],
+) -> Ready:
+    """The blend of a submission for the members of one run, its second level loaded.
+
+    A second-level member whose weights cannot be used is left out and named; the first level is blended all the same.
 
     Args:
-        submission: whose second_level is built; the stages of its blend say how many inputs each has.
+        submission: whose [blend] and second_level are meant.
+        members: first-level names ("recipe/fold") of this run, in the order of its table; they may be a part of all.
         columns: of the submission, in order.
         load: the arrays of one member.
 
-    Returns:
-        recipe -> one function for each fold, probabilities (clips, inputs, columns) -> (clips, columns).
-
     Raises:
-        SettingsError: a label that is no column.
-        WeightsError: arrays that do not fit the network, or a network made for another number of inputs.
+        SettingsError: a label that is no column, or a blend that cannot be made of these recipes.
     """
-    inputs = {stage.get("recipe"): len(stage["inputs"]) for stage in submission.blend.settings.get("stages", ())}
-    return {
-        recipe.name: [
-            _function(recipe, member, columns, load(recipe, member), inputs.get(recipe.name, 0))
-            for member in recipe.members
-        ]
-        for recipe in submission.second_level
+    everyone = {member.name for recipe in submission.recipes for member in recipe.members}
+    kept = {*members, *(name.split("/")[0] for name in members)}
+    removed = {*everyone, *(recipe.name for recipe in submission.recipes)} - kept
+    inputs = {
+        stage.get("recipe"): len(stage.get("inputs", ())) for stage in submission.blend.settings.get("stages", ())
     }
+    networks: dict[str, list[Network]] = {}
+    skipped: dict[str, str] = {}
+    for recipe in submission.second_level:
+        for member in recipe.members:
+            try:
+                function = _function(recipe, member, columns, load(recipe, member), inputs.get(recipe.name, 0))
+                networks.setdefault(recipe.name, []).append(function)
+            except WeightsError as error:
+                skipped[member.name] = str(error)
+        if recipe.name not in networks:
+            removed.add(recipe.name)
+    return Ready(Blend(without(submission.blend, removed), members, networks), skipped)
 
 
 def _function(
