@@ -13,7 +13,7 @@ from torch import Tensor
 from soundpost.audio import AudioSettings, decode
 from soundpost.front_ends.axis_picture import AxisPicture, AxisPictureSettings, bin_of_row, frame_of_column
 from soundpost.front_ends.colour_tables import colour_table
-from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings, _cells, trusted
+from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings, cells_shown, trusted
 from soundpost.front_ends.reassignment import reassigned
 from soundpost.front_ends.rendering import luminance, resized
 
@@ -26,29 +26,39 @@ def waveform_of(place: GoldenSet, name: str) -> Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def cells(folder: Path, wave: str, q: float) -> tuple[Tensor, Tensor]:
-    """Energy and visits of a stored excerpt, in float32, computed once for all tests of this process."""
+def reassigned_case(folder: Path, wave: str, q: float) -> Any:
+    """The case that holds the reassigned cells of an excerpt."""
     place = next(found for found in golden_sets("hires_spectrogram") if found.folder == folder)
-    return reassigned(waveform_of(place, wave), ReassignedPicture(ReassignedPictureSettings(q=q)).grid)
+    cases = [case for case in place.table["cases"] if case["kind"] == "reassigned"]
+    return next(case for case in cases if case["wave"] == wave and case["q"] == q)
+
+
+def front_end_of(case: Any, double: bool = False) -> ReassignedPicture:
+    """The front end with the sizes that a case names."""
+    given = case["params"]
+    names = {
+        "hop_length": "tdeci",
+        "filters_per_row": "over",
+        "rows_per_octave": "noct",
+        "fmin": "minf",
+        "fmax": "maxf",
+    }
+    sizes = {ours: given[theirs] for ours, theirs in names.items()}
+    return ReassignedPicture(ReassignedPictureSettings(q=float(case["q"]), double=double, **sizes))
 
 
 @functools.lru_cache(maxsize=64)
-def threshold(folder: Path, wave: str, q: float) -> float:
-    """The stored number of visits from which on a cell counts."""
+def cells(folder: Path, wave: str, q: float) -> tuple[Tensor, Tensor]:
+    """Energy and visits of a stored excerpt, in float32, computed once for all tests of this process."""
     place = next(found for found in golden_sets("hires_spectrogram") if found.folder == folder)
-    return next(
-        case["threshold"]
-        for case in place.table["cases"]
-        if case["kind"] == "reassigned" and case["wave"] == wave and case["q"] == q
-    )
+    return reassigned(waveform_of(place, wave), front_end_of(reassigned_case(folder, wave, q)).grid)
 
 
 def drawn(place: GoldenSet, wave: str, name: str) -> Tensor:
     """(3, 224, 224) of a picture by its name in the cases: q4, log_db and so on."""
     if name.startswith("q"):
-        q = float(name[1:])
-        kept = trusted(*cells(place.folder, wave, q), threshold(place.folder, wave, q))
-        return ReassignedPicture(ReassignedPictureSettings(q=q)).picture(kept)
+        case = reassigned_case(place.folder, wave, int(name[1:]))
+        return front_end_of(case).picture(trusted(*cells(place.folder, wave, case["q"]), case["threshold"]))
     axis, loudness = name.split("_")
     front_end = AxisPicture(AxisPictureSettings(axis=axis, loudness=loudness))
     return front_end(waveform_of(place, wave)[None])[0]
@@ -104,7 +114,7 @@ def test_plotting_area_shows_the_published_bins(place: GoldenSet, case: Any) -> 
     """Which bin and frame each pixel shows is exact."""
     axis = case["name"].split("/")[1]
     if axis == "reassigned":
-        actual = {"row": _cells(1.5, 224), "column": _cells(0.5, 224)}
+        actual = {"row": cells_shown(1.5, 224), "column": cells_shown(0.5, 224)}
     else:
         actual = {"bin_of_raster_row": bin_of_row(axis, 22050, 2048), "frame_of_raster_column": frame_of_column(87)}
     for name, entry in case["expect"].items():
@@ -141,8 +151,7 @@ def test_axis_pictures_of_excerpts_match_published_pixels(place: GoldenSet, case
 @pytest.mark.parametrize(("place", "case"), golden("hires_spectrogram", "reassigned"))
 def test_reassigned_cells_of_excerpts_match_published_energies(place: GoldenSet, case: Any) -> None:
     """Energies before and after the threshold and the picture, computed in float32 as the experiments were."""
-    assert case["params"] == {"tdeci": 197, "over": 10, "noct": 26.2, "minf": 0.0014, "maxf": 0.5}
-    energy, visits = cells(place.folder, case["wave"], float(case["q"]))
+    energy, visits = cells(place.folder, case["wave"], case["q"])
     expected, tolerance, actual = case["expect"], case["tol"], energy.T.numpy()
     sides = {"energy": actual, "energy_time_marginal": actual.sum(1), "energy_freq_marginal": actual.sum(0)}
     for name, array in sides.items():
@@ -151,7 +160,7 @@ def test_reassigned_cells_of_excerpts_match_published_energies(place: GoldenSet,
     kept = trusted(energy, visits, case["threshold"])
     total = case["stats"]["hist"]["mean"] * kept.numel()
     assert abs(total - float(kept.sum())) <= tolerance["final_rel_L1"] * total, f"{case['name']} after the threshold"
-    picture = ReassignedPicture(ReassignedPictureSettings(q=case["q"])).picture(kept)
+    picture = front_end_of(case).picture(kept)
     allowed = {"mismatch_fraction": tolerance["image_mismatch_fraction_float32"]}
     assert_picture(place, expected["image"], case["stats"]["image"], picture, allowed, case["name"])
 
@@ -161,7 +170,7 @@ def test_reassigned_cells_of_excerpts_match_published_energies(place: GoldenSet,
 )
 def test_reassigned_cells_in_double_precision_match_to_rounding(place: GoldenSet, case: Any) -> None:
     """Where the visits are stored too, the float64 transform gives the published energies and visits."""
-    front_end = ReassignedPicture(ReassignedPictureSettings(q=case["q"], double=True))
+    front_end = front_end_of(case, double=True)
     energy, visits = reassigned(waveform_of(place, case["wave"]), front_end.grid)
     entry = case["expect"]["energy"]
     some = part(energy.T.numpy(), entry["subsample"])

@@ -62,7 +62,7 @@ class ReassignedPicture:
         """(rows, columns) of energy -> (3, 224, 224)."""
         level = 20 * torch.log10(energy.clamp(min=1e-5))
         level = level.clamp(min=level.max() - self.settings.top_db)
-        rows, columns = _cells(1.5, level.shape[0]), _cells(0.5, level.shape[1])
+        rows, columns = cells_shown(1.5, level.shape[0]), cells_shown(0.5, level.shape[1])
         raster = level[rows.to(level.device)][:, columns.to(level.device)]
         return coloured(raster, level.min(), level.max(), "viridis")
 
@@ -78,6 +78,6 @@ def trusted(energy: Tensor, visits: Tensor, threshold: float | None = None) -> T
 
 
 @functools.lru_cache(maxsize=32)
-def _cells(first: float, count: int) -> Tensor:
+def cells_shown(first: float, count: int) -> Tensor:
     """The cell that each pixel along one axis shows, (pixels,)."""
     return ((torch.arange(PIXELS, dtype=torch.float64) + first) * count / DRAWN).floor_().long().clamp_(max=count - 1)
