@@ -23,7 +23,18 @@ from soundpost.kernel_text import LIMIT_BYTES, Kernel, check_size, notebook, sen
 
 ROOT = Path(__file__).resolve().parent.parent
 # The kit's own modules that a kernel cannot do without; main, engine and the families are stand-ins.
-REAL = ("__init__", "assets", "attached", "errors", "loader", "pack_format", "recipes", "registry", "weights")
+REAL = (
+    "__init__",
+    "assets",
+    "attached",
+    "errors",
+    "loader",
+    "pack_format",
+    "recipes",
+    "registry",
+    "versions",
+    "weights",
+)
 MAIN = '''"""Runs the engine in a child and writes what it answers beside what main was given."""
 
 import json
@@ -422,3 +433,17 @@ def test_build_kernel_too_large_is_refused_and_not_written(kit: Path, command: C
     assert result.returncode == 1
     assert "more than Kaggle takes" in result.stderr
     assert not (kit / "kernel.py").exists()
+
+
+def test_kernel_without_a_package_says_so_in_one_line(kit: Path, tmp_path: Path) -> None:
+    """Where something is not installed, its name is the answer and no traceback, with the status of a refusal."""
+    kernel = _build(kit).text.replace(
+        "OLDEST: dict[str, str] = {\n", 'OLDEST: dict[str, str] = {\n    "no-such": "1.0",\n'
+    )
+    allowed = "".join(x for x in kernel.splitlines(True) if not x.startswith('HASHES["soundpost/versions.py"]'))
+
+    result = _run(allowed, tmp_path / "alone")
+
+    assert result.returncode == 2
+    assert result.stdout.startswith("error: not installed: no-such >= 1.0. Install it")
+    assert result.stderr == ""

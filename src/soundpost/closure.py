@@ -14,7 +14,7 @@ from pathlib import Path
 from soundpost.errors import BundleError
 
 PACKAGE = "soundpost"
-ENTRIES = ("soundpost.main", "soundpost.engine")
+ENTRIES = ("soundpost.main", "soundpost.engine", "soundpost.versions")
 RUNTIME = ("torch", "numpy", "soundfile", "psutil", "librosa", "soxr", "pandas", "safetensors", "tqdm")
 # In the standard library of 3.11 and no more in 3.13; Kaggle's image may have either.
 GONE = (

@@ -72,9 +72,15 @@ def launch() -> None:
     folder = unpack()
     sys.path.insert(0, str(folder))
     try:
-        from soundpost.main import main
+        from soundpost import versions
 
-        status = main([] if in_cell else sys.argv[1:], SETTINGS)
+        if lack := versions.missing():
+            print(f"error: {lack}")
+            status = 2
+        else:
+            from soundpost.main import main
+
+            status = main([] if in_cell else sys.argv[1:], SETTINGS)
     except Exception:
         if in_cell:
             raise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from soundpost import clips, submission
+from soundpost import clips, submission, versions
 from soundpost.assets import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.engine import STATUS_REFUSED
 from soundpost.errors import KitError, SettingsError
@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = 
             with log.open("a", encoding="utf-8") as file:
                 file.write(text + "\n")
 
+    if old := versions.outdated():
+        say(f"warning: {old}")
     try:
         with _dry(options):
             run = _prepare(options, _started(began), say)
