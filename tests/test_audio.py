@@ -47,11 +47,13 @@ def tone(samples: int = RATE, hertz: float = 440.0, rate: int = RATE) -> np.ndar
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(samples) / rate)).astype(np.float32)
 
 
-def wav(data: bytes, promised: int | None = None, tag: int = 1, bits: int = 16, channels: int = 1) -> bytes:
+def wav(
+    data: bytes, promised: int | None = None, tag: int = 1, bits: int = 16, channels: int = 1, rate: int = RATE
+) -> bytes:
     """A RIFF file whose header promises that many bytes of samples."""
     size = len(data) if promised is None else promised
     width = channels * bits // 8
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, tag, channels, RATE, RATE * width, width, bits)
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, tag, channels, rate, rate * width, width, bits)
     return (
         struct.pack("<4sI4s", b"RIFF", min(36 + size, 0xFFFFFFFF), b"WAVE")
         + fmt
@@ -123,8 +125,9 @@ def test_probe_of_a_sound_file_gives_what_its_header_says(tmp_path: Path) -> Non
         (wav(pcm(tone()))[:30], "no audio file"),
         (b"RIFF", "no audio file"),
         (wav(bytes(44), tag=0x7777), "no audio file"),
+        (wav(pcm(tone()), rate=7), "header says 7 Hz"),
     ],
-    ids=["empty", "text", "header only", "header that promises", "cut header", "four bytes", "unknown coding"],
+    ids=["empty", "text", "header only", "header that promises", "cut header", "four bytes", "unknown coding", "rate"],
 )
 def test_decode_without_one_sample_names_file_and_reason(content: bytes, words: str, tmp_path: Path) -> None:
     """A file with nothing to hear is a ClipError, never silence."""

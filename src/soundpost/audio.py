@@ -17,6 +17,7 @@ from soundpost.errors import ClipError, SettingsError
 
 BLOCK = 1 << 16  # sample times read at once, so that a header's promise never decides how much memory is taken
 ADVICE = "Its row gets the fallback; if many clips say so, re-attach the dataset."
+RATES = (1000, 1_000_000)  # Hz; a header that says anything else is damaged, and resampling it would fill the memory
 LYING_SIZE = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # as the decoder logs it
 LOUDEST = float(1 << 31)  # |amplitude|; louder is damage, and its square would leave float32
 LENGTH_RULES = ("any", "at_least", "at_least_from_head", "at_least_around_sound", "loudest")
@@ -86,7 +87,7 @@ def decode(path: Path, settings: AudioSettings) -> Decoded:
     Channels are averaged; samples that are no number become 0.
 
     Raises:
-        ClipError: the file is missing, empty, no audio file, or holds not one sample.
+        ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
     """
     waveform, rate, remarks = _read(path, settings.max_seconds)
     if settings.sample_rate and rate != settings.sample_rate:
@@ -133,6 +134,8 @@ def _read(path: Path, max_seconds: float) -> tuple[np.ndarray, int, tuple[str, .
     remarks = []
     with _open(path) as file:
         promised, rate = file.frames, file.samplerate
+        if not RATES[0] <= rate <= RATES[1]:
+            raise ClipError(f"{path.name}: header says {rate:,} Hz, which no recording has. {ADVICE}")
         wanted = min(promised, max(1, round(max_seconds * rate)))
         lie = LYING_SIZE.search(file.extra_info)
         if lie:
