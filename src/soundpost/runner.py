@@ -321,7 +321,8 @@ class Run:
     def _tick(self, run: PassRun) -> None:
         self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
         now = self.deadline.elapsed()
-        if now - self.checkpointed > max(CHECKPOINT_SECONDS, 20 * self.write_seconds) and self.writer.is_idle:
+        pause = max(CHECKPOINT_SECONDS, 20 * (self.blend_seconds + self.write_seconds))
+        if now - self.checkpointed > pause and self.writer.is_idle:
             self._checkpoint()
         if self.gauge.look() and self.gauge.used_bytes > SQUEEZE * self.memory_limit:
             self.report.counts["memory squeezes"] += 1
