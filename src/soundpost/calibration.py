@@ -102,7 +102,7 @@ def _calibrate(options: argparse.Namespace) -> None:
         rows = range(0, len(clips.spectrograms), max(1, len(clips.spectrograms) // options.count))
         packed = pack_members(arrays, effect_on(clips, arrays, rows), options.budget)
         packs = packed.packs
-        lines = [f'"{tensor}" = {bits}' for tensor, bits in packed.bits.items()]
+        lines = [f'"{tensor}" = {bits:g}' for tensor, bits in packed.bits.items()]
         text = "# Bits of each tensor in a pack, by its measured effect; written by soundpost.calibration.\n"
         (options.recipe / PACKING).write_text(text + "\n".join(["[bits]", *lines, ""]), "utf-8", newline="\n")
     restored = {name: unpack(data, name) for name, data in packs.items()}

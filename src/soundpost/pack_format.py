@@ -6,9 +6,9 @@ header  = JSON [1, [[name, dtype, shape, coding], ...]], names sorted; the leadi
 planes  = for each array in that order, by its coding:
           "raw"    its values, little endian, as byte planes: all lowest bytes, ..., all highest
           "half"   its values as float16, as byte planes
-          2 ... 16 quantised to that many bits: one scale per channel (first axis), the upper 16 bits of a float32,
-                   as byte planes; then one int8 (above 8 bits int16, as byte planes) per value, which times its
-                   channel's scale is the value
+          "int8"   quantised: one scale per channel (first axis), the upper 16 bits of a float32, as byte planes; then
+                   one whole number per value, which times its channel's scale is the value
+          "int16"  the same with whole numbers of 16 bits, as byte planes
 Byte planes lie beside each other because equal bytes near each other compress. A product of scale and whole number fits
 float32 exactly, so a pack gives the same arrays on every machine.
 """
@@ -23,6 +23,7 @@ from soundpost.errors import WeightsError
 
 VERSION = 1
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+CODINGS = ("raw", "half", "int8", "int16")
 
 
 def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
@@ -52,11 +53,6 @@ def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def whole_numbers(bits: int) -> str:
-    """The type that holds whole numbers of that many bits with sign."""
-    return "int8" if bits <= 8 else "int16"
-
-
 def widen(scales: np.ndarray) -> np.ndarray:
     """Scales as float32 from their upper 16 bits: (channels,) uint16 -> (channels,)."""
     return (scales.astype("<u4") << 16).view("<f4")
@@ -84,8 +80,8 @@ class _Planes:
         return np.ascontiguousarray(piece.reshape(width, count).T).view(little_endian).reshape(count)
 
 
-def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str | int, where: str) -> np.ndarray:
-    if dtype not in DTYPES or coding not in ("raw", "half", *range(2, 17)):
+def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str, where: str) -> np.ndarray:
+    if dtype not in DTYPES or coding not in CODINGS:
         raise WeightsError(f"{where}: array of {dtype}, coded {coding!r}, not known. Use the kit that wrote it.")
     count = math.prod(shape)
     if coding == "raw":
@@ -94,5 +90,5 @@ def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str | in
         array = planes.take("float16", count)
     else:
         scales = planes.take("uint16", shape[0])
-        array = dequantise(planes.take(whole_numbers(coding), count).reshape(shape), scales)
+        array = dequantise(planes.take(coding, count).reshape(shape), scales)
     return array.reshape(shape).astype(dtype)

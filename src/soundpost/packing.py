@@ -1,7 +1,7 @@
 """Named arrays -> a pack (pack_format.py), each tensor with as few bits as its measured effect allows. Never bundled.
 
 A tensor's bit width is one for all members of a recipe. Which one: with every tensor at its widest coding, the tensor
-whose next narrower one costs the least damage for each byte it saves is narrowed, again and again, until the budget is
+whose narrowing costs the least damage for each byte it saves is narrowed, again and again, until the budget is
 met. Damage is the relative squared error of the weights, times what such an error does to the answers, which the
 caller's `effect` measures once for each tensor. Sizes are entropies, which the xz of a pack meets within some 3 %;
 where the packs turn out larger than the budget, it is done again for as much less.
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundpost.errors import WeightsError
-from soundpost.pack_format import DTYPES, VERSION, dequantise, whole_numbers, widen
+from soundpost.pack_format import DTYPES, VERSION, dequantise, widen
 from soundpost.rounding import round_together
 
 Arrays = Mapping[str, np.ndarray]
 Effect = Callable[[str, Arrays], float]
 
-BITS = tuple(range(3, 13))  # widths to choose from; only small and very sensitive tensors get more than 8
+BITS = tuple(half / 2 for half in range(6, 25))  # 3 ... 12; only small and very sensitive tensors get over 8
 PROBE_BITS = 6  # about what most tensors get: effects are in proportion to squared errors near there only
 MATRIX_VALUES = 128  # a tensor of fewer values stays half precision
 HALF_ERROR = 2.0**-11  # largest relative error that a coding as float16 may bring
@@ -45,7 +45,7 @@ class Packed:
     """Packs of all members of a recipe, and how they came to be."""
 
     packs: Mapping[str, bytes]  # member -> pack
-    bits: Mapping[str, int]  # tensor -> bit width
+    bits: Mapping[str, float]  # tensor -> bit width
     sensitivity: Mapping[str, float]  # tensor -> effect of a relative squared error of 1
 
 
@@ -73,7 +73,7 @@ def pack_members(members: Mapping[str, Arrays], effect: Effect | None, budget_by
             return Packed(packs, bits, sensitivity)
         if all(width == BITS[0] for width in bits.values()):
             raise WeightsError(
-                f"{len(members)} members need {total:,} bytes at {BITS[0]} bits, the budget is {budget_bytes:,}. "
+                f"{len(members)} members need {total:,} bytes at {BITS[0]:g} bits, the budget is {budget_bytes:,}. "
                 "Pack fewer members, or send them by a dataset."
             )
         target *= min(budget_bytes / total, 0.999)
@@ -98,7 +98,9 @@ def measure(members: Mapping[str, Arrays], effect: Effect | None) -> dict[str, f
     }
 
 
-def choose_bits(members: Mapping[str, Arrays], sensitivity: Mapping[str, float], budget_bytes: float) -> dict[str, int]:
+def choose_bits(
+    members: Mapping[str, Arrays], sensitivity: Mapping[str, float], budget_bytes: float
+) -> dict[str, float]:
     """The bit width of each tensor, so that the sizes sum to the budget with the least damage."""
     tensors = _tensors(members)
     damage, size = {}, {}
@@ -110,20 +112,26 @@ def choose_bits(members: Mapping[str, Arrays], sensitivity: Mapping[str, float],
     fixed = sum(len(pack({n: a for n, a in arrays.items() if n not in tensors}, {})) for arrays in members.values())
     chosen = dict.fromkeys(tensors, BITS[-1])
 
-    def price(tensor: str) -> tuple[float, str]:
-        now, next_ = chosen[tensor], chosen[tensor] - 1
-        saved = size[tensor, now] - size[tensor, next_]
-        return ((damage[tensor, next_] - damage[tensor, now]) / max(saved, 1e-9), tensor)
+    def cheapest(tensor: str) -> tuple[float, str, float]:
+        """Damage for each byte saved, at the narrower width where that is least."""
+        now = tensor, chosen[tensor]
+        prices = (
+            ((damage[tensor, bits] - damage[now]) / max(size[now] - size[tensor, bits], 1e-9), tensor, bits)
+            for bits in BITS
+            if bits < chosen[tensor]
+        )
+        return min(prices)
 
     while fixed + sum(size[tensor, bits] for tensor, bits in chosen.items()) > budget_bytes:
         wide = [tensor for tensor in tensors if chosen[tensor] > BITS[0]]
         if not wide:
             break
-        chosen[min(map(price, wide))[1]] -= 1
+        _, tensor, bits = min(map(cheapest, wide))
+        chosen[tensor] = bits
     return chosen
 
 
-def pack(arrays: Arrays, bits: Mapping[str, int]) -> bytes:
+def pack(arrays: Arrays, bits: Mapping[str, float]) -> bytes:
     """One pack, the same bytes for the same arrays and widths.
 
     Args:
@@ -142,10 +150,9 @@ def pack(arrays: Arrays, bits: Mapping[str, int]) -> bytes:
                 f"{name}: {array.dtype} with {np.count_nonzero(~np.isfinite(array))} values that are not finite. "
                 "Train or import the member again."
             )
-        coding: str | int
         if name in bits:
-            coding = bits[name]
-            values, scales = quantise(array, coding)
+            values, scales = quantise(array, bits[name])
+            coding = values.dtype.name
             planes += [_planes(scales), _planes(values)]
         else:
             coding = "half" if _fits_half(array) else "raw"
@@ -156,24 +163,24 @@ def pack(arrays: Arrays, bits: Mapping[str, int]) -> bytes:
     return lzma.compress(body, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=_XZ)
 
 
-def quantise(array: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+def quantise(array: np.ndarray, bits: float) -> tuple[np.ndarray, np.ndarray]:
     """Whole numbers of at most that many bits with sign, and one scale per channel.
 
     Args:
         array: (channels, ...), finite.
-        bits: 2 ... 16.
+        bits: 2 ... 16; 2 ** bits different numbers, about: 22 either way for 5.5.
 
     Returns:
         (channels, ...) int8 or int16, and (channels,) uint16: upper halves of float32 scales, rounded up so that the
         largest value of a channel still fits.
     """
-    most = 2 ** (bits - 1) - 1
+    most = round(2 ** (bits - 1)) - 1
     largest = np.abs(array).reshape(len(array), -1).max(1) / most
     raised = (largest.astype("<f4").view("<u4").astype(np.uint64) + 0xFFFF) >> 16
     scales = raised.astype(np.uint16)
     steps = widen(scales).astype(np.float64).reshape(-1, *[1] * (array.ndim - 1))
     in_steps = np.divide(array, steps, out=np.zeros(array.shape), where=steps > 0)
-    return np.clip(round_together(in_steps), -most, most).astype(whole_numbers(bits)), scales
+    return np.clip(round_together(in_steps), -most, most).astype(np.int8 if most < 128 else np.int16), scales
 
 
 def _check(members: Mapping[str, Arrays]) -> None:
@@ -193,7 +200,7 @@ def _tensors(members: Mapping[str, Arrays]) -> list[str]:
     return sorted(name for name, a in arrays.items() if a.ndim > 1 and a.size >= MATRIX_VALUES and a.dtype.kind == "f")
 
 
-def _cost(array: np.ndarray, bits: int) -> tuple[float, float]:
+def _cost(array: np.ndarray, bits: float) -> tuple[float, float]:
     """Relative squared error, and entropy of values and scales in bytes."""
     values, scales = quantise(array, bits)
     power = float(np.square(array, dtype=np.float64).sum())
