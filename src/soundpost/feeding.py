@@ -13,7 +13,7 @@ import numpy as np
 
 from soundpost.answers import Answers
 from soundpost.cache import Key, SpectrogramCache
-from soundpost.cache.slots import Shape
+from soundpost.cache.slots import Shape, Slot
 from soundpost.clips import Clip
 from soundpost.deadline import Deadline, Estimate
 from soundpost.errors import DeviceError
@@ -29,7 +29,7 @@ from soundpost.workers import Died, Failed, Refused, Stored, Task, Wanted, Worke
 TICK_SECONDS = 0.1  # longest wait for news
 BATCH_SECONDS = {"cpu": 0.5, "cuda": 0.25}  # a batch that takes longer is made smaller
 GPU_DEPTH = 3  # jobs that a GPU's lane may have waiting, so that it never starves
-ATTEMPTS = 2  # of a clip whose worker died or whose spectrogram was damaged
+ATTEMPTS = 2  # of a clip in one pass, when its worker dies or its spectrogram is damaged
 STALL_SECONDS = 60.0  # a worker that is longer at one clip is taken for stuck
 MAX_UNITS = 512  # windows in one batch
 
@@ -52,7 +52,6 @@ class Machine:
     should_stop: Callable[[], bool]  # a signal has come
     speed: dict[str, Estimate] = field(default_factory=dict)  # recipe -> seconds per window x frame of one lane
     dead: set[int] = field(default_factory=set)  # clips that cannot be read
-    attempts: Counter[int] = field(default_factory=Counter)
 
     @property
     def on_gpu(self) -> bool:
@@ -96,6 +95,7 @@ class PassRun:
         known = set(cached)
         self._absent = deque(sorted((i for i in todo if i not in known), key=lambda i: machine.clips[i].n_bytes))
         self._open = set(todo)
+        self._attempts: Counter[int] = Counter()
         self._windows: dict[int, tuple[Window, ...]] = {}
         self._sums: dict[int, np.ndarray] = {}
         self._pending: dict[int, set[int]] = {}  # windows of ready clips that lack their answer
@@ -269,8 +269,8 @@ class PassRun:
             assert worker.task is not None
             key = Key(worker.task.digest, worker.task.clip)
             slot = machine.cache.reserve(key, shape, self._keep)
-            while slot is None and self._is_hopeless() and machine.cache.evict(self._is_wanted):
-                slot = machine.cache.reserve(key, shape, self._keep)
+            if slot is None and self._is_hopeless():
+                slot = self._find_room(key, shape)
             if slot is not None:
                 worker.since = time.monotonic()
                 worker.tell(slot)
@@ -283,6 +283,13 @@ class PassRun:
             else:
                 self._wants.append((worker, shape))
 
+    def _find_room(self, key: Key, shape: Shape) -> Slot | None:
+        """A slot on disk, or in memory at the cost of what later passes can have computed again."""
+        cache = self._machine.cache
+        while (slot := cache.reserve(key, shape, keep=True)) is None and cache.evict(self._is_wanted):
+            continue
+        return slot
+
     def _is_wanted(self, key: Key) -> bool:
         """Whether this pass still needs what is stored; later passes can have it computed again."""
         return key.digest == self._digest and key.clip in self._open
@@ -290,7 +297,8 @@ class PassRun:
     def _is_hopeless(self) -> bool:
         """Whether nothing is under way that could make room."""
         lanes_rest = all(lane.waiting == 0 for lane in self._machine.lanes)
-        return lanes_rest and len(self._groups) == 0 and self._machine.cache.transient_bytes == 0
+        workers_rest = len(self._machine.pool.busy()) == 1 + len(self._wants)  # the one asked about and those in line
+        return lanes_rest and workers_rest and len(self._groups) == 0 and self._machine.cache.transient_bytes == 0
 
     def _answered(self, done: Done) -> None:
         machine = self._machine
@@ -341,8 +349,8 @@ class PassRun:
     # ------------------------------------------------------------ one clip's fate
 
     def _try_again(self, clip: int, reason: str) -> None:
-        self._machine.attempts[clip] += 1
-        if self._machine.attempts[clip] >= ATTEMPTS:
+        self._attempts[clip] += 1
+        if self._attempts[clip] >= ATTEMPTS:
             self._give_up(clip, f"{self._machine.clips[clip].name}: {reason}")
         else:
             self._absent.appendleft(clip)
