@@ -1,6 +1,10 @@
-# Two commands: `make submission` runs the main job on a synthesised folder, `make test` runs every test.
+# `make submission` runs the main job on a synthesised folder, `make test` runs every test. Beside these: `make image`
+# runs kernel and engine on the package versions of Kaggle's image, `make push` builds and sends to Kaggle.
 PYTHON ?= python3
 BIN := .venv/bin
+IMAGE := .venv-image/bin
+ENGINE_TESTS := $(addprefix tests/test_,$(addsuffix .py,answers audio blend cache front_ends predict runs submission \
+	supervisor versions weights workers))
 
 submission: .venv/installed
 	$(BIN)/python -m soundpost.sample --out sample
@@ -13,10 +17,25 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 	$(BIN)/python build_kernel.py --check
 
+image: .venv/installed .venv-image/installed
+	$(BIN)/python -m soundpost.sample --out sample
+	$(BIN)/python build_kernel.py --out sample/kernel.py
+	$(IMAGE)/python sample/kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out sample/submission.csv
+	$(IMAGE)/python -m pytest $(ENGINE_TESTS)
+
+push: .venv/installed
+	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)"
+	$(BIN)/python -m soundpost.push
+
 .venv/installed: requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-.PHONY: submission test
+.venv-image/installed: requirements-image.txt
+	$(PYTHON) -m venv .venv-image
+	$(IMAGE)/python -m pip install --quiet --disable-pip-version-check -r requirements-image.txt
+	touch $@
+
+.PHONY: submission test image push

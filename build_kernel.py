@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     members = [name for name in arguments.members.split(",") if name]
     apart = None if arguments.apart is None else [name for name in arguments.apart.split(",") if name]
     try:
-        push = _push(arguments) if arguments.kaggle else None
+        push = _push(arguments) if arguments.kaggle is not None else None
         dataset = push["dataset"]["id"] if push else ""
         command = _command(arguments, members)
         kernel = build(ROOT / "src", arguments.submission, members, command, apart, dataset)
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=ROOT / "kernel.py", help="the file to write (kernel.py)")
     parser.add_argument("--members", default="", help="carry only these, such as compact/1,compact/2 (all)")
     parser.add_argument("--apart", help="send these members by a dataset (those that do not fit; '' for none)")
-    parser.add_argument("--kaggle", metavar="USER", default="", help="write what a push sends to dist/, as this user's")
+    parser.add_argument("--kaggle", metavar="USER", help="write what a push sends to dist/, as this user's")
     parser.add_argument("--competition", metavar="SLUG", default="", help="whose data the kernel gets, for --kaggle")
     parser.add_argument("--title", help="of the kernel on Kaggle (Soundpost and the competition's name)")
     parser.add_argument("--dataset-title", default="Soundpost weights", help="of the dataset (Soundpost weights)")

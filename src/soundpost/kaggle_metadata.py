@@ -41,12 +41,12 @@ def kernel_metadata(
         SettingsError: a title or slug that the client or the server would not take.
     """
     _check_user(user)
-    _check_title(title, KERNEL_TITLE, "a kernel's title")
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", competition):
         raise SettingsError(
             f"--competition '{competition}' is no slug. Give the last part of the contest's address, such as "
             "freesound-audio-tagging-2019."
         )
+    _check_title(title, KERNEL_TITLE, "a kernel's title")
     return {
         "id": f"{user}/{slug(title)}",
         "title": title,
@@ -78,7 +78,7 @@ def dataset_metadata(user: str, title: str) -> dict[str, Any]:
 
 def title_for(competition: str, prefix: str = "Soundpost") -> str:
     """A title that says what for, cut at a word to what Kaggle takes."""
-    words = [prefix, *competition.split("-")]
+    words = [prefix, *filter(None, competition.split("-"))]
     while len(" ".join(words)) > KERNEL_TITLE[1]:
         words.pop()
     return " ".join(words)
