@@ -72,7 +72,7 @@ def test_attached_contents_list_the_folders_there_are(tmp_path: Path) -> None:
     """When no member is left, the person sees what Kaggle mounted."""
     _mount(tmp_path / "competitions" / "freesound" / "test")
     attached = _attached(tmp_path)
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match="is not under"):
         attached.path(MEMBERS[0])
 
     assert "there is: competitions, competitions/freesound, competitions/freesound/test. Attach" in attached.contents()

@@ -46,6 +46,7 @@ NEVER_BUNDLED = tuple(
         "rounding",
         "routes",
         "sample",
+        "sample_sounds",
         "training",
     )
 )

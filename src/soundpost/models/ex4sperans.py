@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import SettingsError
+from soundpost.models.layers import classifier
 
 GRU_SIZE = 128  # states of each direction
 
@@ -137,18 +138,6 @@ class Ex4sperans1d(HierarchicalNetwork):
     def forward(self, batch: Tensor) -> Tensor:
         """Logits (batch, classes) of natural log amplitudes (batch, 1, bins, frames)."""
         return self.classify(batch[:, 0])
-
-
-def classifier(width: int, n_classes: int, dropout: float) -> nn.Sequential:
-    """The head that all networks of this family have: (batch, width) -> (batch, classes)."""
-    return nn.Sequential(
-        nn.BatchNorm1d(width),
-        nn.Linear(width, width),
-        nn.BatchNorm1d(width),
-        nn.PReLU(width),
-        nn.Dropout(dropout),
-        nn.Linear(width, n_classes),
-    )
 
 
 def _block(in_channels: int, out_channels: int, dimension: Dimension) -> nn.Sequential:

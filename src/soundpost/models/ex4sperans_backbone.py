@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
-from soundpost.models.ex4sperans import classifier
-from soundpost.models.layers import residual_stage
+from soundpost.models.layers import classifier, residual_stage
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 

@@ -53,6 +53,18 @@ def residual_stage(in_channels: int, out_channels: int, blocks: int, stride: int
     return nn.Sequential(BasicBlock(in_channels, out_channels, stride), *rest)
 
 
+def classifier(width: int, n_classes: int, dropout: float) -> nn.Sequential:
+    """A head of two linear layers between batch norms: (batch, width) -> (batch, classes)."""
+    return nn.Sequential(
+        nn.BatchNorm1d(width),
+        nn.Linear(width, width),
+        nn.BatchNorm1d(width),
+        nn.PReLU(width),
+        nn.Dropout(dropout),
+        nn.Linear(width, n_classes),
+    )
+
+
 class PredictsAsInTraining(nn.Module):
     """A network that eval() leaves in training mode if it was made so, as some were run when they were published.
 
