@@ -1,4 +1,7 @@
-"""python -m soundpost.importers SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder."""
+"""python -m soundpost.importers SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder.
+
+`python -m soundpost.importers add --help` tells of networks of your own.
+"""
 
 import argparse
 import csv
@@ -8,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from soundpost.errors import KitError, SettingsError
+from soundpost.importers import add
 from soundpost.importers.argus import import_argus
 from soundpost.importers.erc2019 import import_erc2019, import_seventh, import_seventh_one_channel
 from soundpost.importers.ex4sperans import import_ex4sperans
@@ -33,6 +37,8 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Import one experiment and say what was written; 0 if it was, 1 with the reason if not."""
+    if arguments and arguments[0] == "add":
+        return add.main(arguments[1:], read_labels)
     parser = argparse.ArgumentParser(prog="python -m soundpost.importers", description=__doc__)
     parser.add_argument("system", choices=sorted(IMPORTERS))
     parser.add_argument("source", type=Path, help="checkpoint, or folder of one experiment with its folds")
