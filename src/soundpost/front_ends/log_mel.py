@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
 from soundpost.front_ends.mel import Bands, Framing, check_waveforms, decibels, mel_power
 from soundpost.views.deltas import WIDTH, with_derivatives
+
+DERIVED_AT_ONCE = 1 << 20  # values whose derivatives are computed at once; it takes ten times as much memory
 
 
 @dataclass(frozen=True)
@@ -59,4 +62,6 @@ class LogMel:
         """(mels, frames) -> (deltas, mels, frames); a clip of fewer than 9 frames goes on as its last frame."""
         frames = log_mel.shape[1]
         enough = F.pad(log_mel[None], (0, max(0, WIDTH - frames)), mode="replicate")
-        return with_derivatives(enough[None])[0, 1 : 1 + self.settings.deltas, :, :frames]
+        some_bands = enough.split(max(1, DERIVED_AT_ONCE // enough.shape[2]), dim=1)
+        derived = [with_derivatives(bands[None])[0, 1 : 1 + self.settings.deltas, :, :frames] for bands in some_bands]
+        return torch.cat(derived, 1)
