@@ -17,6 +17,7 @@ from torch import nn
 
 from soundpost.errors import KitError, SettingsError, WeightsError
 from soundpost.importers.add import add, matched, name_in_submission
+from soundpost.models.compact import Compact, CompactSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "your_model.md").read_text("utf-8")
@@ -143,8 +144,6 @@ def test_add_what_does_not_fit_together_is_refused_and_not_written(
     tmp_path: Path, table: dict[str, object], scores: tuple[float, ...], words: str, kind: type[KitError]
 ) -> None:
     """Settings, scores, front end and network are checked before a file is made."""
-    from soundpost.models.compact import Compact, CompactSettings
-
     network = Compact(CompactSettings(bins=16, widths=(4, 6), strides=(2, 2)), len(LABELS))
     torch.save(network.state_dict(), tmp_path / "fold.pth")
 
