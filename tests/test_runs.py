@@ -28,6 +28,7 @@ from soundpost.submission import Sample, check, read_sample
 from soundpost.supervisor import remove_dead
 
 TESTS = Path(__file__).resolve().parent
+PYTHONPATH = os.pathsep.join(map(str, (TESTS / "injuries", TESTS.parent / "src", TESTS)))
 PATIENCE_SECONDS = 120.0  # that a slow machine is given until something must have happened
 SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}
 LOG_MEL = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
@@ -103,7 +104,6 @@ def start(folder: Path, assets: Path, contest: Path, *options: str, **environmen
     """python -m soundpost.main in a new folder, with the fakes at hand."""
     (folder / "scratch").mkdir(parents=True)
     out = folder / "submission.csv"
-    paths = [TESTS / "injuries", TESTS.parent / "src", TESTS]
     command = [sys.executable, "-m", "soundpost.main", "--assets", str(assets), "--test-dir", str(contest / "test")]
     command += ["--sample-submission", str(contest / "sample_submission.csv"), "--out", str(out), "--device", "cpu"]
     command += ["--scratch", str(folder / "scratch"), "--progress", "lines", *options]
@@ -114,7 +114,7 @@ def start(folder: Path, assets: Path, contest: Path, *options: str, **environmen
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), **environment},
+            env={**os.environ, "PYTHONPATH": PYTHONPATH, **environment},
             start_new_session=True,
         )
     return Started(process, began, folder, out, read_sample(contest / "sample_submission.csv"))
@@ -175,9 +175,9 @@ def test_runs_of_ten_seconds_end_before_their_limit_with_valid_files(limited: di
 def interrupted(
     make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path
 ) -> Iterator[dict[tuple[signal.Signals, float], Started]]:
-    """Six runs that take minutes, each to be sent a signal at another moment."""
-    assets = make_assets(slow(2.0))
-    contest = make_clips([0.1 * (1 + i) for i in range(40)])
+    """Six runs that take long, each to be sent a signal at another moment."""
+    assets = make_assets({**slow(0.3), "folds": 8})
+    contest = make_clips([0.1 * (1 + i) for i in range(60)])
     moments = np.random.default_rng().uniform(0, 4, 4)  # anew in each run of this test: any moment must do
     kinds = [(signal.SIGTERM, moment) for moment in moments[:2]] + [(signal.SIGINT, moment) for moment in moments[2:]]
     kinds += [(signal.SIGTERM, np.inf), (signal.SIGINT, np.inf)]  # once there are answers
@@ -283,7 +283,8 @@ def test_memory_limit_below_what_is_needed_is_refused_with_the_figure(
 # ---------------------------------------------------------------- in this process: clips
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recipes of this test may ask for what misbehaves."""
+    """Recipes of this test may ask for what misbehaves, in processes that are spawned, too."""
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     for registry, entries in ((MODELS, FAKE_MODELS), (FRONT_ENDS, FAKE_FRONT_ENDS)):
         for name, place in entries.items():
             monkeypatch.setitem(registry, name, place)

@@ -139,6 +139,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
     priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
     if options.workers < 0:
         raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
+    begun = time.monotonic()
     try:
         submission.write(out, sample, (priors for _ in sample.names))
     except OSError as error:
@@ -152,6 +153,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         input_root=str(Path(options.input_root).absolute()),
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
+        write_seconds=time.monotonic() - begun,
         memory_limit_bytes=parse_bytes(options.memory_limit, "memory-limit") if options.memory_limit else 0,
         cache_memory_bytes=parse_bytes(options.cache_memory, "cache-memory") if options.cache_memory else 0,
         disk_limit_bytes=parse_bytes(options.disk_limit, "disk-limit") if options.disk_limit else 0,

@@ -43,6 +43,7 @@ LONG_SECONDS = 600.0  # of a clip longer than any window
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
+TRIM = 0.7  # of the memory limit: above it the allocator is asked again and again for pages that it holds unused
 SQUEEZE = 0.97  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
@@ -65,6 +66,7 @@ class Run:
         self.tell = tell
         started = settings.started or time.monotonic()
         self.deadline = Deadline(settings.time_limit_seconds, started)
+        self.deadline.wrote(settings.write_seconds)
         self.progress = Progress(settings.progress, settings.time_limit_seconds, self.deadline.elapsed)
         self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
         self.recipes = self.assets.submission.recipes
@@ -86,6 +88,7 @@ class Run:
         self.typical_frames: dict[str, int] = {}
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
+        self.written = 0  # clips answered in the submission that lies on disk
         self.blend_seconds = 0.0
         self.last_written = -1
         self.table = np.zeros((0, len(self.sample.columns)))
@@ -324,12 +327,15 @@ class Run:
         pause = max(CHECKPOINT_SECONDS, 20 * (self.blend_seconds + self.write_seconds))
         if now - self.checkpointed > pause and self.writer.is_idle:
             self._checkpoint()
-        if self.gauge.look() and self.gauge.used_bytes > SQUEEZE * self.memory_limit:
+        if not self.gauge.look():
+            return
+        if self.gauge.used_bytes > TRIM * self.memory_limit:
+            return_free_memory()
+        if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
             self.report.counts["memory squeezes"] += 1
             self.cache.freeze()
             frames = self.machine.batch_frames
             frames.update({name: max(1, count // 2) for name, count in frames.items()})
-            return_free_memory()
 
     def _checkpoint(self) -> None:
         answered = int(self.machine.answers.answered().sum())
@@ -344,6 +350,7 @@ class Run:
 
     def _wrote(self, seconds: float, answered: int) -> None:
         self.write_seconds = max(self.write_seconds, seconds)
+        self.written = answered
         self.deadline.wrote(self.blend_seconds + seconds)
         self.tell({"event": "wrote", "answered": answered, "at": self.deadline.elapsed()})
 
@@ -376,7 +383,7 @@ class Run:
             f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
             f"{self.memory_limit / 1e6:,.0f} MB allowed"
         )
-        self.tell({"event": "finished", "answered": answered, "peak_bytes": self.gauge.peak_bytes})
+        self.tell({"event": "finished", "answered": self.written, "peak_bytes": self.gauge.peak_bytes})
         readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
         if not written:
             return 1

@@ -127,6 +127,8 @@ class Supervisor:
         os.close(reading)
         with suppress(ProcessLookupError):
             os.killpg(self._engine.pid, signal.SIGKILL)  # its workers, if any is left
+        with suppress(OSError):
+            submission.aside(Path(settings.out)).unlink(missing_ok=True)  # what it was writing when it ended
         if printer:
             printer.join(0.2)
         return status
@@ -163,7 +165,6 @@ class Supervisor:
                         os.killpg(self._engine.pid, signal.SIGKILL)
                     with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
                         self._engine.wait(WAIT_SECONDS)
-                    submission.aside(Path(self.settings.out)).unlink(missing_ok=True)
                     return -signal.SIGKILL
 
     def _heard(self, event: dict[str, Any]) -> None:
@@ -258,4 +259,6 @@ def _environment(package: str, events: int) -> dict[str, str]:
     # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
     environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * MIB))
     environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 * MIB))
+    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
+    environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     return environment
