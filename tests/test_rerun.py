@@ -19,6 +19,7 @@ from soundpost.errors import SettingsError
 from soundpost.kernel_text import Kernel, notebook
 
 ROOT = Path(__file__).resolve().parent.parent
+SECRET = "made-up-token"
 COLUMNS = ["Bark", "Rain", "Siren", "Tick-tock"]
 LAYOUTS = {
     "older": ("freesound-audio-tagging-2019", "soundpost-weights"),
@@ -42,6 +43,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     temporary.mkdir()
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("KAGGLE_USER_SECRETS_TOKEN", SECRET)
     return temporary
 
 
@@ -83,6 +85,7 @@ def test_kernel_as_a_script_finds_contest_and_weights(
     assert result.returncode == 0, result.stdout + result.stderr
     assert "3 of 3 passes complete" in result.stdout
     assert len(_rows(tmp_path / "working" / "submission.csv")) == 3
+    assert SECRET not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
