@@ -2,6 +2,7 @@
 
 FAKE_MODELS = {
     "endless": "fakes:Endless",
+    "fake": "fakes:Fake",
     "slow": "fakes:Slow",
     "no_number": "fakes:NoNumber",
     "hungry": "fakes:Hungry",

@@ -185,6 +185,21 @@ def test_answers_on_a_full_disk_live_in_memory(tmp_path: Path, monkeypatch: pyte
     np.testing.assert_allclose(np.full(4, 0.2), blended(recipes, answers, blend)[0], atol=1e-6)
 
 
+def test_answers_blended_in_parts_are_those_blended_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many clips there are, few are blended at a time, and none is missed at the seams."""
+    recipes = (recipe("a", COLUMNS), recipe("b", ("Rain", "Siren")))
+    answers, blend = table(recipes, tmp_path, n_clips=7)
+    random = np.random.default_rng(2)
+    for clip in (0, 2, 3, 6):
+        answers.add(0, 0, clip, random.random(4).astype(np.float32))
+        answers.add(1, 0, clip, random.random(2).astype(np.float32))
+    expected = blended(recipes, answers, blend)
+
+    for rows in (1, 3, 7):
+        monkeypatch.setattr(answers_module, "ROWS", rows)
+        np.testing.assert_array_equal(expected, blended(recipes, answers, blend))
+
+
 def test_answers_of_no_clips_are_a_table_without_rows(tmp_path: Path) -> None:
     """An empty sample submission is a valid run."""
     recipes = (recipe("a", COLUMNS),)

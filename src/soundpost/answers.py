@@ -10,6 +10,7 @@ from soundpost.blend import Blend
 from soundpost.labels import ColumnMap
 from soundpost.recipes import Member, Recipe
 
+ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
 ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
 
 
@@ -78,21 +79,28 @@ class Answers:
         Returns:
             (clips, columns) float64 in [0, 1].
         """
-        seen = self._marks == ADDED
-        n_clips = seen.shape[1]
-        table = np.zeros((len(self._members), n_clips, len(priors)), np.float32)
+        result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
+        for start in range(0, len(result), ROWS):
+            rows = slice(start, start + ROWS)
+            self._blend(blend, maps, result[rows], rows)
+        return np.clip(result, 0.0, 1.0)
+
+    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
+        """Put the answers of some clips where priors are now."""
+        seen = self._marks[:, clips] == ADDED
+        n_clips, n_columns = result.shape
+        table = np.zeros((len(self._members), n_clips, n_columns), np.float32)
         done = np.zeros((len(self._members), n_clips), bool)
-        knows = np.zeros((len(self._members), len(priors)), bool)
+        knows = np.zeros((len(self._members), n_columns), bool)
         for i, (recipe, _) in enumerate(self._members):
             count = seen[self._member_of == i].sum(axis=0)
             done[i] = count > 0
-            mean = self._sums[i] / np.maximum(count, 1)[:, None]
+            mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
             if recipe.average == "logit":
                 mean = _activate(mean, recipe.activation)
             chosen = maps[recipe.name]
             table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
             knows[i, list(chosen.columns)] = True
-        result = np.tile(np.asarray(priors), (n_clips, 1))
         for pattern in np.unique(knows, axis=1).T:
             if not pattern.any():
                 continue
@@ -101,7 +109,6 @@ class Answers:
             blended = blend(table, there)
             rows = there.any(axis=0)
             result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
-        return np.clip(result, 0.0, 1.0)
 
 
 def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:

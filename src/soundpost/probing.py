@@ -34,7 +34,13 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
     window = max(view.windows(shape[2]), key=lambda window: window.frames)
     batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
     on_gpu = predictor.device.type == "cuda"
-    predictor.rehearse(batch, view)
+    try:
+        predictor.rehearse(batch, view)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        batch = batch[:1]
+        predictor.rehearse(batch, view)
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         torch.cuda.reset_peak_memory_stats(predictor.device)
@@ -48,7 +54,7 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
         peak = torch.cuda.max_memory_allocated(predictor.device)
     else:
         peak = _peak()
-    frames = 2 * window.frames
+    frames = len(batch) * window.frames
     least = batch.numel() * 4 * 8  # of any network: a few maps as large as its input
     return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
 
