@@ -31,13 +31,19 @@ class Usage:
     output: str
 
 
-def run(command: Sequence[str], timeout_seconds: float = 1800) -> Usage:
-    """Run a program to its end and measure its whole process tree."""
+def run(command: Sequence[str], timeout_seconds: float = 1800, one_core: bool = False) -> Usage:
+    """Run a program to its end and measure its whole process tree; on one core, where that makes seconds comparable."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        preexec_fn=(lambda: os.sched_setaffinity(0, {0})) if one_core else None,
     )
     peak = [0]
     watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)

@@ -3,8 +3,9 @@
     python benchmarks/overhead.py [--clips 600] [--seconds 8.5] [--repeats 3]
 
 Both are measured in turns in one run. The bare work is one process and one thread: every clip decoded and its
-spectrogram computed once, then for each member the same groups of equally long clips through the network. Imports
-are in the whole run and not in the bare work.
+spectrogram computed once, then for each member the same groups of equally long clips through the network. Both are
+kept to one core, because two cores that share caches and memory make each other's seconds longer. Imports are in the
+whole run and not in the bare work.
 """
 
 import argparse
@@ -55,9 +56,9 @@ def bare(test_dir: Path) -> dict[str, float]:
         for spectrogram in spectrograms:
             for window in view.windows(spectrogram.shape[2]):
                 groups[window.frames].append((spectrogram, window))
-        for group in groups.values():
-            batch = stack([s for s, _ in group], [w for _, w in group], view)
-            for predictor in predictors:
+        batches = [stack([s for s, _ in group], [w for _, w in group], view) for group in groups.values()]
+        for predictor in predictors:
+            for batch in batches:
                 started = time.process_time()
                 predictor(batch, view)
                 seconds["forward"] += time.process_time() - started
@@ -81,8 +82,10 @@ def main() -> None:
         sample = make_clips(folder, arguments.clips, arguments.seconds)
         kernel = [sys.executable, "kernel.py", "--test-dir", str(folder / "test"), "--sample-submission", str(sample)]
         for _ in range(arguments.repeats):
-            whole = run([*kernel, "--out", str(folder / "submission.csv"), "--progress", "quiet"])
-            alone = run([sys.executable, str(ROOT / "benchmarks/overhead.py"), "--bare", str(folder / "test")])
+            whole = run([*kernel, "--out", str(folder / "submission.csv"), "--progress", "quiet"], one_core=True)
+            alone = run(
+                [sys.executable, str(ROOT / "benchmarks/overhead.py"), "--bare", str(folder / "test")], one_core=True
+            )
             parts = json.loads(alone.output.splitlines()[-1])
             work = sum(parts.values())
             ratios.append(whole.cpu_seconds / work)
