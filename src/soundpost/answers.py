@@ -117,11 +117,11 @@ def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
         if path.exists():
             table = np.lib.format.open_memmap(path, mode="r+")
             if table.shape == shape and table.dtype == dtype:
-                return table
+                return table.view(np.ndarray)
         table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         with path.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
             os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
-        return table
+        return table.view(np.ndarray)
     except (OSError, ValueError):
         return np.zeros(shape, dtype)
 

@@ -326,12 +326,13 @@ class PassRun:
 
     def _add(self, unit: Unit, row: np.ndarray) -> None:
         clip, windows = unit.clip, self._windows[unit.clip]
-        share = windows[unit.window].weight / sum(window.weight for window in windows)
-        self._sums[clip] = self._sums.get(clip, 0.0) + row * np.float32(share)
+        answer = row
+        if len(windows) > 1:
+            share = windows[unit.window].weight / sum(window.weight for window in windows)
+            answer = self._sums[clip] = self._sums.get(clip, 0.0) + row * np.float32(share)
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
-        answer = self._sums[clip]
         if np.isfinite(answer).all():
             self._machine.answers.add(self._work.member, self._work.view, clip, answer)
         else:

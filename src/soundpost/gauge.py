@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from soundpost.resources import memory_pressure, tree_memory
 
-SECONDS = 0.5  # between two measurements
+SECONDS = 0.5  # between two measurements; four times as long while less than half of the limit is used
 
 
 class Gauge:
@@ -27,13 +27,14 @@ class Gauge:
         self.peak_bytes = 0
         self._pids = pids
         self._clock = clock
-        self._measured = -SECONDS
+        self._measured = -4 * SECONDS
         self._pressure = 0.0
 
     def look(self, force: bool = False) -> bool:
         """Measure if it is time to, or at once; whether a measurement was made."""
         now = self._clock()
-        if not force and now - self._measured < SECONDS:
+        pause = SECONDS if self.used_bytes > self.limit_bytes / 2 else 4 * SECONDS
+        if not force and now - self._measured < pause:
             return False
         self._measured = now
         self.used_bytes = tree_memory([os.getpid(), *self._pids()])

@@ -147,6 +147,8 @@ def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: V
         (windows, channels, bins, frames) in the spectrograms' type.
     """
     first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
+    if len(windows) == 1 and not pinned:
+        return first[None]
     batch = torch.empty((len(windows), *first.shape), dtype=first.dtype, pin_memory=pinned)
     batch[0] = first
     for i in range(1, len(windows)):
