@@ -3,7 +3,7 @@
     python benchmarks/overhead.py [--clips 600] [--seconds 8.5] [--repeats 3]
 
 Both are measured in turns in one run. The bare work is one process and one thread: every clip decoded and its
-spectrogram computed once, then for each member the same groups of equally long clips through the network. Both are
+spectrogram computed once, then for each member groups of equally long clips, as large as the kit's batches. Both are
 kept to one core, because two cores that share caches and memory make each other's seconds longer. Imports are in the
 whole run and not in the bare work.
 """
@@ -28,7 +28,9 @@ def bare(test_dir: Path) -> dict[str, float]:
     from soundpost.audio import AudioSettings, decode
     from soundpost.front_ends import FRONT_ENDS
     from soundpost.predict import Predictor, stack
+    from soundpost.probing import probe
     from soundpost.registry import pick, settings_from
+    from soundpost.runner import LANE_BYTES
     from soundpost.views import VIEWS
 
     torch.set_num_threads(1)
@@ -56,7 +58,13 @@ def bare(test_dir: Path) -> dict[str, float]:
         for spectrogram in spectrograms:
             for window in view.windows(spectrogram.shape[2]):
                 groups[window.frames].append((spectrogram, window))
-        batches = [stack([s for s, _ in group], [w for _, w in group], view) for group in groups.values()]
+        probed = probe(predictors[0], view, front_end.shape(10 * audio.sample_rate))
+        most = LANE_BYTES / probed.bytes_per_frame
+        batches = []
+        for frames, group in groups.items():
+            size = max(1, int(most / frames))
+            for part in (group[i : i + size] for i in range(0, len(group), size)):
+                batches.append(stack([s for s, _ in part], [w for _, w in part], view))
         for predictor in predictors:
             for batch in batches:
                 started = time.process_time()

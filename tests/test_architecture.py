@@ -29,7 +29,7 @@ ROWS = (
     ("front_ends", "models", "views"),
     ("devices", "folding", "second_level", "workers"),
     ("predict",),
-    ("lanes",),
+    ("lanes", "roster"),
     ("feeding", "probing"),
     ("runner",),
     ("dry_run",),

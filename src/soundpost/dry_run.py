@@ -58,7 +58,7 @@ class DryRun(Run):
         """
         target = named(self.settings.as_machine) if self.settings.as_machine else None
         self._start_workers()
-        self.devices = choose_devices(self.settings.device)
+        self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         measured = self._measure()
         if not measured:
@@ -126,7 +126,8 @@ class DryRun(Run):
         return measured
 
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
-        return work.view == 0 and self.members[work.member][0] is recipe and self._predictors(work.member) is not None
+        member_of = self.members[work.member][0]
+        return work.view == 0 and member_of is recipe and self.roster.predictors(work.member) is not None
 
     def _checkpoint(self) -> None:
         """Nothing is written."""
@@ -160,7 +161,7 @@ class DryRun(Run):
         for recipe in self.recipes:
             m = measured.get(recipe.name)
             if m and recipe.digest() not in front_ends:
-                shape = self._shape(recipe, m.decoded_seconds / max(1, m.decoded))
+                shape = self.roster.shape(recipe, m.decoded_seconds / max(1, m.decoded))
                 n_bytes = float(np.prod(shape)) * np.dtype(self.settings.cache_dtype).itemsize * m.decoded
                 front_ends[recipe.digest()] = FrontEndCost(
                     m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
@@ -173,8 +174,8 @@ class DryRun(Run):
         for work in order:
             recipe = self.members[work.member][0]
             if m := measured.get(recipe.name):
-                frames = self._shape(recipe, each)[2]
-                shown = [sum(w.frames for w in self._view(recipe, v).windows(frames)) for v in (0, work.view)]
+                frames = self.roster.shape(recipe, each)[2]
+                shown = [sum(w.frames for w in self.roster.view(recipe, v).windows(frames)) for v in (0, work.view)]
                 forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
                 passes.append(PassCost(work.name(self.members), recipe.digest(), forward))
         return front_ends, passes

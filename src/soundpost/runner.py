@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,30 @@ from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
 from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
-from soundpost.devices import choose_devices, choose_precision
-from soundpost.errors import DeviceError, KitError, SettingsError, WeightsError
+from soundpost.devices import choose_devices
+from soundpost.errors import DeviceError, WeightsError
 from soundpost.feeding import Machine, PassRun
-from soundpost.front_ends import FRONT_ENDS
 from soundpost.gauge import Gauge, return_free_memory
 from soundpost.labels import column_priors, map_all
 from soundpost.lanes import Lane, Results
-from soundpost.plan import Pass, all_passes, next_pass
-from soundpost.predict import Predictor
+from soundpost.plan import Pass, next_pass
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
 from soundpost.progress import Progress
-from soundpost.recipes import Member, Recipe
-from soundpost.registry import pick, settings_from
+from soundpost.recipes import Recipe
 from soundpost.report import Report
 from soundpost.resources import cores, disk_free, is_in_memory, memory_allowed
+from soundpost.roster import Roster
 from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
-from soundpost.views import VIEWS
-from soundpost.views.view import View
 from soundpost.workers import WorkerPool
 from soundpost.writer import Writer
 
 PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
-TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
-LONG_SECONDS = 600.0  # of a clip longer than any window
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
-TRIM = 0.7  # of the memory limit: above it the allocator is asked again and again for pages that it holds unused
-SQUEEZE = 0.97  # of the memory limit: above it nothing new is kept and batches are halved
+TRIM = 0.6  # of the memory limit: above it the allocator is asked again and again for pages that it holds unused
+SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
 
@@ -69,8 +62,8 @@ class Run:
         self.deadline.wrote(settings.write_seconds)
         self.progress = Progress(settings.progress, settings.time_limit_seconds, self.deadline.elapsed)
         self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
-        self.recipes = self.assets.submission.recipes
-        self.members = _chosen([(r, m) for r in self.recipes for m in r.members], settings.members)
+        self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
+        self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
         self.sample = submission.read_sample(Path(settings.sample_submission))
         self.maps = map_all(self.recipes, self.sample.columns)
         self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
@@ -79,13 +72,7 @@ class Run:
         self.report = Report(n_clips=len(self.clips))
         self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
         self.report.counts["audio files in no row"] += max(0, found.n_strays)
-        self.passes = [p for p in all_passes(self.members) if not settings.views or p.view < settings.views]
         self.report.passes_planned = len(self.passes)
-        self.loader = ThreadPoolExecutor(1, "loader")
-        self.loaded: dict[int, Future[dict[str, Predictor]]] = {}
-        self.skipped: set[int] = set()
-        self.views: dict[tuple[str, int], View] = {}
-        self.typical_frames: dict[str, int] = {}
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
         self.written = 0  # clips answered in the submission that lies on disk
@@ -97,7 +84,7 @@ class Run:
         """Every stage in order; the exit status of the engine."""
         self._say_what()
         self._start_workers()
-        self.devices = choose_devices(self.settings.device)
+        self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         done: list[Pass] = []
         while (work := self._next(done)) is not None:
@@ -138,46 +125,57 @@ class Run:
     def _pids(self) -> list[int]:
         return [*self.pool.pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
 
-    def _share_memory(self) -> None:
-        """Try the first member of each recipe out, then give every part its bytes."""
-        results = Results()
+    def _set_up(self) -> None:
+        """What the passes share, the blend, and the writer."""
+        names = [member.name for _, member in self.members]
+        passes = [(p.member, p.view) for p in self.passes]
         self.machine = Machine(
             clips=self.clips,
             cache=self.cache,
             pool=self.pool,
             lanes=[],
-            results=results,
+            results=Results(),
             cores=cores(),
             deadline=self.deadline,
-            answers=Answers(
-                self.members, len(self.clips), [(p.member, p.view) for p in self.passes], Path(self.settings.scratch)
-            ),
+            answers=Answers(self.members, len(self.clips), passes, Path(self.settings.scratch)),
             report=self.report,
             batch_frames={},
             max_seconds=PROBE_SECONDS,
             should_stop=self.should_stop,
         )
-        names = [member.name for _, member in self.members]
         self.blend, skipped = ready_blend(
             self.assets.submission, names, self.sample.columns, lambda _, m: self.assets.arrays(m)
         )
-        self.report.members_skipped |= skipped
         for name, reason in skipped.items():
-            self.progress.say(f"member skipped: {name}: {reason}")
+            self._skipped(name, reason)
         self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
-        bytes_per_frame = {}
+
+    def _try_out(self) -> list[tuple[Recipe, float]]:
+        """Each recipe with the bytes that a window x frame costs, by its first member that works.
+
+        Raises:
+            WeightsError: no member works.
+            DeviceError: the GPU does not.
+        """
+        costs = []
         for recipe in self.recipes:
-            for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self._predictors(i)):
+            for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self.roster.predictors(i)):
                 try:
-                    bytes_per_frame[recipe.name] = self._try_out(recipe, number)
+                    costs.append((recipe, self._cost(recipe, number)))
                     break
                 except Exception as error:  # whatever a network raises costs that member, and is named
                     if self.devices[0] != "cpu" and "CUDA" in str(error):
                         raise DeviceError(f"{self.devices[0]}: {error}. The run goes on without it.") from error
-                    self._skip(number, f"{type(error).__name__}: {error}")
-        if not bytes_per_frame:
+                    self.roster.skip(number, f"{type(error).__name__}: {error}")
+        if not costs:
             reasons = (*self.report.members_skipped.values(), self.assets.missing_advice())
             raise WeightsError("no member can be used. " + " ".join(reasons).strip())
+        return costs
+
+    def _share_memory(self) -> None:
+        """Try the networks out, then give every part its bytes and start the lanes."""
+        self._set_up()
+        costs = self._try_out()
         self.gauge.look(force=True)
         on_gpu = self.devices[0] != "cpu"
         shares = budget.share(
@@ -187,18 +185,16 @@ class Run:
             self.start_method,
             len(self.devices),
             LANE_BYTES,
-            0 if on_gpu else max(int(cost * self._longest_window(name)) for name, cost in bytes_per_frame.items()),
+            0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
         )
         self.pool.shrink(shares.workers)
         cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
         self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
         if not on_gpu:
             self.devices = self.devices[: shares.lanes]
-            self.machine.batch_frames = {
-                name: max(1, int(shares.lane_bytes / cost)) for name, cost in bytes_per_frame.items()
-            }
+            self.machine.batch_frames = {recipe.name: max(1, int(shares.lane_bytes / cost)) for recipe, cost in costs}
         self.machine.max_seconds = shares.worker_bytes / (BYTES_PER_SAMPLE * 48_000)
-        self.machine.lanes = [Lane(device, self.cache.pages, results) for device in self.devices]
+        self.machine.lanes = [Lane(device, self.cache.pages, self.machine.results) for device in self.devices]
         self.progress.say(
             f"{', '.join(f'{n} x {d}' for d, n in Counter(self.devices).items())}; {shares.workers} workers; of "
             f"{self.memory_limit / GIB:.2f} GiB: {self.gauge.used_bytes / GIB:.2f} resident, "
@@ -207,19 +203,12 @@ class Run:
         )
         self.report.seconds["start"] = self.deadline.elapsed()
 
-    def _longest_window(self, name: str) -> int:
-        """Frames of the longest window that any clip of a recipe can have."""
-        recipe = next(recipe for recipe in self.recipes if recipe.name == name)
-        views = [self._view(recipe, number) for number in range(len(recipe.views))]
-        frames = self._shape(recipe, LONG_SECONDS)[2]
-        return max(window.frames for view in views for window in view.windows(frames))
-
-    def _try_out(self, recipe: Recipe, number: int) -> float:
+    def _cost(self, recipe: Recipe, number: int) -> float:
         """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""
-        predictors = self._predictors(number)
+        predictors = self.roster.predictors(number)
         assert predictors is not None
-        shape = self._shape(recipe, PROBE_SECONDS)
-        view = self._view(recipe, 0)
+        shape = self.roster.shape(recipe, PROBE_SECONDS)
+        view = self.roster.view(recipe, 0)
         probed = probe(next(iter(predictors.values())), view, shape)
         speed = self.machine.speed.setdefault(recipe.name, Estimate())
         speed.add(shape[2], shape[2] * probed.seconds_per_frame)
@@ -228,7 +217,7 @@ class Run:
 
             free = min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
             frames = min(GPU_FRAMES, int(GPU_SHARE * free / probed.bytes_per_frame))
-            longest = self._shape(recipe, 30.0)
+            longest = self.roster.shape(recipe, 30.0)
             self.machine.batch_frames[recipe.name] = min(
                 fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
             )
@@ -237,32 +226,31 @@ class Run:
     # ------------------------------------------------------------ passes
 
     def _next(self, done: list[Pass]) -> Pass | None:
-        passes = [p for p in self.passes if p.member not in self.skipped]
-        return next_pass(passes, done, self._expected_seconds)
+        return next_pass(self.roster.open_passes(), done, self._expected_seconds)
 
     def _expected_seconds(self, work: Pass) -> float:
         """Of a pass, up to a factor that all share: speed of its recipe times frames shown of a typical clip."""
-        recipe = self.members[work.member][0]
-        speed = self.machine.speed.get(recipe.name)
-        if recipe.name not in self.typical_frames:
-            self.typical_frames[recipe.name] = self._shape(recipe, TYPICAL_SECONDS)[2]
-        windows = self._view(recipe, work.view).windows(self.typical_frames[recipe.name])
-        frames = sum(window.frames for window in windows)
+        speed = self.machine.speed.get(self.members[work.member][0].name)
+        frames = self.roster.typical_frames(work)
         return (speed.seconds(frames) if speed else None) or float(frames)
+
+    def _skipped(self, name: str, reason: str) -> None:
+        self.report.members_skipped[name] = reason
+        self.progress.say(f"member skipped: {name}: {reason}")
 
     def _run_pass(self, work: Pass, done: list[Pass]) -> bool:
         """One pass; False when the run must end."""
         recipe, _ = self.members[work.member]
         name = work.name(self.members)
-        predictors = self._predictors(work.member)
+        predictors = self.roster.predictors(work.member)
         if predictors is None:
             return True
         following = self._next(done)
         if following is not None:
-            self._load(following.member)
+            self.roster.load(following.member)
         digest = recipe.digest()
         later = {self.members[p.member][0].digest() for p in self.passes if p not in done}
-        run = PassRun(self.machine, work, recipe, self._view(recipe, work.view), predictors, keep=digest in later)
+        run = PassRun(self.machine, work, recipe, self.roster.view(recipe, work.view), predictors, keep=digest in later)
         self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
         complete = run.run(self._tick)
         self.progress.end()
@@ -275,49 +263,8 @@ class Run:
         if digest not in later:
             self.cache.drop(digest)
         if all(p.member != work.member for p in self.passes if p not in done):
-            self.loaded.pop(work.member, None)
+            self.roster.unload(work.member)
         return complete
-
-    def _predictors(self, number: int) -> dict[str, Predictor] | None:
-        """A member on every device; None, and the member is named and left out, when its weights cannot be used."""
-        try:
-            return self._load(number).result()
-        except KitError as error:
-            self._skip(number, str(error))
-            return None
-
-    def _skip(self, number: int, reason: str) -> None:
-        if number not in self.skipped:
-            self.skipped.add(number)
-            name = self.members[number][1].name
-            self.report.members_skipped[name] = reason
-            self.progress.say(f"member skipped: {name}: {reason}")
-
-    def _load(self, number: int) -> Future[dict[str, Predictor]]:
-        if number not in self.loaded:
-            self.loaded[number] = self.loader.submit(self._build, *self.members[number])
-        return self.loaded[number]
-
-    def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
-        arrays = self.assets.arrays(member)
-        return {
-            device: Predictor(recipe, member, arrays, device, choose_precision(self.settings.precision, device))
-            for device in dict.fromkeys(self.devices)
-        }
-
-    def _shape(self, recipe: Recipe, seconds: float) -> tuple[int, int, int]:
-        """(channels, bins, frames) of the spectrogram of a clip of that length."""
-        front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
-        front_end = front_end_class(settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]"))
-        return front_end.shape(round(seconds * (int(recipe.audio.get("sample_rate", 44100)) or 44100)))
-
-    def _view(self, recipe: Recipe, number: int) -> View:
-        key = (recipe.name, number)
-        if key not in self.views:
-            named = recipe.views[number]
-            view_class = pick(VIEWS, named.name, "view")
-            self.views[key] = view_class(settings_from(view_class.Settings, named.settings, f"{recipe.name} [[views]]"))
-        return self.views[key]
 
     # ------------------------------------------------------------ while a pass runs
 
@@ -404,16 +351,6 @@ class Run:
             lane.close()
         self.pool.close()
         self.cache.close()
-
-
-def _chosen(members: list[tuple[Recipe, Member]], names: tuple[str, ...]) -> list[tuple[Recipe, Member]]:
-    if not names:
-        return members
-    known = {member.name: (recipe, member) for recipe, member in members}
-    absent = [name for name in names if name not in known]
-    if absent:
-        raise SettingsError(f"--members {', '.join(absent)}: not here; known: {', '.join(known)}. Correct the list.")
-    return [known[name] for name in names]
 
 
 def _about(seconds: float | None) -> str:

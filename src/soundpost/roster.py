@@ -1,0 +1,131 @@
+"""The members of a run: their networks, loaded while others predict, the views and the sizes of their recipes."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from soundpost.assets import Assets
+from soundpost.devices import choose_precision
+from soundpost.errors import KitError, SettingsError
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.plan import Pass, all_passes
+from soundpost.predict import Predictor
+from soundpost.recipes import Member, Recipe
+from soundpost.registry import pick, settings_from
+from soundpost.views import VIEWS
+from soundpost.views.view import View
+
+LONG_SECONDS = 600.0  # of a clip that has the longest window that any clip can have
+TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
+
+Shape = tuple[int, int, int]
+
+
+class Roster:
+    """Who takes part, and what is known of them before anything is measured.
+
+    Args:
+        assets: submission, recipes and weights.
+        names: members to use, recipe/fold; empty: all.
+        n_views: view sets of each recipe to use, the cheapest first; 0: all.
+        precision: "auto", "float32", "float16" or "bfloat16".
+        skipped: told the name of a member that is left out, and why.
+
+    Raises:
+        SettingsError: a name that no member has.
+    """
+
+    def __init__(
+        self, assets: Assets, names: Sequence[str], n_views: int, precision: str, skipped: Callable[[str, str], None]
+    ) -> None:
+        self.recipes = assets.submission.recipes
+        self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
+        self.passes = [p for p in all_passes(self.members) if not n_views or p.view < n_views]
+        self.devices: list[str] = []  # to be set before the first network is asked for
+        self._assets = assets
+        self._precision = precision
+        self._tell = skipped
+        self._skipped: set[int] = set()
+        self._loader = ThreadPoolExecutor(1, "loader")
+        self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
+        self._views: dict[tuple[str, int], View] = {}
+        self._shapes: dict[tuple[str, float], Shape] = {}
+
+    # ------------------------------------------------------------ networks
+
+    def open_passes(self) -> list[Pass]:
+        """Passes of the members that have not been left out."""
+        return [p for p in self.passes if p.member not in self._skipped]
+
+    def predictors(self, number: int) -> dict[str, Predictor] | None:
+        """A member's network on every device; None, and it is named and left out, when its weights cannot be used."""
+        try:
+            return self.load(number).result()
+        except KitError as error:
+            self.skip(number, str(error))
+            return None
+
+    def load(self, number: int) -> Future[dict[str, Predictor]]:
+        """Begin to load a member's network, beside whatever goes on."""
+        if number not in self._loaded:
+            self._loaded[number] = self._loader.submit(self._build, *self.members[number])
+        return self._loaded[number]
+
+    def unload(self, number: int) -> None:
+        """No pass needs this member's network any more."""
+        self._loaded.pop(number, None)
+
+    def skip(self, number: int, reason: str) -> None:
+        """Leave a member out from now on."""
+        if number not in self._skipped:
+            self._skipped.add(number)
+            self._tell(self.members[number][1].name, reason)
+
+    def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
+        arrays = self._assets.arrays(member)
+        return {
+            device: Predictor(recipe, member, arrays, device, choose_precision(self._precision, device))
+            for device in dict.fromkeys(self.devices)
+        }
+
+    # ------------------------------------------------------------ views and sizes
+
+    def view(self, recipe: Recipe, number: int) -> View:
+        """A view of a recipe, built once."""
+        key = (recipe.name, number)
+        if key not in self._views:
+            named = recipe.views[number]
+            view_class = pick(VIEWS, named.name, "view")
+            settings = settings_from(view_class.Settings, named.settings, f"{recipe.name} [[views]]")
+            self._views[key] = view_class(settings)
+        return self._views[key]
+
+    def shape(self, recipe: Recipe, seconds: float) -> Shape:
+        """(channels, bins, frames) of the spectrogram of a clip of that length."""
+        key = (recipe.name, seconds)
+        if key not in self._shapes:
+            front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
+            settings = settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]")
+            rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
+            self._shapes[key] = front_end_class(settings).shape(round(seconds * rate))
+        return self._shapes[key]
+
+    def longest_window(self, recipe: Recipe) -> int:
+        """Frames of the longest window that any clip of a recipe can have."""
+        frames = self.shape(recipe, LONG_SECONDS)[2]
+        return max(w.frames for number in range(len(recipe.views)) for w in self.view(recipe, number).windows(frames))
+
+    def typical_frames(self, work: Pass) -> int:
+        """Windows x frames that a pass shows of a typical clip."""
+        recipe = self.members[work.member][0]
+        windows = self.view(recipe, work.view).windows(self.shape(recipe, TYPICAL_SECONDS)[2])
+        return sum(window.frames for window in windows)
+
+
+def _chosen(members: list[tuple[Recipe, Member]], names: Sequence[str]) -> list[tuple[Recipe, Member]]:
+    if not names:
+        return members
+    known = {member.name: (recipe, member) for recipe, member in members}
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise SettingsError(f"--members {', '.join(absent)}: not here; known: {', '.join(known)}. Correct the list.")
+    return [known[name] for name in names]
