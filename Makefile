@@ -14,14 +14,14 @@ submission: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python build_kernel.py --check
 
 image: .venv/installed .venv-image/installed
 	$(BIN)/python -m soundpost.sample --out sample
 	$(BIN)/python build_kernel.py --out sample/kernel.py
 	$(IMAGE)/python sample/kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out sample/submission.csv
-	$(IMAGE)/python -m pytest $(ENGINE_TESTS)
+	$(IMAGE)/python -m pytest --numprocesses auto $(ENGINE_TESTS)
 
 push: .venv/installed
 	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)"

@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "63d971969bfe793cb873e1247d6056832dd74be156f13c8331383179b11bba5e"  # names this build: sha256 of everything it carries
+BUILD = "727f1c5827ba29734681dac99df2f21ca7547d98b1efc25cb00e5b030f73275f"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -115,6 +115,7 @@ from soundpost.blend import Blend
 from soundpost.labels import ColumnMap
 from soundpost.recipes import Member, Recipe
 
+ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
 ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
 
 
@@ -183,21 +184,28 @@ class Answers:
         Returns:
             (clips, columns) float64 in [0, 1].
         """
-        seen = self._marks == ADDED
-        n_clips = seen.shape[1]
-        table = np.zeros((len(self._members), n_clips, len(priors)), np.float32)
+        result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
+        for start in range(0, len(result), ROWS):
+            rows = slice(start, start + ROWS)
+            self._blend(blend, maps, result[rows], rows)
+        return np.clip(result, 0.0, 1.0)
+
+    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
+        """Put the answers of some clips where priors are now."""
+        seen = self._marks[:, clips] == ADDED
+        n_clips, n_columns = result.shape
+        table = np.zeros((len(self._members), n_clips, n_columns), np.float32)
         done = np.zeros((len(self._members), n_clips), bool)
-        knows = np.zeros((len(self._members), len(priors)), bool)
+        knows = np.zeros((len(self._members), n_columns), bool)
         for i, (recipe, _) in enumerate(self._members):
             count = seen[self._member_of == i].sum(axis=0)
             done[i] = count > 0
-            mean = self._sums[i] / np.maximum(count, 1)[:, None]
+            mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
             if recipe.average == "logit":
                 mean = _activate(mean, recipe.activation)
             chosen = maps[recipe.name]
             table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
             knows[i, list(chosen.columns)] = True
-        result = np.tile(np.asarray(priors), (n_clips, 1))
         for pattern in np.unique(knows, axis=1).T:
             if not pattern.any():
                 continue
@@ -206,7 +214,6 @@ class Answers:
             blended = blend(table, there)
             rows = there.any(axis=0)
             result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
-        return np.clip(result, 0.0, 1.0)
 
 
 def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
@@ -215,11 +222,11 @@ def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
         if path.exists():
             table = np.lib.format.open_memmap(path, mode="r+")
             if table.shape == shape and table.dtype == dtype:
-                return table
+                return table.view(np.ndarray)
         table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         with path.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
             os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
-        return table
+        return table.view(np.ndarray)
     except (OSError, ValueError):
         return np.zeros(shape, dtype)
 
@@ -1859,7 +1866,7 @@ class DryRun(Run):
         """
         target = named(self.settings.as_machine) if self.settings.as_machine else None
         self._start_workers()
-        self.devices = choose_devices(self.settings.device)
+        self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         measured = self._measure()
         if not measured:
@@ -1927,7 +1934,8 @@ class DryRun(Run):
         return measured
 
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
-        return work.view == 0 and self.members[work.member][0] is recipe and self._predictors(work.member) is not None
+        member_of = self.members[work.member][0]
+        return work.view == 0 and member_of is recipe and self.roster.predictors(work.member) is not None
 
     def _checkpoint(self) -> None:
         """Nothing is written."""
@@ -1961,7 +1969,7 @@ class DryRun(Run):
         for recipe in self.recipes:
             m = measured.get(recipe.name)
             if m and recipe.digest() not in front_ends:
-                shape = self._shape(recipe, m.decoded_seconds / max(1, m.decoded))
+                shape = self.roster.shape(recipe, m.decoded_seconds / max(1, m.decoded))
                 n_bytes = float(np.prod(shape)) * np.dtype(self.settings.cache_dtype).itemsize * m.decoded
                 front_ends[recipe.digest()] = FrontEndCost(
                     m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
@@ -1974,8 +1982,8 @@ class DryRun(Run):
         for work in order:
             recipe = self.members[work.member][0]
             if m := measured.get(recipe.name):
-                frames = self._shape(recipe, each)[2]
-                shown = [sum(w.frames for w in self._view(recipe, v).windows(frames)) for v in (0, work.view)]
+                frames = self.roster.shape(recipe, each)[2]
+                shown = [sum(w.frames for w in self.roster.view(recipe, v).windows(frames)) for v in (0, work.view)]
                 forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
                 passes.append(PassCost(work.name(self.members), recipe.digest(), forward))
         return front_ends, passes
@@ -2577,12 +2585,13 @@ class PassRun:
 
     def _add(self, unit: Unit, row: np.ndarray) -> None:
         clip, windows = unit.clip, self._windows[unit.clip]
-        share = windows[unit.window].weight / sum(window.weight for window in windows)
-        self._sums[clip] = self._sums.get(clip, 0.0) + row * np.float32(share)
+        answer = row
+        if len(windows) > 1:
+            share = windows[unit.window].weight / sum(window.weight for window in windows)
+            answer = self._sums[clip] = self._sums.get(clip, 0.0) + row * np.float32(share)
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
-        answer = self._sums[clip]
         if np.isfinite(answer).all():
             self._machine.answers.add(self._work.member, self._work.view, clip, answer)
         else:
@@ -2929,12 +2938,15 @@ FILES["soundpost/front_ends/log_mel.py"] = r'''
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
 from soundpost.front_ends.mel import Bands, Framing, check_waveforms, decibels, mel_power
 from soundpost.views.deltas import WIDTH, with_derivatives
+
+DERIVED_AT_ONCE = 1 << 20  # values whose derivatives are computed at once; it takes ten times as much memory
 
 
 @dataclass(frozen=True)
@@ -2985,7 +2997,9 @@ class LogMel:
         """(mels, frames) -> (deltas, mels, frames); a clip of fewer than 9 frames goes on as its last frame."""
         frames = log_mel.shape[1]
         enough = F.pad(log_mel[None], (0, max(0, WIDTH - frames)), mode="replicate")
-        return with_derivatives(enough[None])[0, 1 : 1 + self.settings.deltas, :, :frames]
+        some_bands = enough.split(max(1, DERIVED_AT_ONCE // enough.shape[2]), dim=1)
+        derived = [with_derivatives(bands[None])[0, 1 : 1 + self.settings.deltas, :, :frames] for bands in some_bands]
+        return torch.cat(derived, 1)
 '''
 
 FILES["soundpost/front_ends/mel.py"] = r'''
@@ -3218,7 +3232,7 @@ from collections.abc import Callable, Iterable
 
 from soundpost.resources import memory_pressure, tree_memory
 
-SECONDS = 0.5  # between two measurements
+SECONDS = 0.5  # between two measurements; four times as long while less than half of the limit is used
 
 
 class Gauge:
@@ -3238,13 +3252,14 @@ class Gauge:
         self.peak_bytes = 0
         self._pids = pids
         self._clock = clock
-        self._measured = -SECONDS
+        self._measured = -4 * SECONDS
         self._pressure = 0.0
 
     def look(self, force: bool = False) -> bool:
         """Measure if it is time to, or at once; whether a measurement was made."""
         now = self._clock()
-        if not force and now - self._measured < SECONDS:
+        pause = SECONDS if self.used_bytes > self.limit_bytes / 2 else 4 * SECONDS
+        if not force and now - self._measured < pause:
             return False
         self._measured = now
         self.used_bytes = tree_memory([os.getpid(), *self._pids()])
@@ -3877,6 +3892,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
     priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
     if options.workers < 0:
         raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
+    begun = time.monotonic()
     try:
         submission.write(out, sample, (priors for _ in sample.names))
     except OSError as error:
@@ -3890,6 +3906,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         input_root=str(Path(options.input_root).absolute()),
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
+        write_seconds=time.monotonic() - begun,
         memory_limit_bytes=parse_bytes(options.memory_limit, "memory-limit") if options.memory_limit else 0,
         cache_memory_bytes=parse_bytes(options.cache_memory, "cache-memory") if options.cache_memory else 0,
         disk_limit_bytes=parse_bytes(options.disk_limit, "disk-limit") if options.disk_limit else 0,
@@ -4497,6 +4514,8 @@ def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: V
         (windows, channels, bins, frames) in the spectrograms' type.
     """
     first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
+    if len(windows) == 1 and not pinned:
+        return first[None]
     batch = torch.empty((len(windows), *first.shape), dtype=first.dtype, pin_memory=pinned)
     batch[0] = first
     for i in range(1, len(windows)):
@@ -4541,7 +4560,13 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
     window = max(view.windows(shape[2]), key=lambda window: window.frames)
     batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
     on_gpu = predictor.device.type == "cuda"
-    predictor.rehearse(batch, view)
+    try:
+        predictor.rehearse(batch, view)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        batch = batch[:1]
+        predictor.rehearse(batch, view)
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         torch.cuda.reset_peak_memory_stats(predictor.device)
@@ -4555,7 +4580,7 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
         peak = torch.cuda.max_memory_allocated(predictor.device)
     else:
         peak = _peak()
-    frames = 2 * window.frames
+    frames = len(batch) * window.frames
     least = batch.numel() * 4 * 8  # of any network: a few maps as large as its input
     return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
 
@@ -5137,13 +5162,146 @@ def disk_free(folder: Path) -> int:
     return psutil.disk_usage(str(folder)).free
 '''
 
+FILES["soundpost/roster.py"] = r'''
+"""The members of a run: their networks, loaded while others predict, the views and the sizes of their recipes."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from soundpost.assets import Assets
+from soundpost.devices import choose_precision
+from soundpost.errors import KitError, SettingsError
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.plan import Pass, all_passes
+from soundpost.predict import Predictor
+from soundpost.recipes import Member, Recipe
+from soundpost.registry import pick, settings_from
+from soundpost.views import VIEWS
+from soundpost.views.view import View
+
+LONG_SECONDS = 600.0  # of a clip that has the longest window that any clip can have
+TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
+
+Shape = tuple[int, int, int]
+
+
+class Roster:
+    """Who takes part, and what is known of them before anything is measured.
+
+    Args:
+        assets: submission, recipes and weights.
+        names: members to use, recipe/fold; empty: all.
+        n_views: view sets of each recipe to use, the cheapest first; 0: all.
+        precision: "auto", "float32", "float16" or "bfloat16".
+        skipped: told the name of a member that is left out, and why.
+
+    Raises:
+        SettingsError: a name that no member has.
+    """
+
+    def __init__(
+        self, assets: Assets, names: Sequence[str], n_views: int, precision: str, skipped: Callable[[str, str], None]
+    ) -> None:
+        self.recipes = assets.submission.recipes
+        self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
+        self.passes = [p for p in all_passes(self.members) if not n_views or p.view < n_views]
+        self.devices: list[str] = []  # to be set before the first network is asked for
+        self._assets = assets
+        self._precision = precision
+        self._tell = skipped
+        self._skipped: set[int] = set()
+        self._loader = ThreadPoolExecutor(1, "loader")
+        self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
+        self._views: dict[tuple[str, int], View] = {}
+        self._shapes: dict[tuple[str, float], Shape] = {}
+
+    # ------------------------------------------------------------ networks
+
+    def open_passes(self) -> list[Pass]:
+        """Passes of the members that have not been left out."""
+        return [p for p in self.passes if p.member not in self._skipped]
+
+    def predictors(self, number: int) -> dict[str, Predictor] | None:
+        """A member's network on every device; None, and it is named and left out, when its weights cannot be used."""
+        try:
+            return self.load(number).result()
+        except KitError as error:
+            self.skip(number, str(error))
+            return None
+
+    def load(self, number: int) -> Future[dict[str, Predictor]]:
+        """Begin to load a member's network, beside whatever goes on."""
+        if number not in self._loaded:
+            self._loaded[number] = self._loader.submit(self._build, *self.members[number])
+        return self._loaded[number]
+
+    def unload(self, number: int) -> None:
+        """No pass needs this member's network any more."""
+        self._loaded.pop(number, None)
+
+    def skip(self, number: int, reason: str) -> None:
+        """Leave a member out from now on."""
+        if number not in self._skipped:
+            self._skipped.add(number)
+            self._tell(self.members[number][1].name, reason)
+
+    def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
+        arrays = self._assets.arrays(member)
+        return {
+            device: Predictor(recipe, member, arrays, device, choose_precision(self._precision, device))
+            for device in dict.fromkeys(self.devices)
+        }
+
+    # ------------------------------------------------------------ views and sizes
+
+    def view(self, recipe: Recipe, number: int) -> View:
+        """A view of a recipe, built once."""
+        key = (recipe.name, number)
+        if key not in self._views:
+            named = recipe.views[number]
+            view_class = pick(VIEWS, named.name, "view")
+            settings = settings_from(view_class.Settings, named.settings, f"{recipe.name} [[views]]")
+            self._views[key] = view_class(settings)
+        return self._views[key]
+
+    def shape(self, recipe: Recipe, seconds: float) -> Shape:
+        """(channels, bins, frames) of the spectrogram of a clip of that length."""
+        key = (recipe.name, seconds)
+        if key not in self._shapes:
+            front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
+            settings = settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]")
+            rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
+            self._shapes[key] = front_end_class(settings).shape(round(seconds * rate))
+        return self._shapes[key]
+
+    def longest_window(self, recipe: Recipe) -> int:
+        """Frames of the longest window that any clip of a recipe can have."""
+        frames = self.shape(recipe, LONG_SECONDS)[2]
+        return max(w.frames for number in range(len(recipe.views)) for w in self.view(recipe, number).windows(frames))
+
+    def typical_frames(self, work: Pass) -> int:
+        """Windows x frames that a pass shows of a typical clip."""
+        recipe = self.members[work.member][0]
+        windows = self.view(recipe, work.view).windows(self.shape(recipe, TYPICAL_SECONDS)[2])
+        return sum(window.frames for window in windows)
+
+
+def _chosen(members: list[tuple[Recipe, Member]], names: Sequence[str]) -> list[tuple[Recipe, Member]]:
+    if not names:
+        return members
+    known = {member.name: (recipe, member) for recipe, member in members}
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise SettingsError(f"--members {', '.join(absent)}: not here; known: {', '.join(known)}. Correct the list.")
+    return [known[name] for name in names]
+'''
+
 FILES["soundpost/runner.py"] = r'''
 """The whole run on one page: load, share out the memory, run the passes, blend, write, report."""
 
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -5155,35 +5313,30 @@ from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
 from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
-from soundpost.devices import choose_devices, choose_precision
-from soundpost.errors import DeviceError, KitError, SettingsError, WeightsError
+from soundpost.devices import choose_devices
+from soundpost.errors import DeviceError, WeightsError
 from soundpost.feeding import Machine, PassRun
-from soundpost.front_ends import FRONT_ENDS
 from soundpost.gauge import Gauge, return_free_memory
 from soundpost.labels import column_priors, map_all
 from soundpost.lanes import Lane, Results
-from soundpost.plan import Pass, all_passes, next_pass
-from soundpost.predict import Predictor
+from soundpost.plan import Pass, next_pass
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
 from soundpost.progress import Progress
-from soundpost.recipes import Member, Recipe
-from soundpost.registry import pick, settings_from
+from soundpost.recipes import Recipe
 from soundpost.report import Report
 from soundpost.resources import cores, disk_free, is_in_memory, memory_allowed
+from soundpost.roster import Roster
 from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
-from soundpost.views import VIEWS
-from soundpost.views.view import View
 from soundpost.workers import WorkerPool
 from soundpost.writer import Writer
 
 PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
-TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
-LONG_SECONDS = 600.0  # of a clip longer than any window
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
-SQUEEZE = 0.97  # of the memory limit: above it nothing new is kept and batches are halved
+TRIM = 0.6  # of the memory limit: above it the allocator is asked again and again for pages that it holds unused
+SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
 
@@ -5205,10 +5358,11 @@ class Run:
         self.tell = tell
         started = settings.started or time.monotonic()
         self.deadline = Deadline(settings.time_limit_seconds, started)
+        self.deadline.wrote(settings.write_seconds)
         self.progress = Progress(settings.progress, settings.time_limit_seconds, self.deadline.elapsed)
         self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
-        self.recipes = self.assets.submission.recipes
-        self.members = _chosen([(r, m) for r in self.recipes for m in r.members], settings.members)
+        self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
+        self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
         self.sample = submission.read_sample(Path(settings.sample_submission))
         self.maps = map_all(self.recipes, self.sample.columns)
         self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
@@ -5217,15 +5371,10 @@ class Run:
         self.report = Report(n_clips=len(self.clips))
         self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
         self.report.counts["audio files in no row"] += max(0, found.n_strays)
-        self.passes = [p for p in all_passes(self.members) if not settings.views or p.view < settings.views]
         self.report.passes_planned = len(self.passes)
-        self.loader = ThreadPoolExecutor(1, "loader")
-        self.loaded: dict[int, Future[dict[str, Predictor]]] = {}
-        self.skipped: set[int] = set()
-        self.views: dict[tuple[str, int], View] = {}
-        self.typical_frames: dict[str, int] = {}
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
+        self.written = 0  # clips answered in the submission that lies on disk
         self.blend_seconds = 0.0
         self.last_written = -1
         self.table = np.zeros((0, len(self.sample.columns)))
@@ -5234,7 +5383,7 @@ class Run:
         """Every stage in order; the exit status of the engine."""
         self._say_what()
         self._start_workers()
-        self.devices = choose_devices(self.settings.device)
+        self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         done: list[Pass] = []
         while (work := self._next(done)) is not None:
@@ -5275,46 +5424,57 @@ class Run:
     def _pids(self) -> list[int]:
         return [*self.pool.pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
 
-    def _share_memory(self) -> None:
-        """Try the first member of each recipe out, then give every part its bytes."""
-        results = Results()
+    def _set_up(self) -> None:
+        """What the passes share, the blend, and the writer."""
+        names = [member.name for _, member in self.members]
+        passes = [(p.member, p.view) for p in self.passes]
         self.machine = Machine(
             clips=self.clips,
             cache=self.cache,
             pool=self.pool,
             lanes=[],
-            results=results,
+            results=Results(),
             cores=cores(),
             deadline=self.deadline,
-            answers=Answers(
-                self.members, len(self.clips), [(p.member, p.view) for p in self.passes], Path(self.settings.scratch)
-            ),
+            answers=Answers(self.members, len(self.clips), passes, Path(self.settings.scratch)),
             report=self.report,
             batch_frames={},
             max_seconds=PROBE_SECONDS,
             should_stop=self.should_stop,
         )
-        names = [member.name for _, member in self.members]
         self.blend, skipped = ready_blend(
             self.assets.submission, names, self.sample.columns, lambda _, m: self.assets.arrays(m)
         )
-        self.report.members_skipped |= skipped
         for name, reason in skipped.items():
-            self.progress.say(f"member skipped: {name}: {reason}")
+            self._skipped(name, reason)
         self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
-        bytes_per_frame = {}
+
+    def _try_out(self) -> list[tuple[Recipe, float]]:
+        """Each recipe with the bytes that a window x frame costs, by its first member that works.
+
+        Raises:
+            WeightsError: no member works.
+            DeviceError: the GPU does not.
+        """
+        costs = []
         for recipe in self.recipes:
-            for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self._predictors(i)):
+            for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self.roster.predictors(i)):
                 try:
-                    bytes_per_frame[recipe.name] = self._try_out(recipe, number)
+                    costs.append((recipe, self._cost(recipe, number)))
                     break
                 except Exception as error:  # whatever a network raises costs that member, and is named
                     if self.devices[0] != "cpu" and "CUDA" in str(error):
                         raise DeviceError(f"{self.devices[0]}: {error}. The run goes on without it.") from error
-                    self._skip(number, f"{type(error).__name__}: {error}")
-        if not bytes_per_frame:
+                    self.roster.skip(number, f"{type(error).__name__}: {error}")
+        if not costs:
             reasons = (*self.report.members_skipped.values(), self.assets.missing_advice())
             raise WeightsError("no member can be used. " + " ".join(reasons).strip())
+        return costs
+
+    def _share_memory(self) -> None:
+        """Try the networks out, then give every part its bytes and start the lanes."""
+        self._set_up()
+        costs = self._try_out()
         self.gauge.look(force=True)
         on_gpu = self.devices[0] != "cpu"
         shares = budget.share(
@@ -5324,18 +5484,16 @@ class Run:
             self.start_method,
             len(self.devices),
             LANE_BYTES,
-            0 if on_gpu else max(int(cost * self._longest_window(name)) for name, cost in bytes_per_frame.items()),
+            0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
         )
         self.pool.shrink(shares.workers)
         cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
         self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
         if not on_gpu:
             self.devices = self.devices[: shares.lanes]
-            self.machine.batch_frames = {
-                name: max(1, int(shares.lane_bytes / cost)) for name, cost in bytes_per_frame.items()
-            }
+            self.machine.batch_frames = {recipe.name: max(1, int(shares.lane_bytes / cost)) for recipe, cost in costs}
         self.machine.max_seconds = shares.worker_bytes / (BYTES_PER_SAMPLE * 48_000)
-        self.machine.lanes = [Lane(device, self.cache.pages, results) for device in self.devices]
+        self.machine.lanes = [Lane(device, self.cache.pages, self.machine.results) for device in self.devices]
         self.progress.say(
             f"{', '.join(f'{n} x {d}' for d, n in Counter(self.devices).items())}; {shares.workers} workers; of "
             f"{self.memory_limit / GIB:.2f} GiB: {self.gauge.used_bytes / GIB:.2f} resident, "
@@ -5344,19 +5502,12 @@ class Run:
         )
         self.report.seconds["start"] = self.deadline.elapsed()
 
-    def _longest_window(self, name: str) -> int:
-        """Frames of the longest window that any clip of a recipe can have."""
-        recipe = next(recipe for recipe in self.recipes if recipe.name == name)
-        views = [self._view(recipe, number) for number in range(len(recipe.views))]
-        frames = self._shape(recipe, LONG_SECONDS)[2]
-        return max(window.frames for view in views for window in view.windows(frames))
-
-    def _try_out(self, recipe: Recipe, number: int) -> float:
+    def _cost(self, recipe: Recipe, number: int) -> float:
         """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""
-        predictors = self._predictors(number)
+        predictors = self.roster.predictors(number)
         assert predictors is not None
-        shape = self._shape(recipe, PROBE_SECONDS)
-        view = self._view(recipe, 0)
+        shape = self.roster.shape(recipe, PROBE_SECONDS)
+        view = self.roster.view(recipe, 0)
         probed = probe(next(iter(predictors.values())), view, shape)
         speed = self.machine.speed.setdefault(recipe.name, Estimate())
         speed.add(shape[2], shape[2] * probed.seconds_per_frame)
@@ -5365,7 +5516,7 @@ class Run:
 
             free = min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
             frames = min(GPU_FRAMES, int(GPU_SHARE * free / probed.bytes_per_frame))
-            longest = self._shape(recipe, 30.0)
+            longest = self.roster.shape(recipe, 30.0)
             self.machine.batch_frames[recipe.name] = min(
                 fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
             )
@@ -5374,32 +5525,31 @@ class Run:
     # ------------------------------------------------------------ passes
 
     def _next(self, done: list[Pass]) -> Pass | None:
-        passes = [p for p in self.passes if p.member not in self.skipped]
-        return next_pass(passes, done, self._expected_seconds)
+        return next_pass(self.roster.open_passes(), done, self._expected_seconds)
 
     def _expected_seconds(self, work: Pass) -> float:
         """Of a pass, up to a factor that all share: speed of its recipe times frames shown of a typical clip."""
-        recipe = self.members[work.member][0]
-        speed = self.machine.speed.get(recipe.name)
-        if recipe.name not in self.typical_frames:
-            self.typical_frames[recipe.name] = self._shape(recipe, TYPICAL_SECONDS)[2]
-        windows = self._view(recipe, work.view).windows(self.typical_frames[recipe.name])
-        frames = sum(window.frames for window in windows)
+        speed = self.machine.speed.get(self.members[work.member][0].name)
+        frames = self.roster.typical_frames(work)
         return (speed.seconds(frames) if speed else None) or float(frames)
+
+    def _skipped(self, name: str, reason: str) -> None:
+        self.report.members_skipped[name] = reason
+        self.progress.say(f"member skipped: {name}: {reason}")
 
     def _run_pass(self, work: Pass, done: list[Pass]) -> bool:
         """One pass; False when the run must end."""
         recipe, _ = self.members[work.member]
         name = work.name(self.members)
-        predictors = self._predictors(work.member)
+        predictors = self.roster.predictors(work.member)
         if predictors is None:
             return True
         following = self._next(done)
         if following is not None:
-            self._load(following.member)
+            self.roster.load(following.member)
         digest = recipe.digest()
         later = {self.members[p.member][0].digest() for p in self.passes if p not in done}
-        run = PassRun(self.machine, work, recipe, self._view(recipe, work.view), predictors, keep=digest in later)
+        run = PassRun(self.machine, work, recipe, self.roster.view(recipe, work.view), predictors, keep=digest in later)
         self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
         complete = run.run(self._tick)
         self.progress.end()
@@ -5412,49 +5562,8 @@ class Run:
         if digest not in later:
             self.cache.drop(digest)
         if all(p.member != work.member for p in self.passes if p not in done):
-            self.loaded.pop(work.member, None)
+            self.roster.unload(work.member)
         return complete
-
-    def _predictors(self, number: int) -> dict[str, Predictor] | None:
-        """A member on every device; None, and the member is named and left out, when its weights cannot be used."""
-        try:
-            return self._load(number).result()
-        except KitError as error:
-            self._skip(number, str(error))
-            return None
-
-    def _skip(self, number: int, reason: str) -> None:
-        if number not in self.skipped:
-            self.skipped.add(number)
-            name = self.members[number][1].name
-            self.report.members_skipped[name] = reason
-            self.progress.say(f"member skipped: {name}: {reason}")
-
-    def _load(self, number: int) -> Future[dict[str, Predictor]]:
-        if number not in self.loaded:
-            self.loaded[number] = self.loader.submit(self._build, *self.members[number])
-        return self.loaded[number]
-
-    def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
-        arrays = self.assets.arrays(member)
-        return {
-            device: Predictor(recipe, member, arrays, device, choose_precision(self.settings.precision, device))
-            for device in dict.fromkeys(self.devices)
-        }
-
-    def _shape(self, recipe: Recipe, seconds: float) -> tuple[int, int, int]:
-        """(channels, bins, frames) of the spectrogram of a clip of that length."""
-        front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
-        front_end = front_end_class(settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]"))
-        return front_end.shape(round(seconds * (int(recipe.audio.get("sample_rate", 44100)) or 44100)))
-
-    def _view(self, recipe: Recipe, number: int) -> View:
-        key = (recipe.name, number)
-        if key not in self.views:
-            named = recipe.views[number]
-            view_class = pick(VIEWS, named.name, "view")
-            self.views[key] = view_class(settings_from(view_class.Settings, named.settings, f"{recipe.name} [[views]]"))
-        return self.views[key]
 
     # ------------------------------------------------------------ while a pass runs
 
@@ -5464,12 +5573,15 @@ class Run:
         pause = max(CHECKPOINT_SECONDS, 20 * (self.blend_seconds + self.write_seconds))
         if now - self.checkpointed > pause and self.writer.is_idle:
             self._checkpoint()
-        if self.gauge.look() and self.gauge.used_bytes > SQUEEZE * self.memory_limit:
+        if not self.gauge.look():
+            return
+        if self.gauge.used_bytes > TRIM * self.memory_limit:
+            return_free_memory()
+        if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
             self.report.counts["memory squeezes"] += 1
             self.cache.freeze()
             frames = self.machine.batch_frames
             frames.update({name: max(1, count // 2) for name, count in frames.items()})
-            return_free_memory()
 
     def _checkpoint(self) -> None:
         answered = int(self.machine.answers.answered().sum())
@@ -5484,6 +5596,7 @@ class Run:
 
     def _wrote(self, seconds: float, answered: int) -> None:
         self.write_seconds = max(self.write_seconds, seconds)
+        self.written = answered
         self.deadline.wrote(self.blend_seconds + seconds)
         self.tell({"event": "wrote", "answered": answered, "at": self.deadline.elapsed()})
 
@@ -5516,7 +5629,7 @@ class Run:
             f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
             f"{self.memory_limit / 1e6:,.0f} MB allowed"
         )
-        self.tell({"event": "finished", "answered": answered, "peak_bytes": self.gauge.peak_bytes})
+        self.tell({"event": "finished", "answered": self.written, "peak_bytes": self.gauge.peak_bytes})
         readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
         if not written:
             return 1
@@ -5537,16 +5650,6 @@ class Run:
             lane.close()
         self.pool.close()
         self.cache.close()
-
-
-def _chosen(members: list[tuple[Recipe, Member]], names: tuple[str, ...]) -> list[tuple[Recipe, Member]]:
-    if not names:
-        return members
-    known = {member.name: (recipe, member) for recipe, member in members}
-    absent = [name for name in names if name not in known]
-    if absent:
-        raise SettingsError(f"--members {', '.join(absent)}: not here; known: {', '.join(known)}. Correct the list.")
-    return [known[name] for name in names]
 
 
 def _about(seconds: float | None) -> str:
@@ -5724,6 +5827,7 @@ class RunSettings:
     input_root: str = "/kaggle/input"  # where datasets of weights are attached
     time_limit_seconds: float = 3300.0  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
+    write_seconds: float = 0.0  # that the first submission took to write
     memory_limit_bytes: int = 0  # of the whole process tree, shared pages once; 0: what the machine allows
     cache_memory_bytes: int = 0  # of spectrograms in shared memory; 0: what the memory limit leaves
     disk_limit_bytes: int = 0  # of spilled spectrograms; 0: half of what is free
@@ -6030,6 +6134,8 @@ class Supervisor:
         os.close(reading)
         with suppress(ProcessLookupError):
             os.killpg(self._engine.pid, signal.SIGKILL)  # its workers, if any is left
+        with suppress(OSError):
+            submission.aside(Path(settings.out)).unlink(missing_ok=True)  # what it was writing when it ended
         if printer:
             printer.join(0.2)
         return status
@@ -6066,7 +6172,6 @@ class Supervisor:
                         os.killpg(self._engine.pid, signal.SIGKILL)
                     with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
                         self._engine.wait(WAIT_SECONDS)
-                    submission.aside(Path(self.settings.out)).unlink(missing_ok=True)
                     return -signal.SIGKILL
 
     def _heard(self, event: dict[str, Any]) -> None:
@@ -6161,6 +6266,8 @@ def _environment(package: str, events: int) -> dict[str, str]:
     # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
     environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * MIB))
     environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 * MIB))
+    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
+    environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     return environment
 '''
 
@@ -7636,7 +7743,7 @@ j%`s?=lGKJd!Xl8znqdI`cv`<2Ot+oK_js-*r2?Y#1}}=3xRAr3vila-cUV@y*?_%Y$3mgdGU&|oQ`@<
 '''
 
 HASHES["soundpost/__init__.py"] = "c2b65db783787f6503fde83f5cadae040f6787228833e0df5d6a81646a8eb427"
-HASHES["soundpost/answers.py"] = "755ddacb5a9db3ba64e4d40d84f18c99c4fac26afe5ac562a9c900e51c999e8b"
+HASHES["soundpost/answers.py"] = "74cd5efce8b3900535ba34983871424f56a21c2fe0a01f7bde56a6517ccf34c5"
 HASHES["soundpost/assets.py"] = "b03d4ebb46132df890c8f5e76a961e65f20015dce98af78218561ff76b99ebae"
 HASHES["soundpost/attached.py"] = "d592d4e6337cb5fd970ec9c585ada40cb1768c11e392d05caefb5d6a365d9d18"
 HASHES["soundpost/audio.py"] = "5634c1d3e98be46507394557754fef178deeaf98b5c68c674b83c5f67c529201"
@@ -7650,39 +7757,40 @@ HASHES["soundpost/cache/spectrogram_cache.py"] = "7fc41834bc689d5bdaaafdd01204cc
 HASHES["soundpost/clips.py"] = "45179688ac164fd2ee2d0d32ccede00cbe16f6f715eb1bd8e6b6c1d344daa4bb"
 HASHES["soundpost/deadline.py"] = "4cbecaa4a5735fb3d00e567b89c716102fd8813c26257e17b470b05c968d371b"
 HASHES["soundpost/devices.py"] = "d201779f56bcb0c0c135b34205e13c890620ce7cbeb0444a19eae9ca2faf466c"
-HASHES["soundpost/dry_run.py"] = "91bf6a67e387a6c9337eafeb13c82cf15e21a16f522f593e7988c0d6f2abf1fa"
+HASHES["soundpost/dry_run.py"] = "24944f39ee8d493eb581eea708224e089bfe4c83063ebcd1f0ae172605ebe110"
 HASHES["soundpost/engine.py"] = "2efb912299afaf529b63f84cb6285d6677c94f29a55b5051d3eb92e6f0e8aebd"
 HASHES["soundpost/errors.py"] = "37e6c9b06df70fa52a0606178f3375e73e29ad6fdb7c6317b5605862f20de443"
 HASHES["soundpost/excerpt.py"] = "083f0b00264e6fa18c12d2f3a3afd14340848a461c954f1a2e13d03afe333b7f"
-HASHES["soundpost/feeding.py"] = "6724c428fd719a2097bc8f69c0dd7b2c9f58f7f19b55c10fd6e034ffd479142c"
+HASHES["soundpost/feeding.py"] = "bb31fc9d9b54536b6b713d713f97d773c95a9366a105ee3747e7b4dea5df090e"
 HASHES["soundpost/folding.py"] = "89d711877800d8090c6865c3b52e93a27f8ec5aa1de0b8de619d2e4cee513221"
 HASHES["soundpost/forecast.py"] = "b2fe6dd21fb0d880626684354289123ab7d9ee9d41920370903065868cca5155"
 HASHES["soundpost/front_ends/__init__.py"] = "6eb1ef520460f70c45cab116a8fd42c2cb979eccf19a81f7e0cdb33e7d60efff"
-HASHES["soundpost/front_ends/log_mel.py"] = "fcf196c86aa16b16a0d90789d51eca9799a943421a180b74339a65ad275838f4"
+HASHES["soundpost/front_ends/log_mel.py"] = "f34c2d39338bfea67a6d106429f4a1d7d021be1473d055abe50227003ee96e1e"
 HASHES["soundpost/front_ends/mel.py"] = "5d0f6388e11506c6026318d8e5f0782d616c23e7aab39dc45ac9d18855b91b32"
-HASHES["soundpost/gauge.py"] = "9f20afda1900786f0bfca5424f05ae3c97e54364a48b8ce8907a32a52182965b"
+HASHES["soundpost/gauge.py"] = "f088cdaa110746278601faf5f0566fec2a68eb6a92161b8695853ad451f6d963"
 HASHES["soundpost/grouping.py"] = "d46ac20ca8c0d121d96ba0ff98b6f2e5974eb80deb1f0f220eaf3ab7b4a8d354"
 HASHES["soundpost/labels.py"] = "7435ce83a8a1c25854ea68f0500237d4c5458fa1e608ca028ae8e171c4ff6165"
 HASHES["soundpost/lanes.py"] = "cf73d1136a26aebde0c409164b983c96783b76deba21cea667a737dce700fe88"
 HASHES["soundpost/locate.py"] = "eb648266ca55a93e997016c149a98f86f54562e44353e2e3fbeb7f374f755e57"
-HASHES["soundpost/main.py"] = "a7f88fd62fd6cfd0da0e8b50bcb0db5b27ae24624cfeb091ef7343bc2b70ad7b"
+HASHES["soundpost/main.py"] = "0ebe80c5d9d9d669ef980e55268d3cdd9084f4bae3ac7815de10dbe02867be66"
 HASHES["soundpost/models/__init__.py"] = "4980f8de73cfe8114780878691b9e4f92624a1601a3a959b1661bd6b1893d67f"
 HASHES["soundpost/models/compact.py"] = "94761602fa1db74446dabf454b7bbabae6d94fdd1fa4cf7607b94a3be1f50ab5"
 HASHES["soundpost/named_machines.py"] = "085d6a00f8133b681909f243df65c500988bd35f8c45bf78f79cb3a900518b03"
 HASHES["soundpost/pack_format.py"] = "fb56513b0c3a87c541f5c4398760381f808c40a74053cec393196a0b85dbf1a4"
 HASHES["soundpost/plan.py"] = "20c02c8d733d6597f3c905a5ed7a6b68c64caf594b644b12e406b978597c1514"
-HASHES["soundpost/predict.py"] = "299100beabae0504db7173ad49e494459421d79699b892c71990be787bc6459e"
-HASHES["soundpost/probing.py"] = "899178b02b2b1c527021c4c8a98506f33d596a9158c12fcbfe4a7bcd1e0da74b"
+HASHES["soundpost/predict.py"] = "cde34e74b3f35d04b2222b5230e538a8f8c9239dcb0eb3faf47a7e124abc3aa7"
+HASHES["soundpost/probing.py"] = "7c0edcea9dfa83bd878e0602f2e47de12b94cf1604ac1fdf05ec291b43d5eae6"
 HASHES["soundpost/progress.py"] = "aac6ac3a64deb86997b2e0cfc9832e8c21970d9bea3f601084046a32761e6547"
 HASHES["soundpost/recipes.py"] = "94400d38c6ad0a6f7db72d0c8e4a76b30d2b574da67f0b40fce51d88c5ef5933"
 HASHES["soundpost/registry.py"] = "3d419c785bbcadee18cd5580df27da2d1c98bec2107ee526c09519a81ff7d42e"
 HASHES["soundpost/report.py"] = "3a01a531375e5ce85e351369b31dc3683f2efe07ea34132af4de64973e6f90c1"
 HASHES["soundpost/resources.py"] = "b4a8c53c9c9025e45046fb1edcb91c5f86e99a6cc15f993420207680e48f6d2b"
-HASHES["soundpost/runner.py"] = "fba8a1bf0d64a36b162f321562c14179a213bbd2ad43f1903b929be676bf1ee4"
+HASHES["soundpost/roster.py"] = "dce9e65d01901169ada5958f54e05b434eeb22733a87fd9fae8a14e1e4d90d3c"
+HASHES["soundpost/runner.py"] = "e372b880d70058721087a72cd5ab2c583725eaab8b32187dd95fca4082d24e95"
 HASHES["soundpost/second_level.py"] = "32e771d18fe1349b24e689003807b8c5827902b033bee4839626a1a3e93f2496"
-HASHES["soundpost/settings.py"] = "22dc8c6c2082f9a034ca58967e8300159144985ab2c5da3adab421fdbb03c541"
+HASHES["soundpost/settings.py"] = "2f24a3277cfd5eee4c19b9cc0f1eeadaa3fa3bb697a0a8798db312345a7f1328"
 HASHES["soundpost/submission.py"] = "bf579eacfdf9562a1f9c9c42966563cc9a07162b54e0f3d67d39c6d44108737d"
-HASHES["soundpost/supervisor.py"] = "b95f598bf30d3e8897f1a4dda08ac12d042ca320f3a129424ba58456b3561584"
+HASHES["soundpost/supervisor.py"] = "6bf154aa6458ea0d1be011bfbc0a77319caef3a1e63ae344ee70ba1a9d879504"
 HASHES["soundpost/versions.py"] = "b04368d43cf24be63120a5864789756b3fd3a59201fe63b56dab853c9961bd9e"
 HASHES["soundpost/views/__init__.py"] = "a66144044aff2b0d7b264a6461ad1c8ebe55d45b64b990874ea55fdd01fe445a"
 HASHES["soundpost/views/band_shifts.py"] = "1c11ccabf397530a16e1fca18a34fccf2c77d14c09532f806f39ec2c80e62358"
