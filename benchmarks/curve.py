@@ -12,21 +12,10 @@ import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
-import pandas as pd
+from contest import score
 from measuring import ROOT, run
 
-from soundpost.metrics import lwlrap
-
 mpl.use("Agg")
-
-
-def score(submission: Path, truth: Path) -> float:
-    """lwlrap of a submission, over the clips that the truth names."""
-    answers = pd.read_csv(submission).set_index("fname")
-    labels = pd.read_csv(truth, dtype=str, keep_default_na=False).set_index("fname")["labels"]
-    wanted = np.array([[column in row.split(",") for column in answers.columns] for row in labels])
-    return lwlrap(wanted, answers.loc[labels.index].to_numpy())
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soundpost.models.layers import ConvolutionBlock
+
 
 @dataclass(frozen=True)
 class ArgusSettings:
@@ -22,19 +24,6 @@ class ArgusSettings:
     kernel_size: int = 7  # mels and frames, of the spatial attention; 7 or 3
     last_filters: int = 8  # times base_size: channels that the main head sees
     last_fc: int = 2  # times base_size: width of every head
-
-
-class ConvolutionBlock(nn.Module):
-    """Two convolutions with batch norm, then the mean of each two by two cells; fresh ones start Kaiming normal."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv1 = _convolution(in_channels, out_channels)
-        self.conv2 = _convolution(out_channels, out_channels)
-
-    def forward(self, batch: Tensor) -> Tensor:
-        """(batch, channels, mels, frames) -> (batch, out_channels, mels // 2, frames // 2)."""
-        return F.avg_pool2d(self.conv2(self.conv1(batch)), 2)
 
 
 class SkipBlock(nn.Module):
@@ -189,12 +178,6 @@ class RnnAuxSkipAttention(AuxSkipAttention):
     def summary(self, merged: Tensor) -> Tensor:
         """The recurrent summary in place of the global mean: (batch, channels)."""
         return self.rnn(merged)
-
-
-def _convolution(in_channels: int, out_channels: int) -> nn.Sequential:
-    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(convolution.weight)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
 def _head(channels: int, width: int, n_classes: int, dropout: float) -> nn.Sequential:

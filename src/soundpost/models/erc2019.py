@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soundpost.models.layers import PredictsAsInTraining
+from soundpost.models.layers import ConvolutionBlock, PredictsAsInTraining, convolution
 
 
 @dataclass(frozen=True)
@@ -34,26 +34,13 @@ class PyramidSettings:
     as_in_training: bool = False  # as published: predict with the batch's own statistics
 
 
-class PlainBlock(nn.Module):
-    """Two convolutions, then the mean of each two by two cells."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv1 = _convolution(in_channels, out_channels)
-        self.conv2 = _convolution(out_channels, out_channels)
-
-    def forward(self, batch: Tensor) -> Tensor:
-        """(batch, channels, mels, frames) -> (batch, out_channels, mels // 2, frames // 2)."""
-        return F.avg_pool2d(self.conv2(self.conv1(batch)), 2)
-
-
 class DenseBlock(nn.Module):
     """Two convolutions of which the second sees the block's input too, in front of the first one's output."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv1 = _convolution(in_channels, out_channels)
-        self.conv2 = _convolution(in_channels + out_channels, out_channels)
+        self.conv1 = convolution(in_channels, out_channels, bias=True)
+        self.conv2 = convolution(in_channels + out_channels, out_channels, bias=True)
 
     def forward(self, batch: Tensor) -> Tensor:
         """(batch, channels, mels, frames) -> (batch, out_channels, mels, frames)."""
@@ -67,7 +54,7 @@ class Plain(PredictsAsInTraining):
 
     def __init__(self, settings: PlainSettings, n_classes: int) -> None:
         super().__init__(settings.as_in_training)
-        self.conv = nn.Sequential(*(PlainBlock(i, o) for i, o in pairwise((1, *settings.widths))))
+        self.conv = nn.Sequential(*(ConvolutionBlock(i, o, bias=True) for i, o in pairwise((1, *settings.widths))))
         self.fc = nn.Sequential(
             nn.Dropout(settings.dropout),
             nn.Linear(settings.widths[-1], settings.hidden),
@@ -111,10 +98,3 @@ class Pyramid(PredictsAsInTraining):
             if j > 1:
                 summaries += [batch.mean((2, 3)), batch.amax((2, 3))]
         return self.fc(torch.cat(summaries, 1))
-
-
-def _convolution(in_channels: int, out_channels: int) -> nn.Sequential:
-    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-    nn.init.kaiming_normal_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())

@@ -79,3 +79,25 @@ class PredictsAsInTraining(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Training mode if asked for, or if the network always predicts in it."""
         return super().train(mode or self.as_in_training)
+
+
+def convolution(in_channels: int, out_channels: int, bias: bool = False) -> nn.Sequential:
+    """A 3 x 3 convolution of the same size, batch norm and ReLU; a fresh one starts Kaiming normal, its bias at 0."""
+    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
+    nn.init.kaiming_normal_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(layer, nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+class ConvolutionBlock(nn.Module):
+    """Two convolutions with batch norm, then the mean of each two by two cells."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False) -> None:
+        super().__init__()
+        self.conv1 = convolution(in_channels, out_channels, bias)
+        self.conv2 = convolution(out_channels, out_channels, bias)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """(batch, channels, mels, frames) -> (batch, out_channels, mels // 2, frames // 2)."""
+        return F.avg_pool2d(self.conv2(self.conv1(batch)), 2)
