@@ -321,6 +321,9 @@ class Run:
         for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
             if self.cache.counts[what]:
                 self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
+        lanes = len(self.machine.lanes)
+        predicting = lanes * (self.deadline.elapsed() - self.report.seconds["start"])
+        self.report.seconds["idle (lanes)"] = max(0.0, predicting - self.report.seconds["forward (lanes)"])
         self.report.seconds["last write"] = self.write_seconds
         self.report.seconds["in all"] = self.deadline.elapsed()
         answered = int(self.machine.answers.answered().sum())
