@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "727f1c5827ba29734681dac99df2f21ca7547d98b1efc25cb00e5b030f73275f"  # names this build: sha256 of everything it carries
+BUILD = "810ba8d0a21a0c7dd21f8037d4a07c1b2ca8f440fb5c47b249e30995be8c4e8e"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -5620,6 +5620,9 @@ class Run:
         for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
             if self.cache.counts[what]:
                 self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
+        lanes = len(self.machine.lanes)
+        predicting = lanes * (self.deadline.elapsed() - self.report.seconds["start"])
+        self.report.seconds["idle (lanes)"] = max(0.0, predicting - self.report.seconds["forward (lanes)"])
         self.report.seconds["last write"] = self.write_seconds
         self.report.seconds["in all"] = self.deadline.elapsed()
         answered = int(self.machine.answers.answered().sum())
@@ -7786,7 +7789,7 @@ HASHES["soundpost/registry.py"] = "3d419c785bbcadee18cd5580df27da2d1c98bec2107ee
 HASHES["soundpost/report.py"] = "3a01a531375e5ce85e351369b31dc3683f2efe07ea34132af4de64973e6f90c1"
 HASHES["soundpost/resources.py"] = "b4a8c53c9c9025e45046fb1edcb91c5f86e99a6cc15f993420207680e48f6d2b"
 HASHES["soundpost/roster.py"] = "dce9e65d01901169ada5958f54e05b434eeb22733a87fd9fae8a14e1e4d90d3c"
-HASHES["soundpost/runner.py"] = "e372b880d70058721087a72cd5ab2c583725eaab8b32187dd95fca4082d24e95"
+HASHES["soundpost/runner.py"] = "f43c9dd8ac07b51240c405590bb8c09a4ed4e66797be7d74d2f51ee3ca13169e"
 HASHES["soundpost/second_level.py"] = "32e771d18fe1349b24e689003807b8c5827902b033bee4839626a1a3e93f2496"
 HASHES["soundpost/settings.py"] = "2f24a3277cfd5eee4c19b9cc0f1eeadaa3fa3bb697a0a8798db312345a7f1328"
 HASHES["soundpost/submission.py"] = "bf579eacfdf9562a1f9c9c42966563cc9a07162b54e0f3d67d39c6d44108737d"
