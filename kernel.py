@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "810ba8d0a21a0c7dd21f8037d4a07c1b2ca8f440fb5c47b249e30995be8c4e8e"  # names this build: sha256 of everything it carries
+BUILD = "df3d2aeefa84d5ec61523a21037f5e966c23ff505d35f5fd0b4f885d81ff2e65"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -5335,7 +5335,7 @@ PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
-TRIM = 0.6  # of the memory limit: above it the allocator is asked again and again for pages that it holds unused
+TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
@@ -5486,6 +5486,7 @@ class Run:
             LANE_BYTES,
             0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
         )
+        self.expected_bytes = self.gauge.used_bytes + budget.GROWTH_BYTES + shares.lanes * shares.lane_bytes
         self.pool.shrink(shares.workers)
         cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
         self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
@@ -5575,7 +5576,8 @@ class Run:
             self._checkpoint()
         if not self.gauge.look():
             return
-        if self.gauge.used_bytes > TRIM * self.memory_limit:
+        beside_cache = self.gauge.used_bytes - self.cache.memory_bytes
+        if beside_cache > self.expected_bytes or self.gauge.used_bytes > TRIM * self.memory_limit:
             return_free_memory()
         if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
             self.report.counts["memory squeezes"] += 1
@@ -7789,7 +7791,7 @@ HASHES["soundpost/registry.py"] = "3d419c785bbcadee18cd5580df27da2d1c98bec2107ee
 HASHES["soundpost/report.py"] = "3a01a531375e5ce85e351369b31dc3683f2efe07ea34132af4de64973e6f90c1"
 HASHES["soundpost/resources.py"] = "b4a8c53c9c9025e45046fb1edcb91c5f86e99a6cc15f993420207680e48f6d2b"
 HASHES["soundpost/roster.py"] = "dce9e65d01901169ada5958f54e05b434eeb22733a87fd9fae8a14e1e4d90d3c"
-HASHES["soundpost/runner.py"] = "f43c9dd8ac07b51240c405590bb8c09a4ed4e66797be7d74d2f51ee3ca13169e"
+HASHES["soundpost/runner.py"] = "d24583695ece70f9a9dc5d910e136075df5caac8f7820669377b75ec1e9aae08"
 HASHES["soundpost/second_level.py"] = "32e771d18fe1349b24e689003807b8c5827902b033bee4839626a1a3e93f2496"
 HASHES["soundpost/settings.py"] = "2f24a3277cfd5eee4c19b9cc0f1eeadaa3fa3bb697a0a8798db312345a7f1328"
 HASHES["soundpost/submission.py"] = "bf579eacfdf9562a1f9c9c42966563cc9a07162b54e0f3d67d39c6d44108737d"

@@ -36,7 +36,7 @@ PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
-TRIM = 0.6  # of the memory limit: above it the allocator is asked again and again for pages that it holds unused
+TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
@@ -187,6 +187,7 @@ class Run:
             LANE_BYTES,
             0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
         )
+        self.expected_bytes = self.gauge.used_bytes + budget.GROWTH_BYTES + shares.lanes * shares.lane_bytes
         self.pool.shrink(shares.workers)
         cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
         self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
@@ -276,7 +277,8 @@ class Run:
             self._checkpoint()
         if not self.gauge.look():
             return
-        if self.gauge.used_bytes > TRIM * self.memory_limit:
+        beside_cache = self.gauge.used_bytes - self.cache.memory_bytes
+        if beside_cache > self.expected_bytes or self.gauge.used_bytes > TRIM * self.memory_limit:
             return_free_memory()
         if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
             self.report.counts["memory squeezes"] += 1
