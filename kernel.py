@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "df3d2aeefa84d5ec61523a21037f5e966c23ff505d35f5fd0b4f885d81ff2e65"  # names this build: sha256 of everything it carries
+BUILD = "de00e00a4ff130ef6be5cadb4d4c546fb8aaf4fedafe67d6b3cb99ad671246fe"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -3549,6 +3549,7 @@ class Lane:
         self.device = device
         self.waiting = 0  # jobs handed in and not yet answered
         self._pages = pages
+        self._free_since = 0.0  # when the last answer came back
         self._results = results
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"lane {device}", daemon=True)
@@ -3610,12 +3611,15 @@ class Lane:
         return job, answers, splits, damaged
 
     def _finish(self, job: Job, answers: Tensor, splits: int, damaged: tuple[int, ...], started: float) -> None:
+        values, error = None, ""
         try:
             values = answers.cpu().numpy()  # waits for the device
-        except RuntimeError as error:
-            self._results.put(self, Done(job, None, time.perf_counter() - started, damaged, splits, _sentence(error)))
-            return
-        self._results.put(self, Done(job, values, time.perf_counter() - started, damaged, splits))
+        except RuntimeError as problem:
+            error = _sentence(problem)
+        now = time.perf_counter()
+        seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
+        self._free_since = now
+        self._results.put(self, Done(job, values, seconds, damaged, splits, error))
 
 
 class Results:
@@ -7775,7 +7779,7 @@ HASHES["soundpost/front_ends/mel.py"] = "5d0f6388e11506c6026318d8e5f0782d616c23e
 HASHES["soundpost/gauge.py"] = "f088cdaa110746278601faf5f0566fec2a68eb6a92161b8695853ad451f6d963"
 HASHES["soundpost/grouping.py"] = "d46ac20ca8c0d121d96ba0ff98b6f2e5974eb80deb1f0f220eaf3ab7b4a8d354"
 HASHES["soundpost/labels.py"] = "7435ce83a8a1c25854ea68f0500237d4c5458fa1e608ca028ae8e171c4ff6165"
-HASHES["soundpost/lanes.py"] = "cf73d1136a26aebde0c409164b983c96783b76deba21cea667a737dce700fe88"
+HASHES["soundpost/lanes.py"] = "8da52336eac7ec52c256a63660910854eb60bf3ea2c5266e162a80d5a81915f8"
 HASHES["soundpost/locate.py"] = "eb648266ca55a93e997016c149a98f86f54562e44353e2e3fbeb7f374f755e57"
 HASHES["soundpost/main.py"] = "0ebe80c5d9d9d669ef980e55268d3cdd9084f4bae3ac7815de10dbe02867be66"
 HASHES["soundpost/models/__init__.py"] = "4980f8de73cfe8114780878691b9e4f92624a1601a3a959b1661bd6b1893d67f"

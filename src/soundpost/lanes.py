@@ -88,6 +88,7 @@ class Lane:
         self.device = device
         self.waiting = 0  # jobs handed in and not yet answered
         self._pages = pages
+        self._free_since = 0.0  # when the last answer came back
         self._results = results
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"lane {device}", daemon=True)
@@ -149,12 +150,15 @@ class Lane:
         return job, answers, splits, damaged
 
     def _finish(self, job: Job, answers: Tensor, splits: int, damaged: tuple[int, ...], started: float) -> None:
+        values, error = None, ""
         try:
             values = answers.cpu().numpy()  # waits for the device
-        except RuntimeError as error:
-            self._results.put(self, Done(job, None, time.perf_counter() - started, damaged, splits, _sentence(error)))
-            return
-        self._results.put(self, Done(job, values, time.perf_counter() - started, damaged, splits))
+        except RuntimeError as problem:
+            error = _sentence(problem)
+        now = time.perf_counter()
+        seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
+        self._free_since = now
+        self._results.put(self, Done(job, values, seconds, damaged, splits, error))
 
 
 class Results:
