@@ -1,18 +1,20 @@
 """Front ends against the functions they replace: CPU seconds for a minute of audio, and memory for a long clip.
 
-    python benchmarks/front_ends.py [--clips 40] [--repeats 5] [--only log_mel]
+    python benchmarks/front_ends.py [--clips 40] [--repeats 5] [--turns 3] [--only log_mel]
 
-Ours and theirs take turns on the same clips, whose lengths are log-normal (median 5 s, at most 30 s, 44.1 kHz); of
-all turns the best counts. Both are given decoded waveforms. Ours runs on one thread, as in a worker; theirs on one
-and then on as many as its libraries start by themselves, which is what a plain notebook gets. Peak memory is that of
-one call on ten minutes of audio, above what the process held before, in a process of its own. "theirs" is librosa's
-function of the same name; for the reassigned picture, the formula written out in numpy.
+Ours and theirs take turns on the same clips, whose lengths are log-normal (median 5 s, at most 30 s, 44.1 kHz), each in
+a process of its own, because threads that one library leaves spinning are counted against whoever comes next. A turn
+counts its best repeat; the table has medians over turns, of times and of ratios. Both are given decoded waveforms.
+Ours runs on one thread, as in a worker; theirs on one and then on as many as its libraries start by themselves, as in
+a plain notebook. Peak memory is that of one call on ten minutes of audio, above what the process held before.
+"theirs" is librosa's function of the same name; for the reassigned picture, the formula written out in numpy.
 """
 
 import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -115,6 +117,7 @@ def plain_reassignment(y: np.ndarray) -> np.ndarray:
     return energy
 
 
+CONTESTANTS = (("ours", 1), ("theirs", 1), ("theirs", 0))  # and threads; 0: what the libraries start
 NAMES = ("trim", "log_mel", "log_mel, 2 deltas", "picture", "pcen", "log_stft", "reassigned, 2 s")
 
 
@@ -134,19 +137,14 @@ def cpu_seconds(call: Call, waveforms: list[np.ndarray]) -> float:
     return time.process_time() - started
 
 
-def compare(name: str, clips: int, repeats: int) -> dict[str, float]:
-    """Best CPU seconds of both for a minute of audio, taken in turns."""
+def best_of(name: str, who: str, clips: int, repeats: int) -> float:
+    """CPU seconds for a minute of audio, of the best repeat."""
     slow = name.startswith("reassigned")
     waveforms = [make_waveforms(1)[0][:EXCERPT]] if slow else make_waveforms(clips)
     minutes = sum(map(len, waveforms)) / (EXCERPT / 2 if slow else RATE) / 60
-    calls = {"theirs": theirs(name), "ours": ours(name)}
-    for call in calls.values():
-        call(waveforms[0][:22050])
-    best = dict.fromkeys(calls, float("inf"))
-    for _ in range(1 if slow else repeats):
-        for who, call in calls.items():
-            best[who] = min(best[who], cpu_seconds(call, waveforms) / minutes)
-    return best
+    call = {"theirs": theirs, "ours": ours}[who](name)
+    call(waveforms[0][:22050])
+    return min(cpu_seconds(call, waveforms) for _ in range(1 if slow else repeats)) / minutes
 
 
 def peak_bytes(name: str, who: str) -> int:
@@ -173,12 +171,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--only", choices=NAMES, help="one row of the table")
-    parser.add_argument("--task", choices=("compare", "peak"), help=argparse.SUPPRESS)
+    parser.add_argument("--task", choices=("time", "peak"), help=argparse.SUPPRESS)
     parser.add_argument("--who", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.task == "compare":
-        print(json.dumps(compare(arguments.only, arguments.clips, arguments.repeats)))
+    if arguments.task == "time":
+        print(json.dumps(best_of(arguments.only, arguments.who, arguments.clips, arguments.repeats)))
         return
     if arguments.task == "peak":
         print(json.dumps(peak_bytes(arguments.only, arguments.who)))
@@ -187,14 +186,17 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     options = ["--clips", str(arguments.clips), "--repeats", str(arguments.repeats)]
     for name in [arguments.only] if arguments.only else NAMES:
-        one, free = (child("compare", threads, "--only", name, *options) for threads in (1, 0))
-        mine, peaks = min(one["ours"], free["ours"]), ["-", "-"]
+        turns = [
+            [child("time", threads, "--only", name, "--who", who, *options) for who, threads in CONTESTANTS]
+            for _ in range(arguments.turns)
+        ]
+        mine, one, free = (f"{statistics.median(times) * 1e3:.1f} ms" for times in zip(*turns, strict=True))
+        against_one, against_free = (f"{statistics.median(t[i] / t[0] for t in turns):.1f}" for i in (1, 2))
+        peaks = ["-", "-"]
         if not name.startswith("reassigned"):
             found = [child("peak", 1, "--only", name, "--who", who) for who in ("ours", "theirs")]
             peaks = [f"{size / 2**20:,.0f} MiB" for size in found]
-        ratios = [f"{times['theirs'] / times['ours']:.1f}" for times in (one, free)]
-        cells = [f"{mine * 1e3:.1f} ms", f"{one['theirs'] * 1e3:.1f} ms", ratios[0]]
-        print("|", " | ".join([name, *cells, f"{free['theirs'] * 1e3:.1f} ms", ratios[1], *peaks]), "|", flush=True)
+        print("|", " | ".join([name, mine, one, against_one, free, against_free, *peaks]), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from soundpost.front_ends.axis_picture import AxisPicture, AxisPictureSettings, 
 from soundpost.front_ends.colour_tables import TABLES, colour_table
 from soundpost.front_ends.log_mel import LogMel, LogMelSettings
 from soundpost.front_ends.log_stft import LogStft, LogStftSettings
-from soundpost.front_ends.mel import Bands, Framing, mel_bank, mel_power, padded, spectra
+from soundpost.front_ends.mel import Bands, Framing, mel_bank, mel_power, padded, power_spectra
 from soundpost.front_ends.pcen import Pcen, PcenSettings, TrainablePcen, smoothed
 from soundpost.front_ends.picture import Picture, PictureSettings
 from soundpost.front_ends.picture_stack import PictureStackSettings
@@ -246,7 +246,7 @@ def test_padding_piece_by_piece_is_numpys(start: int, end: int, samples: int, pa
 def test_spectra_of_ten_minutes_come_in_small_stretches() -> None:
     """Every frame comes exactly once, and no buffer outgrows its bound however long the clip is."""
     framing, frames, places = Framing(2560, 690), 0, set()
-    for first, spectrum in spectra(noise(RATE * 600), framing):
+    for first, spectrum in power_spectra(noise(RATE * 600), framing):
         assert (frames, True) == (first, spectrum.shape[0] * 2560 <= mel.STRETCH_VALUES)
         frames += len(spectrum)
         places.add(spectrum.data_ptr())

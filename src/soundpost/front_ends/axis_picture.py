@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from soundpost.errors import SettingsError
-from soundpost.front_ends.mel import Framing, check_waveforms, decibels, mel_frequencies, powers, spectra
+from soundpost.front_ends.mel import Framing, check_waveforms, decibels, mel_frequencies, power_spectra
 from soundpost.front_ends.rendering import SIDE, coloured
 
 AXES = ("linear", "log", "mel")
@@ -63,8 +63,8 @@ class AxisPicture:
         """(samples,) -> (bins, frames): amplitude, or decibels of it."""
         frames = self.framing.frames(waveform.shape[0])
         level = waveform.new_empty(self.settings.n_fft // 2 + 1, frames)
-        for first, spectrum in spectra(waveform, self.framing):
-            level[:, first : first + len(spectrum)] = powers(spectrum).T
+        for first, power in power_spectra(waveform, self.framing):
+            level[:, first : first + len(power)] = power.T
         return decibels(level, self.settings.top_db) if self.settings.loudness == "db" else level.sqrt_()
 
     def _draw(self, waveform: Tensor) -> Tensor:

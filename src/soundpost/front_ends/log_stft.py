@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from soundpost.front_ends.mel import Bands, Framing, check_waveforms, mel_power, powers, spectra
+from soundpost.front_ends.mel import Bands, Framing, check_waveforms, mel_power, power_spectra
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class LogStft:
             if self.settings.n_mels:
                 row.copy_(mel_power(waveform, self.framing, self.bands, power=1))
             else:
-                for first, spectrum in spectra(waveform, self.framing):
-                    row[:, first : first + len(spectrum)] = powers(spectrum).sqrt_().T
+                for first, power in power_spectra(waveform, self.framing):
+                    row[:, first : first + len(power)] = power.sqrt_().T
         return result.add_(self.settings.offset).log_()
