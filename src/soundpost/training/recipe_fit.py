@@ -1,0 +1,206 @@
+"""Trains the network of any recipe for a few epochs, one member for each fold, and writes the recipe.
+
+    python -m soundpost.training.recipe_fit --recipe-template T.toml --clips DIR --csv FILE --out DIR
+
+The template is a recipe.toml without name, labels and members, such as those of soundpost/importers/templates. It alone
+says what the network sees: its [audio], its front end and its first view, of whose windows every epoch shows one of
+each clip. Nothing is done to the sounds; this is to see a recipe work, not to win with it.
+"""
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from tqdm import tqdm
+
+from soundpost.audio import AudioSettings, decode
+from soundpost.errors import KitError, SettingsError
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.importers.recipe_files import ImportedMember, write_recipe
+from soundpost.metrics import accuracy, lwlrap
+from soundpost.models import MODELS
+from soundpost.recipes import Recipe
+from soundpost.registry import pick, settings_from
+from soundpost.training.data import Table, read_table
+from soundpost.training.evaluate import answer, made
+from soundpost.training.learner import Learner, LearnerSettings
+from soundpost.training.plan import read_plan
+from soundpost.training.windows import Windows
+from soundpost.views import VIEWS
+from soundpost.weights import load_arrays
+
+DIGITS = 6  # of scores and priors that are written
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A recipe, and what its members say about clips that they never heard."""
+
+    recipe: Recipe
+    held_out: np.ndarray  # (clips, classes) by the first view; NaN where the fold has no member
+    losses: Mapping[str, Sequence[float]]  # fold -> mean of each epoch
+
+
+def spectrograms_of(template: Mapping[str, Any], clips: Path, files: Sequence[str]) -> list[np.ndarray]:
+    """What a template's [audio] and front end make of each file: (channels, bins, frames) float32."""
+    audio = settings_from(AudioSettings, template.get("audio", {}), "[audio]")
+    front_end = _entry(FRONT_ENDS, template["front_end"], "front end")
+    return [
+        front_end(torch.from_numpy(decode(clips / file, audio).waveform)[None])[0].numpy()
+        for file in tqdm(files, desc="spectrograms", unit="clip")
+    ]
+
+
+def train(
+    name: str,
+    template: Mapping[str, Any],
+    table: Table,
+    spectrograms: Sequence[np.ndarray],
+    out: Path,
+    settings: LearnerSettings,
+    folds: Sequence[str] = (),
+    aliases: Mapping[str, str] | None = None,
+    start: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Trained:
+    """Members of one recipe; those that a former call has finished are taken from its checkpoints.
+
+    Args:
+        name: of the recipe.
+        template: recipe.toml without name, labels and members.
+        table: labels, truth and folds of the clips.
+        spectrograms: of the clips, as spectrograms_of makes them.
+        out: folder of recipe.toml, fold files and checkpoints; made if it is not there.
+        settings: how long and how fast.
+        folds: each member hears all folds but its own; empty: one member for every fold.
+        aliases: label -> column of the submission.
+        start: folder of a recipe whose members of the same folds are begun with, as far as names and shapes agree.
+        seed: of everything random.
+        device: that trains and answers.
+    """
+    chosen = tuple(folds) or table.fold_names
+    if unknown := sorted(set(chosen) - set(table.fold_names)):
+        raise SettingsError(f"no fold {', '.join(unknown)}; folds are {', '.join(table.fold_names)}. Correct --only.")
+    out.mkdir(parents=True, exist_ok=True)
+    view = _entry(VIEWS, template.get("views", [{"name": "whole"}])[0], "view")
+    arrays, losses = {}, {}
+    for fold in chosen:
+        member_seed = seed * 1009 + table.fold_names.index(fold)
+        torch.manual_seed(member_seed)
+        network = make_network(template, len(table.labels)).to(device)
+        if start:
+            _begin_with(network, start / f"fold_{fold}.safetensors")
+        rows = [row for row, other in enumerate(table.folds) if other != fold]
+        windows = Windows([spectrograms[row] for row in rows], table.truth[rows], view, settings.longest)
+        learner = Learner(network, windows, template.get("activation", "sigmoid"), settings, member_seed)
+        network = learner.run(out / f"fold_{fold}.checkpoint", f"{name}/{fold}")
+        arrays[fold] = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
+        losses[fold] = tuple(learner.losses)
+    priors = [round(float(prior), DIGITS) for prior in table.truth.mean(0)]
+    whole = {**template, "priors": priors, "aliases": dict(aliases or {})}
+    recipe = write_recipe(out, name, whole, table.labels, [ImportedMember(fold, arrays[fold]) for fold in chosen])
+    held_out = _held_out(recipe, table, spectrograms, out, device)
+    scored = [ImportedMember(fold, arrays[fold], _scores(table, held_out, fold)) for fold in chosen]
+    scored.sort(key=lambda member: -member.scores["lwlrap"])
+    return Trained(write_recipe(out, name, whole, table.labels, scored), held_out, losses)
+
+
+def make_network(template: Mapping[str, Any], n_classes: int) -> torch.nn.Module:
+    """The template's network with fresh weights."""
+    settings = dict(template["model"])
+    model_class = pick(MODELS, settings.pop("name"), "model")
+    return model_class(settings_from(model_class.Settings, settings, "[model]"), n_classes)
+
+
+def _begin_with(network: torch.nn.Module, file: Path) -> None:
+    own = network.state_dict()
+    known = {key: value for key, value in load_file(file).items() if key in own and value.shape == own[key].shape}
+    network.load_state_dict({**own, **known})
+
+
+def _entry(registry: Mapping[str, str], table: Mapping[str, Any], kind: str) -> Any:
+    return made(registry, table["name"], {key: value for key, value in table.items() if key != "name"}, kind)
+
+
+def _held_out(recipe: Recipe, table: Table, spectrograms: Sequence[np.ndarray], out: Path, device: str) -> np.ndarray:
+    held_out = np.full(table.truth.shape, np.nan)
+    for member in recipe.members:
+        rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]
+        arrays = load_arrays(out / member.file, member.sha256, member.name)
+        held_out[rows] = answer(recipe, member, arrays, [spectrograms[row] for row in rows], 1, device)
+    return held_out
+
+
+def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
+    rows = np.array([other == fold for other in table.folds])
+    truth, given = table.truth[rows], held_out[rows]
+    return {"lwlrap": round(lwlrap(truth, given), DIGITS), "accuracy": round(accuracy(truth, given), DIGITS)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the command line says; exit status 0, or 2 with the reason."""
+    parser = argparse.ArgumentParser(
+        prog="python -m soundpost.training.recipe_fit",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--recipe-template", type=Path, required=True, help="recipe.toml less name, labels, members")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
+    parser.add_argument("--csv", type=Path, required=True, help="fname,labels[,fold]; several labels comma separated")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the recipe; its name is the recipe's")
+    parser.add_argument("--plan", type=Path, help="TOML file whose [aliases] name columns of the submission")
+    parser.add_argument("--folds", type=int, help="deal the clips into so many folds; default: the column fold")
+    parser.add_argument("--only", help="members of these folds alone, comma separated")
+    parser.add_argument("--start", type=Path, help="folder of a recipe whose members are begun with, where they fit")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--heads", help="weights of the losses of a network's outputs, such as 1,0.4,0.2,0.1")
+    for field in fields(LearnerSettings):
+        if field.name != "heads":
+            parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)
+    options = parser.parse_args(arguments)
+    try:
+        _fit(options)
+    except KitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _fit(options: argparse.Namespace) -> None:
+    try:
+        template = tomllib.loads(options.recipe_template.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"--recipe-template {options.recipe_template}: {error}. Give a template.") from error
+    table = read_table(options.csv, options.folds, options.seed)
+    given = {field.name: getattr(options, field.name) for field in fields(LearnerSettings)}
+    given["heads"] = tuple(map(float, options.heads.split(","))) if options.heads else LearnerSettings.heads
+    trained = train(
+        options.out.name,
+        template,
+        table,
+        spectrograms_of(template, options.clips, table.files),
+        options.out,
+        LearnerSettings(**given),
+        options.only.split(",") if options.only else (),
+        read_plan(options.plan).aliases if options.plan else {},
+        options.start,
+        options.seed,
+        options.device,
+    )
+    for member in trained.recipe.members:
+        first, last = trained.losses[member.fold][0], trained.losses[member.fold][-1]
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in member.scores.items())
+        print(f"{member.name}: loss {first:.4f} in the first epoch, {last:.4f} in the last; never heard: {scores}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Labelled spectrograms as batches of windows, cut as a recipe's view cuts them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundpost.predict import stack
+from soundpost.views.view import View, Window
+
+SPREAD = 0.2  # of a window's length, by which clips of an epoch mingle with those that are a little longer
+
+
+class Examples(Protocol):
+    """What a network learns from."""
+
+    def __len__(self) -> int:
+        """How many clips."""
+        ...
+
+    def batches(self, count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every clip once, in so many batches: what the network takes, and targets (batch, classes)."""
+        ...
+
+
+class Windows:
+    """Clips of which each epoch shows one window, drawn from those of the view.
+
+    Args:
+        spectrograms: of the clips, each (channels, bins, frames).
+        truth: (clips, classes) float32.
+        view: the rule that cuts, and prepares what was cut.
+        longest: frames; longer windows are cut to a stretch of that many; 0: as the view says.
+    """
+
+    def __init__(self, spectrograms: Sequence[np.ndarray], truth: np.ndarray, view: View, longest: int = 0) -> None:
+        self._spectrograms = spectrograms
+        self._truth = torch.from_numpy(truth)
+        self._view = view
+        self._longest = longest
+
+    def __len__(self) -> int:
+        """How many clips."""
+        return len(self._spectrograms)
+
+    def batches(self, count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Windows of about the same length together; a batch is as long as its shortest, and nothing is padded."""
+        windows = [self._drawn(spectrogram.shape[-1], generator) for spectrogram in self._spectrograms]
+        lengths = torch.tensor([float(window.frames) for window in windows])
+        order = (lengths * (1 + SPREAD * torch.rand(len(windows), generator=generator))).argsort()
+        groups = order.tensor_split(count)
+        for number in torch.randperm(count, generator=generator):
+            rows = groups[number].tolist()
+            frames = min(windows[row].frames for row in rows)
+            frames = min(frames, self._longest or frames)
+            shown = [self._shortened(windows[row], frames, generator) for row in rows]
+            batch = stack([self._spectrograms[row] for row in rows], shown, self._view)
+            yield self._view.prepare(batch.float()), self._truth[rows]
+
+    def _drawn(self, frames: int, generator: torch.Generator) -> Window:
+        windows = self._view.windows(frames)
+        return windows[int(torch.randint(len(windows), (), generator=generator))]
+
+    def _shortened(self, window: Window, frames: int, generator: torch.Generator) -> Window:
+        spare = window.frames - frames
+        if not spare:
+            return window
+        return replace(
+            window, start=window.start + int(torch.randint(spare + 1, (), generator=generator)), frames=frames
+        )
