@@ -27,7 +27,7 @@ ROWS = (
     ("attached",),
     ("assets",),
     ("front_ends", "models", "views"),
-    ("devices", "folding", "second_level", "workers"),
+    ("devices", "folding", "second_level", "trials", "workers"),
     ("predict",),
     ("lanes", "roster"),
     ("feeding", "probing"),

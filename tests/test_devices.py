@@ -1,6 +1,7 @@
 """Devices that are trusted only after they computed: a GPU that torch was not built for, several, none."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,9 +66,26 @@ def test_device_asked_for_by_name_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "precision"),
-    [("auto", "cpu", "float32"), ("auto", "cuda:0", "float16"), ("bfloat16", "cpu", "bfloat16")],
+    ("asked", "device", "flags", "precision"),
+    [
+        ("auto", "cpu", "avx2 avx512f", "float32"),
+        ("auto", "cpu", "avx512f avx512_bf16", "bfloat16"),
+        ("auto", "cpu", "asimd bf16 i8mm", "bfloat16"),
+        ("auto", "cuda:0", "avx2", "float16"),
+        ("bfloat16", "cpu", "avx2", "bfloat16"),
+        ("float32", "cuda:0", "amx_bf16", "float32"),
+    ],
 )
-def test_precision_is_half_on_gpus_only_unless_asked_for(asked: str, device: str, precision: str) -> None:
-    """A T4 has units for float16 and none for bfloat16."""
-    assert choose_precision(asked, device) == precision
+def test_precision_begins_with_half_where_there_are_units_for_it(
+    asked: str, device: str, flags: str, precision: str, tmp_path: Path
+) -> None:
+    """A T4 has units for float16 and none for bfloat16; of processors some have the latter."""
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} sse\n")
+
+    assert choose_precision(asked, device, cpuinfo) == precision
+
+
+def test_precision_of_a_processor_that_says_nothing_is_float32(tmp_path: Path) -> None:
+    """A system without /proc/cpuinfo."""
+    assert choose_precision("auto", "cpu", tmp_path / "absent") == "float32"

@@ -17,11 +17,12 @@ from soundpost.errors import WeightsError
 from soundpost.folding import BOUND, fold_batch_norms
 from soundpost.lanes import answer, is_out_of_memory
 from soundpost.models import MODELS
-from soundpost.predict import HALF_BOUND, Predictor, build, stack
+from soundpost.predict import Predictor, build, stack
 from soundpost.probing import probe
 from soundpost.recipes import Member, Named, Recipe
 from soundpost.settings import RunSettings
 from soundpost.submission import check, read_sample
+from soundpost.trials import HALF_BOUND, REPEATS
 from soundpost.views.tiles import Tiles, TilesSettings
 from soundpost.views.whole import Whole, WholeSettings
 
@@ -264,6 +265,31 @@ def test_rehearsal_decides_nothing_about_precision() -> None:
     assert probed.bytes_per_frame >= 4 * 16
     half(spectrograms(16), WHOLE)
     assert not half.is_half
+
+
+def test_run_takes_half_precision_where_it_is_faster_and_says_so(
+    make_assets: Callable,
+    make_clips: Callable,
+    make_settings: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """On a processor that is said to have the units: timed once for the recipe, the bound for each of its folds."""
+    contest, assets = make_clips(), make_assets()
+    exact = run_once(make_settings(assets, contest))
+    timed: list[object] = []
+    monkeypatch.setattr("soundpost.roster.choose_precision", lambda asked, device: "bfloat16")
+    monkeypatch.setattr("soundpost.trials._seconds", lambda way, device: 1.0 + len(timed.append(way) or timed) % 2)
+    capfd.readouterr()
+
+    found = run_once(make_settings(assets, contest))
+
+    assert 0 < np.abs(found - exact).max() <= HALF_BOUND
+    said = capfd.readouterr().out
+    for fold in "123":
+        assert f"tiny0/{fold}: bfloat16; bfloat16 was " in said
+    assert said.count("2.00 times as fast") == 3
+    assert len(timed) == 2 * REPEATS
 
 
 # ---------------------------------------------------------------- out of memory

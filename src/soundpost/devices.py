@@ -1,9 +1,14 @@
 """Devices that really work, and the precision they are good at."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import torch
 
 from soundpost.errors import DeviceError
 from soundpost.resources import cores
+
+BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls them on x86 and on Arm
 
 
 def choose_devices(asked: str) -> list[str]:
@@ -48,8 +53,19 @@ def trouble(name: str) -> str:
         return str(error).splitlines()[0]
 
 
-def choose_precision(asked: str, device: str) -> str:
-    """Half precision on a GPU, float32 on a CPU, unless asked otherwise; Predictor gives half up where it costs."""
+def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.HalfChoice.
+
+    Args:
+        asked: "auto", or one by name.
+        device: "cpu", "cuda:0", ...
+        cpuinfo: what the system says about its processors; where it says nothing they are taken to have no such units.
+    """
     if asked != "auto":
         return asked
-    return "float32" if device == "cpu" else "float16"
+    if device != "cpu":
+        return "float16"
+    flags: set[str] = set()
+    with suppress(OSError):
+        flags.update(cpuinfo.read_text().split())
+    return "bfloat16" if flags & BFLOAT16_UNITS else "float32"

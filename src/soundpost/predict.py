@@ -4,10 +4,10 @@ A row's answer depends on its window alone: evaluation mode, no padding, no stat
 batch size changes is the order of sums inside the device's kernels, so answers agree to the last bits.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,9 +18,8 @@ from soundpost.folding import fold_batch_norms
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
+from soundpost.trials import HalfChoice
 from soundpost.views.view import View, Window
-
-HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
 
 
 def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> nn.Module:
@@ -57,18 +56,25 @@ class Predictor:
         arrays: the member's state dict.
         device: "cpu", "cuda:0", ...
         precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
-            (is_half becomes False) where it changes a probability by more than HALF_BOUND.
+            (is_half becomes False) where that does not hold.
+        choice: of half precision, shared by the members of a recipe; its own when there is none.
     """
 
     def __init__(
-        self, recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray], device: str, precision: str
+        self,
+        recipe: Recipe,
+        member: Member,
+        arrays: Mapping[str, np.ndarray],
+        device: str,
+        precision: str,
+        choice: HalfChoice | None = None,
     ) -> None:
         self.recipe = recipe
         self.member = member
         self.device = torch.device(device)
         self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
         self._is_folded = self._is_settled = False
-        self._first = threading.Lock()
+        self._choice = choice or HalfChoice()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
         self._twin: Predictor | None = None
@@ -94,19 +100,22 @@ class Predictor:
         """
         inputs = self._inputs(batch, view)
         if not self._is_settled:
-            with self._first:
+            with self._choice.lock:
                 if not self._is_settled:
                     self._fold(inputs)
-                    self.is_half = self.is_half and self._half_holds(inputs)
+                    self.is_half = self.is_half and self._takes_half(inputs)
                     self._is_settled = True
         return self._forward(inputs, self.is_half)
 
     @torch.inference_mode()
     def rehearse(self, batch: Tensor, view: View) -> None:
-        """Do what a call does, with windows that are made up; they decide nothing about precision."""
+        """Do what a call does, with windows that are made up; they decide nothing about precision.
+
+        On a CPU this is done in float32, which takes the most memory.
+        """
         inputs = self._inputs(batch, view)
         self._fold(inputs)
-        self._forward(inputs, self.is_half)
+        self._forward(inputs, self.is_half and self.device.type != "cpu")
 
     def _inputs(self, batch: Tensor, view: View) -> Tensor:
         inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
@@ -117,9 +126,9 @@ class Predictor:
             self.model = fold_batch_norms(self.model, inputs[:1])
             self._is_folded = True
 
-    def _half_holds(self, inputs: Tensor) -> bool:
-        exact, half = (self._probability(self._forward(inputs, is_half)) for is_half in (False, True))
-        return bool((exact - half).abs().max() <= HALF_BOUND)
+    def _takes_half(self, inputs: Tensor) -> bool:
+        exact, half = (partial(self._probability, inputs, is_half) for is_half in (False, True))
+        return self._choice.takes(self.member.name, str(self.half).removeprefix("torch."), exact, half, self.device)
 
     def _forward(self, inputs: Tensor, is_half: bool) -> Tensor:
         with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
@@ -130,7 +139,8 @@ class Predictor:
     def _activate(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1) if self.recipe.activation == "softmax" else logits.sigmoid()
 
-    def _probability(self, answer: Tensor) -> Tensor:
+    def _probability(self, inputs: Tensor, is_half: bool) -> Tensor:
+        answer = self._forward(inputs, is_half)
         return self._activate(answer) if self.recipe.average == "logit" else answer
 
 

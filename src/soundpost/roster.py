@@ -1,5 +1,6 @@
 """The members of a run: their networks, loaded while others predict, the views and the sizes of their recipes."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ from soundpost.plan import Pass, all_passes
 from soundpost.predict import Predictor
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
+from soundpost.trials import HalfChoice
 from soundpost.views import VIEWS
 from soundpost.views.view import View
 
@@ -41,12 +43,14 @@ class Roster:
         self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
         self.passes = [p for p in all_passes(self.members) if not n_views or p.view < n_views]
         self.devices: list[str] = []  # to be set before the first network is asked for
+        self.notes: deque[str] = deque()  # what lanes have found out, for the log
         self._assets = assets
         self._precision = precision
         self._tell = skipped
         self._skipped: set[int] = set()
         self._loader = ThreadPoolExecutor(1, "loader")
         self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
+        self._choices: dict[tuple[str, str], HalfChoice] = {}
         self._views: dict[tuple[str, int], View] = {}
         self._shapes: dict[tuple[str, float], Shape] = {}
 
@@ -82,10 +86,13 @@ class Roster:
 
     def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
         arrays = self._assets.arrays(member)
-        return {
-            device: Predictor(recipe, member, arrays, device, choose_precision(self._precision, device))
-            for device in dict.fromkeys(self.devices)
-        }
+        predictors = {}
+        for device in dict.fromkeys(self.devices):
+            precision = choose_precision(self._precision, device)
+            key = (recipe.name, precision)
+            choice = self._choices.setdefault(key, HalfChoice(self._precision == "auto", self.notes.append))
+            predictors[device] = Predictor(recipe, member, arrays, device, precision, choice)
+        return predictors
 
     # ------------------------------------------------------------ views and sizes
 

@@ -255,6 +255,7 @@ class Run:
         self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
         complete = run.run(self._tick)
         self.progress.end()
+        self._say_notes()
         self._checkpoint()
         if complete:
             self.report.passes_done += 1
@@ -267,9 +268,14 @@ class Run:
             self.roster.unload(work.member)
         return complete
 
+    def _say_notes(self) -> None:
+        while self.roster.notes:
+            self.progress.say(self.roster.notes.popleft())
+
     # ------------------------------------------------------------ while a pass runs
 
     def _tick(self, run: PassRun) -> None:
+        self._say_notes()
         self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
         now = self.deadline.elapsed()
         pause = max(CHECKPOINT_SECONDS, 20 * (self.blend_seconds + self.write_seconds))

@@ -1,0 +1,104 @@
+"""Two ways to the same answers, tried on one real batch: how much faster the other one is, and how far it strays."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
+HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
+REPEATS = 3  # of each way, in turns; the best one counts, as whatever disturbs makes it longer
+
+Way = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of it."""
+
+    speed: float  # times as fast as the usual way; nan where that was not asked
+    change: float  # largest difference of a probability; nan where an answer is no number
+
+
+@torch.inference_mode()
+def compare(usual: Way, other: Way, device: torch.device, is_timed: bool = True) -> Trial:
+    """Try both ways on one batch, the first time for their answers, then for the seconds of the warm kernels.
+
+    Args:
+        usual: probabilities of the batch, as they are made now.
+        other: the same, in the way that is to prove itself.
+        device: on which both compute; on a CPU by the calling thread alone, whose own seconds are then counted.
+        is_timed: whether speed matters.
+    """
+    change = float((usual().float() - other().float()).abs().max())
+    if not is_timed:
+        return Trial(float("nan"), change)
+    rounds = [(_seconds(usual, device), _seconds(other, device)) for _ in range(REPEATS)]
+    slow, fast = (min(seconds) for seconds in zip(*rounds, strict=True))
+    return Trial(slow / max(1e-9, fast), change)
+
+
+def _seconds(way: Way, device: torch.device) -> float:
+    if device.type == "cpu":  # other lanes share the cores; what they take is not this way's
+        started = time.thread_time()
+        way()
+        return time.thread_time() - started
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    way()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+class HalfChoice:
+    """Whether the members of a recipe compute in half precision on one kind of device, decided once for the whole run.
+
+    The first member's first batch decides for its recipe whether that is faster; each member's own first batch, whether
+    its answers hold. All devices of the kind follow.
+
+    Args:
+        must_gain: half precision has to be HALF_GAIN times as fast; where it was asked for by name, it has not.
+        tell: takes one sentence for the log about each member.
+    """
+
+    def __init__(self, must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.lock = threading.Lock()
+        self._must_gain = must_gain
+        self._tell = tell
+        self._speed: float | None = None
+        self._taken: dict[str, bool] = {}
+
+    def takes(self, member: str, kind: str, exact: Way, half: Way, device: torch.device) -> bool:
+        """Whether a member computes in half precision; tried out when it is asked for the first time.
+
+        Args:
+            member: its name.
+            kind: of half precision, for the log.
+            exact: the first batch's probabilities in float32.
+            half: the same in half precision.
+            device: of both.
+        """
+        if member not in self._taken:
+            if self._must_gain and self._speed is not None and self._speed < HALF_GAIN:
+                return False
+            self._taken[member] = self._decide(member, kind, compare(exact, half, device, self._is_open))
+        return self._taken[member]
+
+    @property
+    def _is_open(self) -> bool:
+        return self._must_gain and self._speed is None
+
+    def _decide(self, member: str, kind: str, trial: Trial) -> bool:
+        if self._is_open:
+            self._speed = trial.speed
+        holds = trial.change <= HALF_BOUND
+        is_worth_it = self._speed is None or self._speed >= HALF_GAIN
+        pace = "" if self._speed is None else f"{self._speed:.2f} times as fast, "
+        self._tell(
+            f"{member}: {kind if holds and is_worth_it else 'float32'}; {kind} was {pace}its probabilities within "
+            f"{trial.change:.1g} of float32's"
+        )
+        return holds and is_worth_it
