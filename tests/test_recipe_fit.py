@@ -10,11 +10,12 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from soundpost.models.qrfaction_stacker import Stacker, StackerSettings
 from soundpost.recipes import parse_recipe
 from soundpost.training import evaluate, recipe_fit
 from soundpost.training.data import read_table
 from soundpost.training.learner import Learner, LearnerSettings
-from soundpost.training.windows import Windows
+from soundpost.training.windows import Rows, Windows
 from soundpost.views.tiles import Tiles, TilesSettings
 from soundpost.views.whole import Whole, WholeSettings
 from soundpost.weights import sha256_of
@@ -166,3 +167,18 @@ def test_windows_of_many_lengths_come_in_batches_without_padding(tmp_path: Path)
     assert sorted(shown) == list(range(6))
     assert all(shown[number] <= min(length, 20) for number, length in enumerate(lengths))
     assert max(shown.values()) == 20
+
+
+def test_learner_second_level_learns_which_input_to_trust_within_its_constraint() -> None:
+    """Of two first-level answers one knows the truth: it gets the larger weights, whose length stays 1."""
+    random = np.random.default_rng(0)
+    truth = np.eye(4, dtype=np.float32)[random.integers(4, size=64)]
+    noise = random.random((64, 4), np.float32)
+    rows = Rows(np.stack([0.2 + 0.6 * truth, noise], axis=1), truth)
+    network = Stacker(StackerSettings(n_inputs=2), 4)
+
+    Learner(network, rows, "sigmoid", LearnerSettings(epochs=20, learning_rate=0.05), 0).run(None, "stacker")
+
+    weight = network.local.weight.detach()
+    assert (weight[:, 0] > weight[:, 1]).all()
+    torch.testing.assert_close(weight.norm(dim=1), torch.ones(4))

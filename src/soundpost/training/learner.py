@@ -30,7 +30,10 @@ class LearnerSettings:
 
 
 class Learner:
-    """Trains a network by its loss alone: binary cross-entropy before a sigmoid, cross-entropy before a softmax."""
+    """Trains a network by its loss alone: binary cross-entropy before a sigmoid, cross-entropy before a softmax.
+
+    Layers that have a method constrain are held to it after every step.
+    """
 
     def __init__(
         self, network: nn.Module, examples: Examples, activation: str, settings: LearnerSettings, seed: int
@@ -108,6 +111,9 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        for module in self.network.modules():
+            if hasattr(module, "constrain"):
+                module.constrain()
         return loss.item()
 
     def _loss(self, outputs: Tensor | Sequence[Tensor], targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Labelled spectrograms as batches of windows, cut as a recipe's view cuts them."""
+"""Labelled spectrograms as batches of windows, cut as a recipe's view cuts them; a first level's answers as rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -71,3 +71,24 @@ class Windows:
         return replace(
             window, start=window.start + int(torch.randint(spare + 1, (), generator=generator)), frames=frames
         )
+
+
+class Rows:
+    """What a network takes as it is, such as the first level's probabilities.
+
+    Args:
+        inputs: (clips, inputs, classes) float32.
+        truth: (clips, classes) float32.
+    """
+
+    def __init__(self, inputs: np.ndarray, truth: np.ndarray) -> None:
+        self._inputs, self._truth = torch.from_numpy(inputs), torch.from_numpy(truth)
+
+    def __len__(self) -> int:
+        """How many clips."""
+        return len(self._inputs)
+
+    def batches(self, count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Clips in any order."""
+        for rows in torch.randperm(len(self), generator=generator).tensor_split(count):
+            yield self._inputs[rows], self._truth[rows]
