@@ -171,14 +171,16 @@ def test_dry_run_ends_in_one_verdict_and_leaves_nothing(
     assert list((tmp_path / "here").iterdir()) == []
 
 
+@pytest.mark.parametrize("columns", [("Bark", "Rain"), ("label",)], ids=["wide", "ranked"])
 def test_dry_run_does_not_touch_an_existing_submission(
-    make_assets: Callable[..., Path], make_clips: Callable[..., Path], tmp_path: Path
+    columns: tuple[str, ...], make_assets: Callable[..., Path], make_clips: Callable[..., Path], tmp_path: Path
 ) -> None:
     """What an earlier run wrote stands; three times the folder is expected when nothing else is said."""
-    out = tmp_path / "submission.csv"
+    out, sample = tmp_path / "submission.csv", tmp_path / "contest" / "sample_submission.csv"
     out.write_text("old")
+    given = ("--out", str(out), "--sample-submission", str(sample))
 
-    result = _dry_run(make_assets(), make_clips(), tmp_path / "here", "--out", str(out))
+    result = _dry_run(make_assets(), make_clips(columns=columns), tmp_path / "here", *given)
 
     assert "expected: 36 clips of 1.0 s" in result.stdout, result.stdout + result.stderr
     assert out.read_text() == "old"

@@ -3,7 +3,7 @@
 import pytest
 
 from soundpost.errors import SettingsError
-from soundpost.labels import ColumnMap, column_priors, map_all, map_columns
+from soundpost.labels import ColumnMap, column_priors, contest_labels, map_all, map_columns
 from soundpost.recipes import Named, Recipe
 
 
@@ -65,3 +65,13 @@ def test_priors_come_from_the_first_recipe_that_knows_and_lie_between_0_and_1() 
     columns = ("Rain", "Siren", "Bark", "Yell")
 
     assert column_priors(recipes, map_all(recipes, columns), 4) == [1.0, 0.25, 0.3, 0.0]
+
+
+def test_labels_where_no_sample_names_them_are_each_there_once_by_their_aliases() -> None:
+    """Recipes that name one class differently fill the same column."""
+    recipes = [recipe("a", ("Bark", "Rain")), recipe("b", ("Yell", "Dog_bark"), Dog_bark="Bark")]
+
+    labels = contest_labels(recipes)
+
+    assert labels == ("Bark", "Rain", "Yell")
+    assert map_all(recipes, labels)["b"] == ColumnMap((0, 1), (2, 0))

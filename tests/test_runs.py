@@ -117,7 +117,7 @@ def start(folder: Path, assets: Path, contest: Path, *options: str, **environmen
             env={**os.environ, "PYTHONPATH": PYTHONPATH, **environment},
             start_new_session=True,
         )
-    return Started(process, began, folder, out, read_sample(contest / "sample_submission.csv"))
+    return Started(process, began, folder, out, read_sample(contest / "sample_submission.csv", LABELS))
 
 
 def stop(runs: Mapping[object, Started]) -> None:
@@ -250,6 +250,45 @@ def test_engine_that_is_killed_is_followed_by_one_that_takes_up_its_answers(
     np.testing.assert_allclose(table(run.out), table(Path(settings.out)), rtol=0, atol=2e-6)
 
 
+@pytest.fixture
+def ranked(make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Started, Path]]:
+    """A run that has named the likeliest labels of some clips and has more to do; and its weights."""
+    assets = make_assets({**slow(0.2), "folds": 2})
+    run = start(tmp_path / "run", assets, make_clips([0.1 * (1 + i) for i in range(12)], columns=("label",)))
+    run.until(lambda: len(run.versions) > 1)
+    yield run, assets
+    stop({"": run})
+
+
+def test_ranked_run_whose_engine_is_killed_names_the_likeliest_labels_of_every_clip(
+    ranked: tuple[Started, Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Valid from the priors on, whatever dies; at the end, the order of the probabilities of the other format."""
+    run, assets = ranked
+    engine = next(child for child in run.children.values() if "soundpost.engine" in child.cmdline())
+
+    engine.kill()
+
+    assert run.finish() == 0, run.said()
+    assert run.faults == []
+    assert run.left_behind() == []
+    assert "another one goes on where it stood" in run.said()
+    assert any(set(named(version)) == {"Tick-tock Siren Rain"} for version in run.versions), "no priors"
+    monkeypatch.setitem(MODELS, "slow", "fakes:Fake")
+    settings = make_settings(assets, make_clips([0.1 * (1 + i) for i in range(12)], folder="wide"))
+    assert runner.run(settings) == 0
+    best = np.argsort(-table(Path(settings.out)), axis=1, kind="stable")[:, :3]
+    assert named(run.out.read_bytes()) == [" ".join(LABELS[i] for i in row) for row in best]
+
+
+def named(content: bytes) -> list[str]:
+    """The labels of each row of a ranked submission."""
+    return [row[1] for row in csv.reader(content.decode().splitlines()[1:])]
+
+
 def test_supervisor_that_is_killed_leaves_no_process_and_what_it_left_is_removed_next_time(
     going: tuple[Started, Path, Path],
 ) -> None:
@@ -299,7 +338,7 @@ def table(path: Path) -> np.ndarray:
 def run_here(settings: RunSettings) -> tuple[int, np.ndarray]:
     """Status and table of a run in this process; the file is checked."""
     status = runner.run(settings)
-    assert check(Path(settings.out), read_sample(Path(settings.sample_submission))) == []
+    assert check(Path(settings.out), read_sample(Path(settings.sample_submission), LABELS)) == []
     return status, table(Path(settings.out))
 
 
@@ -566,17 +605,23 @@ def arguments(assets: Path, contest: Path, out: Path) -> list[str]:
     return [str(word) for pair in options.items() for word in pair]
 
 
+@pytest.mark.parametrize("columns", [("Violin", "Cello"), ("labels",), ("label", "usage")])
 def test_sample_submission_of_another_contest_is_refused_with_both_lists(
-    make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    columns: tuple[str, ...],
+    make_assets: RecipeMaker,
+    make_clips: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """No label is a column: status 2 before anything starts, and the heads of both lists."""
-    contest = make_clips((0.3,), columns=("Violin", "Cello"))
+    """No label is a column: status 2 before anything starts, the heads of both lists, and what a sample can be."""
+    contest = make_clips((0.3,), columns=columns)
 
     assert main(arguments(make_assets(), contest, tmp_path / "submission.csv")) == 2
 
     said = capsys.readouterr().out
     assert "weights know Bark, Rain, Siren, Tick-tock" in said
-    assert "columns are Violin, Cello" in said
+    assert f"columns are {', '.join(columns)}" in said
+    assert "a column for each class, or 'label' alone" in said
     assert not (tmp_path / "submission.csv").exists()
 
 

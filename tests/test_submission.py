@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from soundpost.errors import SubmissionError
-from soundpost.submission import Sample, aside, check, read_sample, write
+from soundpost.submission import RankedSample, Sample, aside, check, read_sample, write
 
 SAMPLE = Sample("fname", ("Bark", "Rain"), ("b.wav", "a.wav", "c, d.wav"))
 ROWS = [[0.25, 1.0], [0.0, 1e-30], [0.1, float(np.float32(1 / 3))]]
+RANKED = RankedSample("fname", ("Bark", "Rain", "Siren", "Hi-Hat"), ("b.wav", "a.wav"))
 
 
 def test_submission_repeats_rows_and_columns_in_the_samples_order(tmp_path: Path) -> None:
@@ -135,8 +136,9 @@ def test_sample_with_byte_order_mark_and_windows_line_ends_is_read(tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no header with a name and at least one column"),
+        (b"", "at least one column: a column for each class, or 'label' alone, for the 3 likeliest"),
         (b"fname\na.wav\n", "no header with a name and at least one column"),
+        (b"fname,label,label\na.wav,,\n", "column 'label' stands twice"),
         (b"fname,Bark,Bark\na.wav,0,0\n", "column 'Bark' stands twice"),
         (b"fname,Bark\na.wav,0\na.wav,0\n", r"row 'a\.wav' stands twice"),
         (b"fname,Bark\n\xff\xfe,0\n", "cannot be read"),
@@ -151,3 +153,80 @@ def test_sample_that_is_no_table_is_refused(tmp_path: Path, content: bytes | Non
 
     with pytest.raises(SubmissionError, match=words):
         read_sample(path)
+
+
+# ---------------------------------------------------------------- ranked
+
+
+def test_ranked_submission_names_the_three_likeliest_classes_of_each_clip(tmp_path: Path) -> None:
+    """The likeliest first, of equal ones the first column's; rows and header as the sample has them."""
+    path = tmp_path / "submission.csv"
+
+    write(path, RANKED, [[0.1, 0.9, 0.2, 0.3], [0.5, 0.5, 0.0, 0.5]])
+
+    assert path.read_bytes() == b"fname,label\nb.wav,Rain Hi-Hat Siren\na.wav,Bark Rain Hi-Hat\n"
+    assert check(path, RANKED) == []
+    assert read_sample(path, RANKED.columns) == RANKED
+
+
+def test_ranked_submission_of_two_classes_names_both(tmp_path: Path) -> None:
+    """Fewer classes than places are no defect."""
+    path, sample = tmp_path / "submission.csv", RankedSample("fname", ("Bark", "Rain"), ("a.wav",))
+
+    write(path, sample, [[0.1, 0.9]])
+
+    assert path.read_text() == "fname,label\na.wav,Rain Bark\n"
+    assert check(path, sample) == []
+
+
+@pytest.mark.parametrize(
+    "rows", [[[0.1, 0.2, 0.3, float("nan")]] * 2, [[0.1, 0.2, 0.3]] * 2, [[0.1] * 4], [[0.1] * 4] * 3]
+)
+def test_ranked_rows_that_are_no_probabilities_or_missing_leave_the_old_file(
+    tmp_path: Path, rows: list[list[float]]
+) -> None:
+    """What would not be ranked rightly is refused as in the other format."""
+    path = tmp_path / "submission.csv"
+    write(path, RANKED, [[0.4, 0.3, 0.2, 0.1]] * 2)
+    before = path.read_bytes()
+
+    with pytest.raises(SubmissionError, match=r"2 rows expected|\d values for 4 columns"):
+        write(path, RANKED, rows)
+
+    assert path.read_bytes() == before
+    assert not aside(path).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fname,label\nb.wav,Bark Rain Siren\n", "rows differ: 1 rows, 2 expected"),
+        ("fname,label\na.wav,Bark Rain Siren\nb.wav,Bark Rain Siren\n", "rows differ"),
+        ("fname,labels\nb.wav,Bark Rain Siren\na.wav,Bark Rain Siren\n", "header differs"),
+        ("fname,label\nb.wav,Bark Rain\na.wav,Bark Rain Siren\n", "b.wav: 'Bark Rain' is not 3 different known"),
+        ("fname,label\nb.wav,Bark Rain Bark\na.wav,Bark Rain Siren\n", "b.wav: 'Bark Rain Bark' is not 3"),
+        ("fname,label\nb.wav,Bark Rain Meow\na.wav,Bark Rain Siren\n", "b.wav: 'Bark Rain Meow' is not 3"),
+        ("fname,label\nb.wav,Bark  Rain Siren\na.wav,Bark Rain Siren\n", "b.wav: 'Bark  Rain Siren' is not 3"),
+        ("fname,label\nb.wav,Bark Rain Siren Hi-Hat\na.wav,Bark Rain Siren\n", "b.wav: 'Bark Rain Siren Hi-Hat'"),
+        ("fname,label\nb.wav,Bark Rain Siren\na.wav,nan\n", "a.wav: 'nan' is not 3"),
+        ("fname,label\nb.wav,Bark Rain Siren\na.wav,\n", "a.wav: '' is not 3"),
+        ("fname,label\nb.wav,Bark Rain Siren\na.wav\n", "a.wav: '' is not 3"),
+        ("fname,label\nb.wav,Bark,Rain,Siren\na.wav,Bark Rain Siren\n", "b.wav: 'Bark, Rain, Siren' is not 3"),
+    ],
+)
+def test_check_names_what_is_wrong_with_a_ranked_file(tmp_path: Path, text: str, words: str) -> None:
+    """Three different known labels with spaces between, or a finding."""
+    path = tmp_path / "submission.csv"
+    path.write_text(text)
+
+    assert any(words in line for line in check(path, RANKED)), check(path, RANKED)
+
+
+@pytest.mark.parametrize(("label", "words"), [("Hi Hat", "Name it 'Hi_Hat'"), ("", "'' is not one word")])
+def test_ranked_sample_with_labels_that_are_not_one_word_is_refused(tmp_path: Path, label: str, words: str) -> None:
+    """A space inside a label would make two of it; the message says where to name it."""
+    path = tmp_path / "sample_submission.csv"
+    path.write_text("fname,label\na.wav,Laughter Hi-Hat Flute\n")
+
+    with pytest.raises(SubmissionError, match=words):
+        read_sample(path, ("Bark", label))

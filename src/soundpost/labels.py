@@ -50,9 +50,15 @@ def map_all(recipes: Sequence[Recipe], columns: Sequence[str]) -> dict[str, Colu
         known = ", ".join(list(dict.fromkeys(label for r in recipes for label in r.labels))[:5])
         raise SettingsError(
             f"no label of the weights is a column of the sample submission: weights know {known}, ...; "
-            f"columns are {', '.join(columns[:5])}, .... Use weights for this contest, or add [aliases] to the recipe."
+            f"columns are {', '.join(columns[:5])}, .... A sample has a column for each class, or 'label' alone, for "
+            "the likeliest classes of a clip. Use weights for this contest, or add [aliases] to the recipe."
         )
     return maps
+
+
+def contest_labels(recipes: Sequence[Recipe]) -> tuple[str, ...]:
+    """Every label of the recipes as the contest names it, where no sample does: by its alias, if it has one."""
+    return tuple(dict.fromkeys(recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels))
 
 
 def column_priors(recipes: Sequence[Recipe], maps: dict[str, ColumnMap], n_columns: int) -> list[float]:

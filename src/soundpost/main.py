@@ -15,7 +15,7 @@ from soundpost import clips, submission, versions
 from soundpost.assets import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.engine import STATUS_REFUSED
 from soundpost.errors import KitError, SettingsError
-from soundpost.labels import column_priors, map_all
+from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.locate import locate
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 from soundpost.submission import Sample
@@ -134,8 +134,9 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
     out = Path(options.out).absolute()
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
-    sample = submission.read_sample(sample_path) if sample_path else _sample_of(test_dir, assets)
     recipes = assets.submission.recipes
+    labels = contest_labels(recipes)
+    sample = submission.read_sample(sample_path, labels) if sample_path else _sample_of(test_dir, assets)
     priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
     if options.workers < 0:
         raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")

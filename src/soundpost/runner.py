@@ -18,7 +18,7 @@ from soundpost.devices import choose_devices
 from soundpost.errors import DeviceError, WeightsError
 from soundpost.feeding import Machine, PassRun
 from soundpost.gauge import Gauge, return_free_memory
-from soundpost.labels import column_priors, map_all
+from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.lanes import Lane, Results
 from soundpost.plan import Pass, next_pass
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
@@ -64,7 +64,7 @@ class Run:
         self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
         self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
         self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
-        self.sample = submission.read_sample(Path(settings.sample_submission))
+        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
         self.maps = map_all(self.recipes, self.sample.columns)
         self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
         found = find_clips(self.sample.names, Path(settings.test_dir))

@@ -1,9 +1,12 @@
 """submission.csv: read the sample, write a table whole or not at all, check what was written.
 
-Values are written with nine significant digits, which restore every float32 exactly.
+There are two formats, told apart by the sample's header. A wide one has a column for each class: its values are written
+with nine significant digits, which restore every float32 exactly. A ranked one has a single column, "label", with the
+likeliest classes of a clip, the likeliest first and spaces between.
 """
 
 import csv
+import heapq
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -12,21 +15,71 @@ from pathlib import Path
 
 from soundpost.errors import SubmissionError
 
+RANKED = "label"  # header of the one column of a ranked submission
+N_RANKED = 3  # labels of a clip in it; Freesound 2018 was scored by MAP@3
+FORMATS = f"a column for each class, or {RANKED!r} alone, for the {N_RANKED} likeliest classes of a clip"
+
 
 @dataclass(frozen=True)
 class Sample:
     """Rows and columns that a submission must repeat, in their order."""
 
     id_column: str  # header of the first column, "fname"
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # classes
     names: tuple[str, ...]  # first cell of each row
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Of the file."""
+        return self.id_column, *self.columns
 
-def read_sample(path: Path) -> Sample:
+    def cells(self, row: Sequence[float]) -> Iterable[str]:
+        """What stands behind a clip's name, for its probabilities (columns,)."""
+        return map("{:.9g}".format, row)
+
+    def fault(self, cells: Sequence[str]) -> str:
+        """What is wrong with the cells behind a name; empty when nothing is."""
+        try:
+            values = [float(cell) for cell in cells]
+        except ValueError as error:
+            return str(error)
+        if len(values) == len(self.columns) and all(math.isfinite(v) and 0 <= v <= 1 for v in values):
+            return ""
+        return f"{len(values)} values, of which some are missing, not finite or outside [0, 1]"
+
+
+class RankedSample(Sample):
+    """Rows of a submission that names the likeliest classes; its columns are all classes that it may name."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Of the file."""
+        return self.id_column, RANKED
+
+    def cells(self, row: Sequence[float]) -> Iterable[str]:
+        """The labels of the highest probabilities; of equal ones, the first column's."""
+        best = heapq.nlargest(N_RANKED, range(len(row)), key=row.__getitem__)
+        return [" ".join(self.columns[i] for i in best)]
+
+    def fault(self, cells: Sequence[str]) -> str:
+        """What is wrong with the cells behind a name; empty when nothing is."""
+        expected = min(N_RANKED, len(self.columns))
+        named = cells[0].split(" ") if len(cells) == 1 else []
+        if len(named) == len(set(named)) == expected and set(named) <= set(self.columns):
+            return ""
+        return f"{', '.join(cells)!r} is not {expected} different known labels with spaces between"
+
+
+def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
     """Rows and columns of a sample_submission.csv.
 
+    Args:
+        path: the contest's file.
+        labels: those that there are, which a ranked sample does not say.
+
     Raises:
-        SubmissionError: not readable as a table, no column beside the first, or a name that stands twice.
+        SubmissionError: not readable as a table, no column beside the first, a name that stands twice, or, for a ranked
+            submission, a label that could not be told from two.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -34,13 +87,23 @@ def read_sample(path: Path) -> Sample:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SubmissionError(f"{path}: cannot be read ({error}). Give the contest's sample_submission.csv.") from error
     if not rows or len(rows[0]) < 2:
-        raise SubmissionError(f"{path}: no header with a name and at least one column. Give the contest's own file.")
+        raise SubmissionError(
+            f"{path}: no header with a name and at least one column: {FORMATS}. Give the contest's own file."
+        )
     header, names = rows[0], [row[0] for row in rows[1:]]
     for what, values in (("column", header), ("row", names)):
         if len(set(values)) != len(values):
             twice = next(v for v in values if values.count(v) > 1)
             raise SubmissionError(f"{path}: {what} {twice!r} stands twice. Give the contest's own file.")
-    return Sample(header[0], tuple(header[1:]), tuple(names))
+    if header[1:] != [RANKED]:
+        return Sample(header[0], tuple(header[1:]), tuple(names))
+    for label in labels:
+        if label.split() != [label]:
+            raise SubmissionError(
+                f"{path} asks for labels with spaces between, and {label!r} is not one word. "
+                f"Name it {'_'.join(label.split()) or 'something'!r} in recipe.toml, by its label or in [aliases]."
+            )
+    return RankedSample(header[0], tuple(labels), tuple(names))
 
 
 def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
@@ -59,9 +122,9 @@ def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([sample.id_column, *sample.columns])
+            writer.writerow(sample.header)
             for name, row in zip(sample.names, _checked(rows, sample), strict=True):
-                writer.writerow([name, *map("{:.9g}".format, row)])
+                writer.writerow([name, *sample.cells(row)])
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -101,16 +164,8 @@ def check(path: Path, sample: Sample) -> list[str]:
     if "\r" in text:
         found.append("line ends are not Unix ones")
     rows = list(csv.reader(text.splitlines()))
-    if not rows or rows[0] != [sample.id_column, *sample.columns]:
+    if not rows or tuple(rows[0]) != sample.header:
         found.append(f"header differs: {rows[0][:3] if rows else 'none'}")
     if tuple(row[0] if row else "" for row in rows[1:]) != sample.names:
         found.append(f"rows differ: {len(rows) - 1} rows, {len(sample.names)} expected, in the sample's order")
-    for row in filter(None, rows[1:]):
-        try:
-            values = [float(cell) for cell in row[1:]]
-        except ValueError as error:
-            found.append(f"{row[0]}: {error}")
-            continue
-        if len(values) != len(sample.columns) or not all(math.isfinite(v) and 0 <= v <= 1 for v in values):
-            found.append(f"{row[0]}: {len(values)} values, of which some are missing, not finite or outside [0, 1]")
-    return found
+    return found + [f"{row[0]}: {fault}" for row in rows[1:] if row and (fault := sample.fault(row[1:]))]
