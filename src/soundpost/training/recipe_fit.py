@@ -44,7 +44,7 @@ class Trained:
     """A recipe, and what its members say about clips that they never heard."""
 
     recipe: Recipe
-    held_out: np.ndarray  # (clips, classes) by the first view; NaN where the fold has no member
+    held_out: np.ndarray  # (clips, classes) by the first view; NaN where no member was asked
     losses: Mapping[str, Sequence[float]]  # fold -> mean of each epoch
 
 
@@ -68,6 +68,7 @@ def train(
     folds: Sequence[str] = (),
     aliases: Mapping[str, str] | None = None,
     start: Path | None = None,
+    n_scored: int = 0,
     seed: int = 0,
     device: str = "cpu",
 ) -> Trained:
@@ -83,6 +84,7 @@ def train(
         folds: each member hears all folds but its own; empty: one member for every fold.
         aliases: label -> column of the submission.
         start: folder of a recipe whose members of the same folds are begun with, as far as names and shapes agree.
+        n_scored: clips of its fold that a member is scored by, spread over the table; 0: all.
         seed: of everything random.
         device: that trains and answers.
     """
@@ -107,7 +109,7 @@ def train(
     priors = [round(float(prior), DIGITS) for prior in table.truth.mean(0)]
     whole = {**template, "priors": priors, "aliases": dict(aliases or {})}
     recipe = write_recipe(out, name, whole, table.labels, [ImportedMember(fold, arrays[fold]) for fold in chosen])
-    held_out = _held_out(recipe, table, spectrograms, out, device)
+    held_out = _held_out(recipe, table, spectrograms, out, n_scored, device)
     scored = [ImportedMember(fold, arrays[fold], _scores(table, held_out, fold)) for fold in chosen]
     scored.sort(key=lambda member: -member.scores["lwlrap"])
     return Trained(write_recipe(out, name, whole, table.labels, scored), held_out, losses)
@@ -140,7 +142,7 @@ def _held_out(recipe: Recipe, table: Table, spectrograms: Sequence[np.ndarray], 
 
 
 def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
-    rows = np.array([other == fold for other in table.folds])
+    rows = np.array([other == fold for other in table.folds]) & np.isfinite(held_out[:, 0])
     truth, given = table.truth[rows], held_out[rows]
     return {"lwlrap": round(lwlrap(truth, given), DIGITS), "accuracy": round(accuracy(truth, given), DIGITS)}
 
@@ -160,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, help="deal the clips into so many folds; default: the column fold")
     parser.add_argument("--only", help="members of these folds alone, comma separated")
     parser.add_argument("--start", type=Path, help="folder of a recipe whose members are begun with, where they fit")
+    parser.add_argument("--score-clips", type=int, default=0, help="of its fold, that score a member (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--heads", help="weights of the losses of a network's outputs, such as 1,0.4,0.2,0.1")
@@ -193,6 +196,7 @@ def _fit(options: argparse.Namespace) -> None:
         options.only.split(",") if options.only else (),
         read_plan(options.plan).aliases if options.plan else {},
         options.start,
+        options.score_clips,
         options.seed,
         options.device,
     )
