@@ -132,10 +132,13 @@ def _entry(registry: Mapping[str, str], table: Mapping[str, Any], kind: str) -> 
     return made(registry, table["name"], {key: value for key, value in table.items() if key != "name"}, kind)
 
 
-def _held_out(recipe: Recipe, table: Table, spectrograms: Sequence[np.ndarray], out: Path, device: str) -> np.ndarray:
+def _held_out(
+    recipe: Recipe, table: Table, spectrograms: Sequence[np.ndarray], out: Path, n_scored: int, device: str
+) -> np.ndarray:
     held_out = np.full(table.truth.shape, np.nan)
     for member in recipe.members:
         rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]
+        rows = rows[:: max(1, len(rows) // n_scored)] if n_scored else rows
         arrays = load_arrays(out / member.file, member.sha256, member.name)
         held_out[rows] = answer(recipe, member, arrays, [spectrograms[row] for row in rows], 1, device)
     return held_out
