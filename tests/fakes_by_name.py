@@ -8,5 +8,6 @@ FAKE_MODELS = {
     "hungry": "fakes:Hungry",
     "broken": "fakes:Broken",
     "steep": "fakes:Steep",
+    "choosy": "fakes:Choosy",
 }
 FAKE_FRONT_ENDS = {"deadly": "fakes:Deadly", "stalling": "fakes:Stalling"}

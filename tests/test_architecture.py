@@ -29,6 +29,7 @@ ROWS = (
     ("front_ends", "models", "views"),
     ("devices", "folding", "second_level", "trials", "workers"),
     ("predict",),
+    ("teams",),
     ("lanes", "roster"),
     ("feeding", "probing"),
     ("runner",),

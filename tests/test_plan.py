@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from soundpost.plan import Pass, all_passes, next_pass
+from soundpost.plan import Pass, all_passes, company, next_pass
 from soundpost.recipes import Member, Named, Recipe
 
 
@@ -106,3 +106,24 @@ def test_every_prefix_of_the_plan_covers_all_clips_with_whole_passes(length: int
 def test_pass_is_named_by_recipe_fold_and_view() -> None:
     """Logs speak of members as the command line does."""
     assert Pass(1, 0, 0.1).name(members_of(recipe("a", (0.9, 0.8)))) == "a/1 whole"
+
+
+def test_company_of_a_pass_is_what_would_follow_and_differs_in_the_fold_alone() -> None:
+    """Batches can be shared by members of one recipe that see the same view; the order of the plan stays."""
+    members = members_of(recipe("a", (0.9,) * 4, views=2), recipe("b", (0.8,) * 2))
+    passes = all_passes(members)
+
+    def found(done: list[Pass], work: Pass, most: int = 9) -> list[tuple[int, int]]:
+        return [(p.member, p.view) for p in company(passes, done, work, members, lambda p: 1.0, most)]
+
+    by_key = {(p.member, p.view): p for p in passes}
+    assert found([], by_key[0, 0], most=1) == [(0, 0)]
+    assert found([], by_key[4, 0]) == [(4, 0)], "what the plan runs next is another recipe's"
+    first = by_key[0, 0]
+    second = next_pass(passes, [first], lambda p: 1.0)
+    assert second is not None
+    together = found([first], second)
+    one_by_one = order(passes)[1:]
+    assert together == one_by_one[: len(together)], "sharing a batch changes no order"
+    assert len({(members[member][0].name, view) for member, view in together}) == 1
+    assert found([first], second, most=2) == together[:2]

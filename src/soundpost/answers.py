@@ -56,6 +56,10 @@ class Answers:
         self._sums[member][clip] += answer
         self._marks[row, clip] = ADDED
 
+    def name(self, member: int) -> str:
+        """Of a member, recipe/fold."""
+        return self._members[member][1].name
+
     def seen(self, member: int, view: int) -> np.ndarray:
         """Which clips a pass has answered: (clips,) bool."""
         return self._marks[self._row[member, view]] == ADDED

@@ -107,7 +107,7 @@ class DryRun(Run):
             before, report = dict(self.report.seconds), self.report
             audio_before, began = report.audio_seconds, time.monotonic()
             cached = sum(1 for key in self.cache if key.digest == recipe.digest())
-            complete = self._run_pass(work, [work])
+            complete = self._run_pass([work], [work])
             answered = self.machine.answers.seen(work.member, work.view)
             names = [clip.name for clip, seen in zip(self.clips, answered, strict=True) if seen]
             if not names:

@@ -48,3 +48,8 @@ class BundleError(KitError):
 
 class DeviceError(KitError):
     """A device was asked for that is not there or does not work."""
+
+
+def sentence(error: BaseException) -> str:
+    """What an exception says, on one line, for the log."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

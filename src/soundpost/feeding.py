@@ -23,6 +23,7 @@ from soundpost.plan import Pass
 from soundpost.predict import Predictor
 from soundpost.recipes import Recipe
 from soundpost.report import Report
+from soundpost.teams import Team
 from soundpost.views.view import View, Window
 from soundpost.workers import Died, Failed, Refused, Stored, Task, Wanted, Worker, WorkerPool
 
@@ -60,35 +61,36 @@ class Machine:
 
 
 class PassRun:
-    """One pass of the plan, from the first clip that lacks its answer to the last.
+    """One pass of the plan, or several that share their batches, from the first clip that lacks an answer to the last.
 
     Args:
         machine: shared with the other passes.
-        work: which member and view.
-        recipe: of the member.
+        works: which members, and the view that is the same for all of them.
+        recipe: of the members.
         view: of the recipe, built.
-        predictors: one for each lane's device.
+        predictors: one for each lane's device; teams where there are several members.
         keep: whether a later pass needs the same spectrograms.
     """
 
     def __init__(
         self,
         machine: Machine,
-        work: Pass,
+        works: Sequence[Pass],
         recipe: Recipe,
         view: View,
-        predictors: Mapping[str, Predictor],
+        predictors: Mapping[str, Predictor | Team],
         keep: bool,
     ) -> None:
         self._machine = machine
-        self._work = work
+        self._works = works
         self._recipe = recipe
         self._view = view
         self._predictors = predictors
         self._keep = keep
         self._digest = recipe.digest()
         self._speed = machine.speed.setdefault(recipe.name, Estimate())
-        seen = machine.answers.seen(work.member, work.view)
+        self._seen = [machine.answers.seen(work.member, work.view) for work in works]
+        seen = np.all(self._seen, axis=0)
         todo = [i for i, clip in enumerate(machine.clips) if clip.path and not seen[i] and i not in machine.dead]
         cached = [i for i in todo if self._key(i) in machine.cache]
         self._cached = deque(sorted(cached, key=lambda i: machine.cache.shape(self._key(i))[2]))
@@ -105,6 +107,7 @@ class PassRun:
         self._groups.expect(lengths, unknown_clips=len(self._absent))
         self._frames_seen = self._bytes_seen = 0
         self.total = len(todo)
+        self.failed = 0  # clips that a team could not answer, because one of its members raised
 
     @property
     def done(self) -> int:
@@ -136,7 +139,8 @@ class PassRun:
     def seconds_left(self) -> float | None:
         """Expected duration of what is left of this pass, by the lanes' speed so far."""
         n_bytes = sum(self._machine.clips[clip].n_bytes for clip in self._open)
-        seconds = self._speed.seconds(n_bytes * self._frames_seen / max(1, self._bytes_seen))
+        frames = n_bytes * self._frames_seen / max(1, self._bytes_seen)
+        seconds = self._speed.seconds(frames * len(self._works))
         return None if seconds is None else seconds / len(self._machine.lanes)
 
     # ------------------------------------------------------------ giving work out
@@ -221,7 +225,7 @@ class PassRun:
         """Most windows x frames in a batch: what memory allows, and what takes no longer than BATCH_SECONDS."""
         most = self._machine.batch_frames[self._recipe.name]
         kind = "cuda" if self._machine.on_gpu else "cpu"
-        seconds = self._speed.seconds(1.0)
+        seconds = self._speed.seconds(len(self._works))
         limit = min(BATCH_SECONDS[kind], max(0.02, self._machine.deadline.left() / 4))
         return most if not seconds else max(1, min(most, int(limit / seconds)))
 
@@ -318,7 +322,7 @@ class PassRun:
             if done.error:
                 self._batch_failed(done)
             return
-        self._speed.add(done.job.frames, done.seconds)
+        self._speed.add(done.job.frames * done.job.members, done.seconds)
         machine.report.seconds["forward (lanes)"] += done.seconds
         for unit, row in zip(done.job.units, done.answers, strict=True):
             if unit.window in self._pending.get(unit.clip, ()):
@@ -333,17 +337,25 @@ class PassRun:
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
-        if np.isfinite(answer).all():
-            self._machine.answers.add(self._work.member, self._work.view, clip, answer)
-        else:
-            self._machine.report.counts[f"answers of {self._name} not finite"] += 1
+        for work, seen, part in zip(self._works, self._seen, answer.reshape(len(self._works), -1), strict=True):
+            if not np.isfinite(part).all():
+                self._machine.report.counts[f"answers of {self._name(work)} not finite"] += 1
+            elif not seen[clip]:
+                self._machine.answers.add(work.member, work.view, clip, part)
         self._close(clip)
 
     def _batch_failed(self, done: Done) -> None:
-        """A batch that raised: a broken device ends the engine; anything else costs its clips this one pass."""
+        """A batch that raised: a broken device ends the engine; anything else costs its clips this one pass.
+
+        Of a team it costs nothing yet: its members answer those clips once more, one after the other.
+        """
         if self._machine.on_gpu and "CUDA" in done.error and "out of memory" not in done.error:
             raise DeviceError(f"{done.job.predictor.device}: {done.error}. The run goes on without it.")
-        self._machine.report.counts[f"clips failed in {self._name} ({done.error})"] += len(done.job.units)
+        if len(self._works) > 1:
+            self.failed += len(done.job.units)
+        else:
+            name = self._name(self._works[0])
+            self._machine.report.counts[f"clips failed in {name} ({done.error})"] += len(done.job.units)
         for clip in {unit.clip for unit in done.job.units}:
             self._close(clip)
 
@@ -393,9 +405,8 @@ class PassRun:
 
     # ------------------------------------------------------------ small things
 
-    @property
-    def _name(self) -> str:
-        return self._predictors[self._machine.lanes[0].device].member.name
+    def _name(self, work: Pass) -> str:
+        return self._machine.answers.name(work.member)
 
     def _key(self, clip: int) -> Key:
         return Key(self._digest, clip)

@@ -40,7 +40,7 @@ def fold_batch_norms(model: nn.Module, inputs: Tensor) -> nn.Module:
         )
         parent, _, leaf = norm_name.rpartition(".")
         setattr(modules[parent], leaf, nn.Identity())
-    answer = _logits(folded(inputs))
+    answer = logits_of(folded(inputs))
     close = (answer - expected).abs().max() <= BOUND * expected.abs().max().clamp(min=1.0)
     return folded if close else model
 
@@ -68,7 +68,7 @@ def _pairs(model: nn.Module, inputs: Tensor) -> tuple[list[tuple[str, str]], Ten
         if isinstance(module, (*CONVOLUTIONS, *NORMS, nn.Linear))
     ]
     try:
-        logits = _logits(model(inputs))
+        logits = logits_of(model(inputs))
     finally:
         for handle in handles:
             handle.remove()
@@ -76,5 +76,6 @@ def _pairs(model: nn.Module, inputs: Tensor) -> tuple[list[tuple[str, str]], Ten
     return once, logits
 
 
-def _logits(output: Any) -> Tensor:
+def logits_of(output: Any) -> Tensor:
+    """The logits in what a network gives, which has auxiliary outputs after them or none."""
     return output[0] if isinstance(output, (tuple, list)) else output

@@ -18,8 +18,10 @@ from torch import Tensor
 from soundpost.cache import slots
 from soundpost.cache.memory_tier import SharedPages
 from soundpost.cache.slots import Slot
+from soundpost.errors import sentence
 from soundpost.grouping import Unit
 from soundpost.predict import Predictor, stack
+from soundpost.teams import Team
 from soundpost.views.view import View, Window
 
 
@@ -27,7 +29,7 @@ from soundpost.views.view import View, Window
 class Job:
     """One batch: windows of equal length, and where their clips' spectrograms lie."""
 
-    predictor: Predictor
+    predictor: Predictor | Team
     view: View
     units: tuple[Unit, ...]
     windows: tuple[Window, ...]
@@ -38,13 +40,18 @@ class Job:
         """Cost: windows x frames."""
         return sum(unit.frames for unit in self.units)
 
+    @property
+    def members(self) -> int:
+        """How many networks see every window."""
+        return len(self.predictor.members) if isinstance(self.predictor, Team) else 1
+
 
 @dataclass(frozen=True)
 class Done:
     """What came of a job."""
 
     job: Job
-    answers: np.ndarray | None  # (units, classes); None when the job failed whole
+    answers: np.ndarray | None  # (units, classes), of a team (units, members, classes); None when the job failed whole
     seconds: float  # of wall clock
     damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
     splits: int = 0  # how often the batch was halved for want of memory
@@ -57,7 +64,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
 
 
-def answer(predictor: Predictor, view: View, batch: Tensor) -> tuple[Tensor, int]:
+def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor, int]:
     """Answers of a batch, halved as often as the device's memory demands; and how often that was.
 
     A single window that does not fit a GPU is answered by the CPU.
@@ -118,7 +125,7 @@ class Lane:
             try:
                 begun = self._begin(job)
             except Exception as error:  # whatever the network raises costs this batch, and is named
-                self._results.put(self, Done(job, None, time.perf_counter() - started, error=_sentence(error)))
+                self._results.put(self, Done(job, None, time.perf_counter() - started, error=sentence(error)))
                 continue
             if pending is not None:
                 self._finish(*pending)
@@ -154,7 +161,7 @@ class Lane:
         try:
             values = answers.cpu().numpy()  # waits for the device
         except RuntimeError as problem:
-            error = _sentence(problem)
+            error = sentence(problem)
         now = time.perf_counter()
         seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
         self._free_since = now
@@ -182,7 +189,3 @@ class Results:
             lane.waiting -= 1
             found.append((lane, done))
         return found
-
-
-def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

@@ -62,3 +62,30 @@ def next_pass(passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[P
     if not done:
         return max(open_passes, key=lambda p: (p.gain, -p.member))
     return max(open_passes, key=lambda p: (p.gain / max(1e-9, seconds(p)), -p.member))
+
+
+def company(
+    passes: Sequence[Pass],
+    done: Sequence[Pass],
+    work: Pass,
+    members: Sequence[tuple[Recipe, Member]],
+    seconds: Callable[[Pass], float],
+    most: int,
+) -> list[Pass]:
+    """A pass, and those that would follow it anyway and differ in the fold alone, so that they can share batches.
+
+    Args:
+        passes: all of them.
+        done: those that have run, without work.
+        work: the pass to run now.
+        members: of the run, by number.
+        seconds: expected duration of a pass.
+        most: passes that there is time and room for together.
+    """
+    found = [work]
+    while len(found) < most:
+        following = next_pass(passes, [*done, *found], seconds)
+        if following is None or (members[following.member][0], following.view) != (members[work.member][0], work.view):
+            break
+        found.append(following)
+    return found

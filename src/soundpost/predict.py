@@ -4,17 +4,17 @@ A row's answer depends on its window alone: evaluation mode, no padding, no stat
 batch size changes is the order of sums inside the device's kernels, so answers agree to the last bits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
-from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from soundpost.errors import WeightsError
-from soundpost.folding import fold_batch_norms
+from soundpost.folding import fold_batch_norms, logits_of
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
@@ -79,6 +79,11 @@ class Predictor:
         self.is_half = self.half is not None
         self._twin: Predictor | None = None
 
+    @property
+    def n_bytes(self) -> int:
+        """Of the network's weights."""
+        return sum(tensor.nbytes for tensor in self.model.state_dict().values())
+
     def on_cpu(self) -> "Predictor":
         """The same member on the CPU, for a window that fits no GPU; made once."""
         if self._twin is None:
@@ -98,14 +103,9 @@ class Predictor:
         Returns:
             (windows, classes) float32 on the device: probabilities, or logits where recipe.average is "logit".
         """
-        inputs = self._inputs(batch, view)
-        if not self._is_settled:
-            with self._choice.lock:
-                if not self._is_settled:
-                    self._fold(inputs)
-                    self.is_half = self.is_half and self._takes_half(inputs)
-                    self._is_settled = True
-        return self._forward(inputs, self.is_half)
+        inputs = self.prepare(batch, view)
+        self.settle(inputs)
+        return self.answer(inputs)
 
     @torch.inference_mode()
     def rehearse(self, batch: Tensor, view: View) -> None:
@@ -113,13 +113,37 @@ class Predictor:
 
         On a CPU this is done in float32, which takes the most memory.
         """
-        inputs = self._inputs(batch, view)
+        inputs = self.prepare(batch, view)
         self._fold(inputs)
-        self._forward(inputs, self.is_half and self.device.type != "cpu")
+        self.through(self.model, inputs, self.is_half and self.device.type != "cpu")
 
-    def _inputs(self, batch: Tensor, view: View) -> Tensor:
+    def prepare(self, batch: Tensor, view: View) -> Tensor:
+        """Stacked windows as the network takes them, on the device."""
         inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
         return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+
+    def settle(self, inputs: Tensor) -> None:
+        """With the first prepared windows: fold the network, decide about half precision."""
+        if not self._is_settled:
+            with self._choice.lock:
+                if not self._is_settled:
+                    self._fold(inputs)
+                    self.is_half = self.is_half and self._takes_half(inputs)
+                    self._is_settled = True
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Answers of prepared windows by the settled network."""
+        return self.through(self.model, inputs, self.is_half)
+
+    def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
+        """Prepared windows through a network that gives logits, up to the recipe's answers."""
+        with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
+            logits = logits_of(network(inputs))
+        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Answers as probabilities, whatever the recipe averages."""
+        return self._activate(answers) if self.recipe.average == "logit" else answers
 
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
@@ -127,21 +151,14 @@ class Predictor:
             self._is_folded = True
 
     def _takes_half(self, inputs: Tensor) -> bool:
-        exact, half = (partial(self._probability, inputs, is_half) for is_half in (False, True))
+        exact, half = (
+            lambda is_half=is_half: self.probabilities(self.through(self.model, inputs, is_half))
+            for is_half in (False, True)
+        )
         return self._choice.takes(self.member.name, str(self.half).removeprefix("torch."), exact, half, self.device)
 
-    def _forward(self, inputs: Tensor, is_half: bool) -> Tensor:
-        with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
-            logits = self.model(inputs)
-        logits = logits[0] if isinstance(logits, (tuple, list)) else logits
-        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
-
     def _activate(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=1) if self.recipe.activation == "softmax" else logits.sigmoid()
-
-    def _probability(self, inputs: Tensor, is_half: bool) -> Tensor:
-        answer = self._forward(inputs, is_half)
-        return self._activate(answer) if self.recipe.average == "logit" else answer
+        return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
 
 
 def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:

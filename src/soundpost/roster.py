@@ -12,6 +12,7 @@ from soundpost.plan import Pass, all_passes
 from soundpost.predict import Predictor
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
+from soundpost.teams import Stacking, Team
 from soundpost.trials import HalfChoice
 from soundpost.views import VIEWS
 from soundpost.views.view import View
@@ -68,6 +69,12 @@ class Roster:
             self.skip(number, str(error))
             return None
 
+    def team(self, numbers: Sequence[int], is_stacking_tried: bool) -> dict[str, Team]:
+        """Loaded members of one recipe as a team on every device."""
+        stacking = Stacking(is_stacking_tried, self.notes.append)
+        loaded = [self.load(number).result() for number in numbers]
+        return {device: Team([predictors[device] for predictors in loaded], stacking) for device in loaded[0]}
+
     def load(self, number: int) -> Future[dict[str, Predictor]]:
         """Begin to load a member's network, beside whatever goes on."""
         if number not in self._loaded:
@@ -116,9 +123,9 @@ class Roster:
             self._shapes[key] = front_end_class(settings).shape(round(seconds * rate))
         return self._shapes[key]
 
-    def longest_window(self, recipe: Recipe) -> int:
-        """Frames of the longest window that any clip of a recipe can have."""
-        frames = self.shape(recipe, LONG_SECONDS)[2]
+    def longest_window(self, recipe: Recipe, seconds: float = LONG_SECONDS) -> int:
+        """Frames of the longest window that a clip of that length can have; as it stands, that any clip can have."""
+        frames = self.shape(recipe, seconds)[2]
         return max(w.frames for number in range(len(recipe.views)) for w in self.view(recipe, number).windows(frames))
 
     def typical_frames(self, work: Pass) -> int:

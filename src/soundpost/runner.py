@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,21 @@ from soundpost.clips import find_clips
 from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
 from soundpost.devices import choose_devices
 from soundpost.errors import DeviceError, WeightsError
-from soundpost.feeding import Machine, PassRun
+from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
 from soundpost.gauge import Gauge, return_free_memory
 from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.lanes import Lane, Results
-from soundpost.plan import Pass, next_pass
+from soundpost.plan import Pass, company, next_pass
+from soundpost.predict import Predictor
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
 from soundpost.progress import Progress
 from soundpost.recipes import Recipe
 from soundpost.report import Report
 from soundpost.resources import cores, disk_free, is_in_memory, memory_allowed
-from soundpost.roster import Roster
+from soundpost.roster import TYPICAL_SECONDS, Roster
 from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
+from soundpost.teams import Team
 from soundpost.workers import WorkerPool
 from soundpost.writer import Writer
 
@@ -39,6 +41,10 @@ BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, i
 TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
+TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
+TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
+TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
+STACK_SECONDS = 60.0  # that the passes of a team are expected to take, at least, for stacked networks to be tried
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
 
 Tell = Callable[[dict[str, Any]], None]
@@ -78,6 +84,7 @@ class Run:
         self.written = 0  # clips answered in the submission that lies on disk
         self.blend_seconds = 0.0
         self.last_written = -1
+        self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
         self.table = np.zeros((0, len(self.sample.columns)))
 
     def run(self) -> int:
@@ -88,8 +95,9 @@ class Run:
         self._share_memory()
         done: list[Pass] = []
         while (work := self._next(done)) is not None:
-            done.append(work)
-            if not self._run_pass(work, done):
+            works = self._company(work, done)
+            done += works
+            if not self._run_pass(works, done):
                 break
         return self._finish()
 
@@ -239,34 +247,69 @@ class Run:
         self.report.members_skipped[name] = reason
         self.progress.say(f"member skipped: {name}: {reason}")
 
-    def _run_pass(self, work: Pass, done: list[Pass]) -> bool:
-        """One pass; False when the run must end."""
+    def _company(self, work: Pass, done: list[Pass]) -> list[Pass]:
+        """The pass with those that share its batches: as many as surely end in time, once one like it was measured."""
         recipe, _ = self.members[work.member]
-        name = work.name(self.members)
-        predictors = self.roster.predictors(work.member)
-        if predictors is None:
+        seconds = self.pass_seconds.get((recipe.name, work.view))
+        if not seconds:
+            return [work]
+        most = min(self._most_in_team(work), int(TEAM_TIME * self.deadline.left() / seconds))
+        return company(self.roster.open_passes(), done, work, self.members, self._expected_seconds, most)
+
+    def _most_in_team(self, work: Pass) -> int:
+        """Members whose weights have room, and that leave a batch several windows."""
+        recipe, _ = self.members[work.member]
+        window = self.roster.longest_window(recipe, TYPICAL_SECONDS)
+        seconds = self.machine.speed[recipe.name].seconds(window) or 1e-9
+        if self.machine.on_gpu:
+            return int(BATCH_SECONDS["cuda"] / TEAM_WINDOWS / seconds)
+        predictors = self.roster.predictors(work.member) or {}
+        n_bytes = sum(predictor.n_bytes for predictor in predictors.values())
+        return min(int(BATCH_SECONDS["cpu"] / TEAM_WINDOWS / seconds), int(TEAM_BYTES / max(1, n_bytes)))
+
+    def _run_pass(self, works: list[Pass], done: list[Pass]) -> bool:
+        """One pass, or several that share their batches; False when the run must end."""
+        recipe, _ = self.members[works[0].member]
+        works = [work for work in works if self.roster.predictors(work.member) is not None]
+        if not works:
             return True
+        name = works[0].name(self.members) + (f" and {len(works) - 1} more" if len(works) > 1 else "")
         following = self._next(done)
         if following is not None:
             self.roster.load(following.member)
         digest = recipe.digest()
         later = {self.members[p.member][0].digest() for p in self.passes if p not in done}
-        run = PassRun(self.machine, work, recipe, self.roster.view(recipe, work.view), predictors, keep=digest in later)
+        predictors = self._predictors(works)
+        view = self.roster.view(recipe, works[0].view)
+        run = PassRun(self.machine, works, recipe, view, predictors, keep=digest in later)
+        began = self.deadline.elapsed()
         self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
         complete = run.run(self._tick)
         self.progress.end()
         self._say_notes()
         self._checkpoint()
+        if complete and run.failed:
+            self.report.counts[f"clips that {name} answered one after the other"] += run.failed
+            return all(self._run_pass([work], done) for work in works)
         if complete:
-            self.report.passes_done += 1
+            self.pass_seconds[recipe.name, works[0].view] = (self.deadline.elapsed() - began) / len(works)
+            self.report.passes_done += len(works)
             self.progress.say(f"{name}: {run.done:,} clips done; {self._cache_note()}")
         elif not self.should_stop():
             self.report.passes_cut = name
         if digest not in later:
             self.cache.drop(digest)
-        if all(p.member != work.member for p in self.passes if p not in done):
-            self.roster.unload(work.member)
+        for work in works:
+            if all(p.member != work.member for p in self.passes if p not in done):
+                self.roster.unload(work.member)
         return complete
+
+    def _predictors(self, works: list[Pass]) -> Mapping[str, Predictor | Team]:
+        if len(works) == 1:
+            return self.roster.predictors(works[0].member) or {}
+        recipe, _ = self.members[works[0].member]
+        expected = len(works) * self.pass_seconds[recipe.name, works[0].view]
+        return self.roster.team([work.member for work in works], expected > STACK_SECONDS)
 
     def _say_notes(self) -> None:
         while self.roster.notes:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
 HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
+SAME_BOUND = 1e-4  # largest change of a probability where only the order of sums in float32 differs
 REPEATS = 3  # of each way, in turns; the best one counts, as whatever disturbs makes it longer
 
 Way = Callable[[], Tensor]

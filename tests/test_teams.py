@@ -1,0 +1,241 @@
+"""Folds that share batches answer as they do alone; what one of them cannot do costs the others nothing."""
+
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import LABELS, compact_arrays
+from fakes_by_name import FAKE_MODELS
+from torch import Tensor
+
+from soundpost import runner, trials
+from soundpost.models import MODELS
+from soundpost.predict import Predictor
+from soundpost.recipes import Member, Named, Recipe
+from soundpost.settings import RunSettings
+from soundpost.teams import STACK_GAIN, Stacking, Team
+from soundpost.views.whole import Whole, WholeSettings
+
+SAME_ANSWER = 2e-6  # of a probability, see test_predict.py
+SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}
+WHOLE = Whole(WholeSettings())
+CLIPS = 6 * torch.randn(7, 1, 16, 80, generator=torch.Generator().manual_seed(0)) - 30
+
+
+@pytest.fixture(autouse=True)
+def fakes_are_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes may ask for the networks that misbehave."""
+    for name, place in FAKE_MODELS.items():
+        monkeypatch.setitem(MODELS, name, place)
+
+
+def members(
+    count: int = 3, model: str = "compact", average: str = "probability", **settings: object
+) -> list[Predictor]:
+    """Folds of one recipe with random weights."""
+    folds = [Member("tiny", str(fold), "", "") for fold in range(count)]
+    recipe = Recipe(
+        name="tiny",
+        labels=LABELS,
+        audio={},
+        front_end=Named("log_mel", {}),
+        model=Named(model, {"bins": 16, "widths": (4, 6), "strides": (2, 2), **settings}),
+        views=(Named("whole", {}),),
+        members=tuple(folds),
+        priors=(0.25,) * 4,
+        average=average,
+        activation="softmax",
+    )
+    return [Predictor(recipe, fold, compact_arrays(int(fold.fold)), "cpu", "float32") for fold in folds]
+
+
+def alone(found: list[Predictor]) -> Tensor:
+    """(windows, members, classes), one call for each member."""
+    return torch.stack([predict(CLIPS, WHOLE) for predict in found], dim=1)
+
+
+# ---------------------------------------------------------------- answers
+@pytest.mark.parametrize("average", ["probability", "logit"])
+@pytest.mark.parametrize("speed", [2.0, STACK_GAIN - 0.02], ids=["stacked", "in turn"])
+def test_team_answers_as_its_members_do_alone(average: str, speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacked where that is faster, one after the other where it is not; the log says which."""
+    given = cycle((speed, 1.0))
+    monkeypatch.setattr(trials, "_seconds", lambda way, device: next(given))
+    said: list[str] = []
+    folds = members(average=average)
+    team = Team(folds, Stacking(is_tried=True, tell=said.append))
+
+    found = team(CLIPS, WHOLE)
+
+    assert found.shape == (7, 3, 4)
+    torch.testing.assert_close(found, alone(folds), rtol=0, atol=5 * SAME_ANSWER)
+    words = "stacked; stacked was 2.00" if speed == 2.0 else f"one network after the other; stacked was {speed:.2f}"
+    assert [line.startswith(f"tiny x 3: {words} times as fast") for line in said] == [True]
+    team(CLIPS, WHOLE)
+    assert len(said) == 1, "one trial is enough"
+
+
+def test_stacked_networks_see_no_more_windows_at_a_time_than_one_has_memory_for() -> None:
+    """Three networks on a third of the windows take what one takes on all of them."""
+    folds = members()
+    team = Team(folds, Stacking(is_tried=False))
+    expected = alone(folds)
+    seen: list[int] = []
+    network = team._network()
+    team._network = lambda: lambda batch: (seen.append(len(batch)), network(batch))[1]  # type: ignore[method-assign]
+
+    with torch.inference_mode():
+        found = team.stacked(folds[0].prepare(CLIPS, WHOLE))
+
+    torch.testing.assert_close(found, expected, rtol=0, atol=SAME_ANSWER)
+    assert seen == [3, 3, 1]
+
+
+def test_networks_that_cannot_be_stacked_run_one_after_the_other() -> None:
+    """A network that looks at its numbers is answered all the same, and the log says why."""
+    said: list[str] = []
+    folds = members(model="choosy")
+    team = Team(folds, Stacking(is_tried=True, tell=said.append))
+
+    torch.testing.assert_close(team(CLIPS, WHOLE), alone(folds), rtol=0, atol=SAME_ANSWER)
+    assert len(said) == 1
+    assert said[0].startswith("tiny x 3: one network after the other; stacked they ended in RuntimeError: ")
+
+
+def test_team_whose_members_differ_in_precision_is_not_stacked() -> None:
+    """One pass has one precision."""
+    said: list[str] = []
+    folds = members(2)
+    folds[0].half, folds[0].is_half = torch.bfloat16, True
+    folds[0]._is_settled = folds[0]._is_folded = True
+
+    Team(folds, Stacking(is_tried=True, tell=said.append))(CLIPS, WHOLE)
+
+    assert said == [
+        "tiny x 2: one network after the other; stacked they ended in ValueError: half precision holds for some of "
+        "them only"
+    ]
+
+
+def test_team_on_the_cpu_is_that_of_its_members_twins() -> None:
+    """For a window that fits no GPU."""
+    folds = members(2)
+    team = Team(folds, Stacking(is_tried=True))
+
+    torch.testing.assert_close(team.on_cpu()(CLIPS, WHOLE), alone(folds), rtol=0, atol=SAME_ANSWER)
+
+
+# ---------------------------------------------------------------- in a run
+def submission_of(settings: RunSettings) -> np.ndarray:
+    """(clips, columns) of a run in this process that ends well."""
+    assert runner.run(settings) == 0
+    return np.loadtxt(settings.out, delimiter=",", skiprows=1, usecols=range(1, 5), ndmin=2)
+
+
+TILES = {"views": [{"name": "tiles", "frames": 40, "step": 20, "derivatives": False, "divisor": 1.0}]}
+
+
+@pytest.mark.parametrize("kind", [{}, TILES], ids=["whole", "tiles"])
+@pytest.mark.parametrize("stacks", [False, True], ids=["in turn", "stacked"])
+def test_run_whose_folds_share_batches_gives_the_submission_of_one_whose_folds_do_not(
+    kind: dict[str, object],
+    stacks: bool,
+    make_assets: Callable[..., Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The first pass is one member's, so that every clip soon has an answer; the others come together."""
+    assets, contest = make_assets(kind), make_clips()
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "TEAM_TIME", 0.0)
+        expected = submission_of(make_settings(assets, contest))
+    assert "more: 12 clips done" not in capfd.readouterr().out
+    if stacks:
+        monkeypatch.setattr(runner, "STACK_SECONDS", 0.0)
+        monkeypatch.setattr("soundpost.teams.STACK_GAIN", 0.0)
+
+    found = submission_of(make_settings(assets, contest))
+
+    said = capfd.readouterr().out
+    np.testing.assert_allclose(found, expected, rtol=0, atol=SAME_ANSWER)
+    assert "/1 " in said
+    assert "and 1 more: 12 clips done" in said
+    assert "3 of 3 passes complete" in said
+    assert ("tiny0 x 2: stacked" in said) is stacks
+
+
+def test_team_with_a_member_that_raises_loses_what_its_members_lose_alone(
+    make_assets: Callable[..., Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A batch that fails is answered once more, one member after the other, and each one's failures are counted."""
+    contest = make_clips((0.3, 3.0, 0.6, 2.0))
+    assets = make_assets({"name": "sound", "folds": 1}, {"name": "broken", "model": {"name": "broken", **SMALL}})
+
+    submission_of(make_settings(assets, contest))
+
+    said = capfd.readouterr().out
+    for fold in "123":
+        assert f"clips failed in broken/{fold} (ValueError: a kernel that nobody has written) 2" in said
+    assert "and 1 more answered one after the other 2" in said
+    assert "4 of 4 passes complete" in said
+
+
+def test_team_with_a_member_whose_answers_are_no_numbers_keeps_the_others(
+    make_assets: Callable[..., Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Of three folds that share batches only the diverged one is left out of the blend."""
+    assets, contest = make_assets({"folds": 4}), make_clips((0.3, 0.6, 0.9))
+    expected = submission_of(make_settings(assets, contest, members=("tiny0/1", "tiny0/2", "tiny0/4")))
+    through = Predictor.through
+
+    def diverged(self: Predictor, *rest: object) -> Tensor:
+        return through(self, *rest) * (np.nan if self.member.fold == "3" else 1)
+
+    monkeypatch.setattr(Predictor, "through", diverged)
+    capfd.readouterr()
+
+    found = submission_of(make_settings(assets, contest))
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=SAME_ANSWER)
+    said = capfd.readouterr().out
+    assert "answers of tiny0/3 not finite 3" in said
+    assert "and 2 more: 3 clips done" in said
+
+
+def test_team_adds_nothing_to_a_member_that_has_answered_before(
+    make_assets: Callable[..., Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An engine died while the second fold was alone at work; the next one gives it what it lacks and no more."""
+    set_up, given = runner.Run._set_up, np.full(4, 0.9, np.float32)
+
+    def resumed(self: runner.Run) -> None:
+        set_up(self)
+        for clip in (0, 1, 2):
+            self.machine.answers.add(1, 0, clip, given)
+
+    monkeypatch.setattr(runner.Run, "_set_up", resumed)
+    run = runner.Run(make_settings(make_assets(), make_clips()), lambda: False, lambda event: None)
+
+    assert run.run() == 0
+
+    answers = run.machine.answers
+    run.close()
+    assert answers.total() == 3 * 12
+    np.testing.assert_array_equal(answers._sums[1][:3], [given] * 3)
+    assert np.abs(answers._sums[1][3:] - given).max(axis=1).min() > 0.01
+    assert np.abs(answers._sums[2][:3] - given).max(axis=1).min() > 0.01
