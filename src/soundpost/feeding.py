@@ -252,6 +252,7 @@ class PassRun:
                 self._grant()
             case Stored():
                 report.seconds["features (CPU)"] += message.features_cpu_seconds
+                report.spectrograms[worker.task.digest, worker.task.front_end] += 1
                 machine.cache.commit(key, message.checksum)
                 worker.task = None
                 self._ready(clip, known=False)

@@ -18,6 +18,7 @@ class Report:
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
     seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
+    spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed
     audio_seconds: float = 0.0  # decoded in all
     passes_done: int = 0
     passes_cut: str = ""  # name of the pass that the deadline interrupted
@@ -47,6 +48,9 @@ class Report:
         counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items()) if n)
         if counted:
             lines.append(f"fallbacks: {counted}")
+        if self.spectrograms:
+            computed = ", ".join(f"{front_end} {n:,}" for (_, front_end), n in self.spectrograms.items())
+            lines.append(f"spectrograms computed: {computed}")
         if self.seconds:
             lines.append("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in self.seconds.items()))
         return lines
