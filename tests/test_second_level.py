@@ -75,6 +75,17 @@ def test_second_level_uses_the_columns_that_aliases_name() -> None:
     assert ready_blend(renamed, MEMBERS, ("Dog", "Meow", "Purr"), by_fold).skipped == {}
 
 
+def test_second_level_whose_labels_are_columns_needs_no_alias() -> None:
+    """As in the first level, an alias is looked for only where the label's own name is no column."""
+    recipe = replace(submission().second_level[0], aliases={"Bark": "Dog"})
+    probabilities, done = table(3)
+
+    plain = ready_blend(submission(), MEMBERS, LABELS, by_fold).blend(probabilities, done)
+    aliased = ready_blend(replace(submission(), second_level=(recipe,)), MEMBERS, LABELS, by_fold)
+
+    np.testing.assert_array_equal(plain, aliased.blend(probabilities, done))
+
+
 def test_second_level_with_a_label_that_is_no_column_is_refused() -> None:
     """It cannot see a class that nobody predicts."""
     with pytest.raises(SettingsError, match=r"1 labels are no columns of the submission \(Purr"):

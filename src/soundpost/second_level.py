@@ -9,6 +9,7 @@ from torch import nn
 
 from soundpost.blend import Blend, Network, without
 from soundpost.errors import SettingsError, WeightsError
+from soundpost.labels import map_columns
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe, Submission
 from soundpost.registry import pick, settings_from
@@ -65,14 +66,14 @@ def ready_blend(
 def _function(
     recipe: Recipe, member: Member, columns: Sequence[str], arrays: Mapping[str, np.ndarray], n_inputs: int
 ) -> Network:
-    names = [recipe.aliases.get(label, label) for label in recipe.labels]
-    absent = sorted(set(names) - set(columns))
+    mapped = map_columns(recipe, columns)
+    absent = sorted(set(recipe.labels) - {recipe.labels[number] for number in mapped.classes})
     if absent:
         raise SettingsError(
             f"second level {recipe.name}: {len(absent)} labels are no columns of the submission ({absent[0]}, ...). "
             "Use the sample_submission.csv of its competition, or add [aliases]."
         )
-    order = [list(columns).index(name) for name in names]
+    order = list(mapped.columns)
     model_class = pick(MODELS, recipe.model.name, "model")
     model: nn.Module = model_class(
         settings_from(model_class.Settings, recipe.model.settings, recipe.name), len(recipe.labels)
