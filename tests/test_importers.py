@@ -242,12 +242,15 @@ def test_command_line_imports_with_labels_of_a_sample_submission(
 
 
 def test_labels_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    """A missing or an empty list is said to be that."""
+    """A missing list, an empty one, and the sample of a ranked submission are said to be that."""
     with pytest.raises(SettingsError, match="Give a sample_submission"):
         read_labels(tmp_path / "absent.txt")
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(SettingsError, match="no label in it"):
         read_labels(tmp_path / "empty.txt")
+    (tmp_path / "ranked.csv").write_text("fname,label\na.wav,Laughter Hi-Hat Flute\n")
+    with pytest.raises(SettingsError, match="no label in it"):
+        read_labels(tmp_path / "ranked.csv")
     assert len(read_labels(TEMPLATES / "fsdkaggle2019.txt")) == 80
 
 

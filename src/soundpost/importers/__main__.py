@@ -20,6 +20,7 @@ from soundpost.importers.recipe_files import TEMPLATES
 from soundpost.importers.resnets import PICTURES, import_filipmu, import_filipmu_colour, import_hires
 from soundpost.importers.simongrest import import_simongrest
 from soundpost.recipes import Recipe
+from soundpost.submission import RANKED
 
 IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "argus": import_argus,
@@ -64,7 +65,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     """Labels from the header of a sample submission, behind its first column, or from a text file, one a line.
 
     Raises:
-        SettingsError: the file cannot be read or is empty.
+        SettingsError: the file cannot be read, is empty, or is the sample of a ranked submission, which names no class.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -74,8 +75,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
     labels = (
         next(csv.reader(lines))[1:] if path.suffix == ".csv" and lines else [line for line in lines if line.strip()]
     )
-    if not labels:
-        raise SettingsError(f"labels {path}: no label in it. Give a sample_submission.csv or one label a line.")
+    if not labels or labels == [RANKED]:
+        raise SettingsError(
+            f"labels {path}: no label in it. Give a sample_submission.csv with a column for each class, or a text file "
+            "with one label a line."
+        )
     return tuple(labels)
 
 
