@@ -6,6 +6,7 @@ FAKE_MODELS = {
     "slow": "fakes:Slow",
     "no_number": "fakes:NoNumber",
     "hungry": "fakes:Hungry",
+    "hungry_mean": "fakes:HungryMean",
     "broken": "fakes:Broken",
     "steep": "fakes:Steep",
     "choosy": "fakes:Choosy",

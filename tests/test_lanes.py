@@ -62,6 +62,29 @@ def test_two_gpus_split_the_clips_and_change_no_answer(
     assert len(set(used)) == 2
 
 
+def test_gpu_without_room_for_long_clips_answers_them_in_parts(
+    make_assets: Callable[..., Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Answers that are means over frames are those of a device with room, for every clip; the log counts such clips."""
+    request.getfixturevalue("two_gpus")
+    contest = make_clips((0.5, 3.0, 2.9, 0.6, 2.5))  # up to 188 frames
+    room = {"average": "logit", "model": {"name": "hungry_mean", "most": 512, **SMALL}, "folds": 1}
+    expected = answers_of(make_settings(make_assets(room), contest, precision="float32"))
+    capfd.readouterr()
+
+    tight = {**room, "model": {**room["model"], "most_frames": 100}}
+    found = answers_of(make_settings(make_assets(tight, folder="tight"), contest, precision="float32"))
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    said = capfd.readouterr().out
+    assert "5 of 5 clips predicted" in said
+    assert "windows tiled for memory 3" in said
+
+
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize("calls_before", [0, 8])
 def test_gpu_that_breaks_ends_the_engine_with_a_device_error(

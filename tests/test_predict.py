@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from soundpost import runner
 from soundpost.assets import find_assets
 from soundpost.errors import WeightsError
+from soundpost.fitting import answer, is_out_of_memory
 from soundpost.folding import BOUND, fold_batch_norms
-from soundpost.lanes import answer, is_out_of_memory
 from soundpost.models import MODELS
 from soundpost.predict import Predictor, build, stack
 from soundpost.probing import probe
@@ -24,6 +24,7 @@ from soundpost.settings import RunSettings
 from soundpost.submission import check, read_sample
 from soundpost.trials import HALF_BOUND, REPEATS
 from soundpost.views.tiles import Tiles, TilesSettings
+from soundpost.views.view import View
 from soundpost.views.whole import Whole, WholeSettings
 
 # Of a probability. Another batch size lets the kernels add in another order and choose other instructions: float32
@@ -32,6 +33,7 @@ SAME_ANSWER = 2e-6
 
 SETTINGS = {"bins": 16, "widths": (4, 6), "strides": (2, 2)}
 WHOLE = Whole(WholeSettings())
+PLAIN_TILES = Tiles(TilesSettings(frames=200, derivatives=False, divisor=1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -298,16 +300,57 @@ def test_batch_that_does_not_fit_is_halved_until_it_does(most: int) -> None:
     """The answers are those of a device with room, in the same order, and the halvings are counted."""
     clips = spectrograms(8)
 
-    found, splits = answer(predictor(model="hungry", most=most), WHOLE, clips)
+    found, toll = answer(predictor(model="hungry", most=most), WHOLE, clips)
 
     torch.testing.assert_close(found, predictor()(clips, WHOLE), rtol=0, atol=SAME_ANSWER)
-    assert splits == {1: 7, 3: 3, 8: 0}[most]
+    assert toll.splits == {1: 7, 3: 3, 8: 0}[most]
+    assert toll.fitting_frames == {1: 1, 3: 2, 8: 8}[most] * clips.shape[-1]
 
 
-def test_single_window_that_does_not_fit_the_cpu_is_an_error() -> None:
-    """There is nothing smaller to try."""
-    with pytest.raises(RuntimeError, match="can't allocate memory"):
-        answer(predictor(model="hungry", most=0), WHOLE, spectrograms(2))
+@pytest.mark.parametrize(("most_frames", "parts"), [(512, 2), (400, 4), (170, 8), (64, 16)])
+def test_single_window_that_does_not_fit_is_answered_in_parts(most_frames: int, parts: int) -> None:
+    """Of a network that takes means over frames the parts' answers, weighted by their frames, make up the whole's."""
+    frames = 1023 if parts < 16 else 1024
+    clips = spectrograms(3, frames)
+    expected = predictor(model="hungry_mean", most=3, average="logit")(clips, WHOLE)
+    hungry = predictor(model="hungry_mean", most=1, most_frames=most_frames, average="logit")
+    calls = []
+    hungry.model.register_forward_hook(lambda model, inputs, logits: calls.append(inputs[0].shape[-1]))
+
+    found, toll = answer(hungry, WHOLE, clips)
+
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert (toll.tiled, toll.on_cpu, toll.lost) == (3, 0, {})
+    assert set(calls) == {frames // parts, -(-frames // parts)}
+
+
+@pytest.mark.parametrize(
+    "view", [WHOLE, Tiles(TilesSettings(frames=200, derivatives=False, divisor=1.0))], ids=["whole", "tiles"]
+)
+def test_window_that_fits_nowhere_is_lost_alone_and_says_why(view: View) -> None:
+    """Its batch mates have their answers; when all are lost there is no answer at all."""
+    hungry, sound = predictor(model="hungry", most=8, most_frames=63), predictor()
+    calls = []
+
+    class Choosy:
+        device = torch.device("cpu")
+
+        def __call__(self, batch: Tensor, view: View) -> Tensor:
+            calls.append(len(batch))
+            return (hungry if (batch == 0).all(dim=(1, 2, 3)).any() else sound)(batch, view)
+
+    clips = spectrograms(4, 200)
+    clips[2] = 0
+    found, toll = answer(Choosy(), view, clips)
+
+    assert found.isnan().all(dim=1).tolist() == [False, False, True, False]
+    torch.testing.assert_close(found[[0, 1, 3]], sound(clips, view)[[0, 1, 3]], rtol=0, atol=SAME_ANSWER)
+    assert list(toll.lost) == [2]
+    assert "can't allocate memory" in toll.lost[2]
+    assert len(calls) == (6 if view is WHOLE else 5)  # of 200 frames the half is tried, the quarter is too short
+    nothing, toll = answer(hungry, view, clips[:2])
+    assert nothing is None
+    assert list(toll.lost) == [0, 1]
 
 
 def test_error_that_is_no_want_of_memory_is_not_retried() -> None:
@@ -337,12 +380,12 @@ def test_window_that_does_not_fit_a_gpu_is_answered_by_the_cpu(monkeypatch: pyte
             return gpu.on_cpu()
 
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    found, splits = answer(Gpu(), WHOLE, clips)
+    found, toll = answer(Gpu(), WHOLE, clips)
 
     assert calls == [3, 1, 2, 1, 1]
     torch.testing.assert_close(found[:1], expected, rtol=0, atol=SAME_ANSWER)
     assert found.shape == (3, 4)
-    assert splits == 5
+    assert (toll.splits, toll.on_cpu, toll.tiled) == (2, 3, 0)
     assert gpu.on_cpu() is gpu.on_cpu()
 
 
@@ -363,6 +406,25 @@ def test_run_out_of_memory_loses_no_clip(
 
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME_ANSWER)
     assert "batches split for memory" in capfd.readouterr().out
+
+
+def test_clip_that_fits_no_device_loses_that_member_alone_and_is_named(
+    make_assets: Callable, make_clips: Callable, make_settings: Callable, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its row holds the answer of the other member, its batch mates hold both, and the log says who and why."""
+    contest = make_clips((0.5, 1.6, 0.6))  # the second has 101 frames: its halves would be too short
+    sound = {"name": "sound", "folds": 1}
+    narrow = {"name": "narrow", "folds": 1, "model": {"name": "hungry", "most": 8, "most_frames": 90, **SETTINGS}}
+    alone = run_once(make_settings(make_assets(sound, folder="one"), contest))
+    capfd.readouterr()
+
+    found = run_once(make_settings(make_assets(sound, narrow, folder="both"), contest))
+
+    np.testing.assert_allclose(found[1], alone[1], rtol=0, atol=SAME_ANSWER)
+    assert (np.abs(found[[0, 2]] - alone[[0, 2]]).max(axis=1) > 100 * SAME_ANSWER).all()
+    said = capfd.readouterr().out
+    assert "clips that fit no device in narrow/1 1" in said
+    assert "clip001.wav: narrow/1: RuntimeError: [enforce fail" in said
 
 
 # ---------------------------------------------------------------- members that cannot answer

@@ -17,6 +17,7 @@ from soundpost.cache.slots import Shape, Slot
 from soundpost.clips import Clip
 from soundpost.deadline import Deadline, Estimate
 from soundpost.errors import DeviceError
+from soundpost.fitting import Toll
 from soundpost.grouping import Groups, Unit
 from soundpost.lanes import Done, Job, Lane, Results
 from soundpost.plan import Pass
@@ -307,10 +308,7 @@ class PassRun:
 
     def _answered(self, done: Done) -> None:
         machine = self._machine
-        if done.splits:
-            machine.report.counts["batches split for memory"] += done.splits
-            most = machine.batch_frames[self._recipe.name]
-            machine.batch_frames[self._recipe.name] = max(1, min(most, done.job.frames // 2**done.splits))
+        self._count(done.toll)
         for clip in done.damaged:
             if clip not in self._pending:
                 continue  # another lane has found it, too
@@ -319,15 +317,28 @@ class PassRun:
             self._forget_windows(clip)
             self._groups.reopen()
             self._try_again(clip, f"its spectrogram was damaged {ATTEMPTS} times")
+        if done.answers is None and done.error:
+            self._batch_failed(done)
+        for place, reason in done.toll.lost.items():
+            if (clip := done.job.units[place].clip) in self._open:
+                self._lose(clip, reason)
         if done.answers is None:
-            if done.error:
-                self._batch_failed(done)
             return
         self._speed.add(done.job.frames * done.job.members, done.seconds)
         machine.report.seconds["forward (lanes)"] += done.seconds
         for unit, row in zip(done.job.units, done.answers, strict=True):
             if unit.window in self._pending.get(unit.clip, ()):
                 self._add(unit, row)
+
+    def _count(self, toll: Toll) -> None:
+        """What want of memory cost is told, and no later batch is larger than what had room."""
+        counts, frames = self._machine.report.counts, self._machine.batch_frames
+        counts["batches split for memory"] += toll.splits
+        counts["windows tiled for memory"] += toll.tiled
+        counts["windows answered by the CPU for memory"] += toll.on_cpu
+        if toll.splits:
+            most = max(1, toll.fitting_frames)
+            frames[self._recipe.name] = min(frames[self._recipe.name], most)
 
     def _add(self, unit: Unit, row: np.ndarray) -> None:
         clip, windows = unit.clip, self._windows[unit.clip]
@@ -359,6 +370,16 @@ class PassRun:
             self._machine.report.counts[f"clips failed in {name} ({done.error})"] += len(done.job.units)
         for clip in {unit.clip for unit in done.job.units}:
             self._close(clip)
+
+    def _lose(self, clip: int, reason: str) -> None:
+        """A window that fits no device costs its clip this pass, or a team's clip the company of its other folds."""
+        if len(self._works) > 1:
+            self.failed += 1
+        else:
+            clip_name, name = self._machine.clips[clip].name, self._name(self._works[0])
+            self._machine.report.counts[f"clips that fit no device in {name}"] += 1
+            self._machine.report.too_large[clip_name] = f"{clip_name}: {name}: {reason}"
+        self._close(clip)
 
     # ------------------------------------------------------------ one clip's fate
 

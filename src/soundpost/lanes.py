@@ -1,7 +1,7 @@
 """Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back.
 
 A lane on a GPU prepares the next batch while the last one is computed, and asks for an answer one batch late.
-A batch that does not fit into the device's memory is split until it does.
+A batch that does not fit into the device's memory is made to, see fitting.
 """
 
 import os
@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from soundpost.cache import slots
 from soundpost.cache.memory_tier import SharedPages
 from soundpost.cache.slots import Slot
 from soundpost.errors import sentence
+from soundpost.fitting import Toll, answer
 from soundpost.grouping import Unit
 from soundpost.predict import Predictor, stack
 from soundpost.teams import Team
@@ -54,38 +55,8 @@ class Done:
     answers: np.ndarray | None  # (units, classes), of a team (units, members, classes); None when the job failed whole
     seconds: float  # of wall clock
     damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
-    splits: int = 0  # how often the batch was halved for want of memory
+    toll: Toll = field(default_factory=Toll)  # what want of memory cost
     error: str = ""  # why it failed
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that device or host had no room for a tensor."""
-    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
-
-
-def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor, int]:
-    """Answers of a batch, halved as often as the device's memory demands; and how often that was.
-
-    A single window that does not fit a GPU is answered by the CPU.
-
-    Raises:
-        MemoryError or RuntimeError: a single window does not fit the CPU either, or something else went wrong.
-    """
-    try:
-        return predictor(batch, view), 0
-    except (RuntimeError, MemoryError) as error:
-        on_cpu = predictor.device.type == "cpu"
-        if not is_out_of_memory(error) or (len(batch) == 1 and on_cpu):
-            raise
-    if not on_cpu:
-        torch.cuda.empty_cache()
-    if len(batch) == 1:
-        return predictor.on_cpu()(batch, view), 1
-    middle = len(batch) // 2
-    first, splits = answer(predictor, view, batch[:middle])
-    second, more = answer(predictor, view, batch[middle:])
-    return torch.cat([first.to(second.device), second]), 1 + splits + more
 
 
 class Lane:
@@ -113,7 +84,7 @@ class Lane:
     def _run(self) -> None:
         if self.device == "cpu":
             torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
-        pending: tuple[Job, Tensor, int, tuple[int, ...], float] | None = None
+        pending: tuple[Job, Tensor, Toll, tuple[int, ...], float] | None = None
         while True:
             if pending is not None and self._jobs.empty():
                 self._finish(*pending)
@@ -133,7 +104,7 @@ class Lane:
         if pending is not None:
             self._finish(*pending)
 
-    def _begin(self, job: Job) -> tuple[Job, Tensor, int, tuple[int, ...]] | None:
+    def _begin(self, job: Job) -> tuple[Job, Tensor, Toll, tuple[int, ...]] | None:
         arrays: dict[int, np.ndarray | None] = {}
         for unit, source in zip(job.units, job.sources, strict=True):
             if unit.clip not in arrays:
@@ -153,10 +124,13 @@ class Lane:
             return None
         spectrograms: Sequence[np.ndarray] = [arrays[unit.clip] for unit in job.units]  # type: ignore[misc]
         batch = stack(spectrograms, job.windows, job.view, pinned=self.device != "cpu")
-        answers, splits = answer(job.predictor, job.view, batch)
-        return job, answers, splits, damaged
+        answers, toll = answer(job.predictor, job.view, batch)
+        if answers is None:
+            self._results.put(self, Done(job, None, 0.0, damaged, toll))
+            return None
+        return job, answers, toll, damaged
 
-    def _finish(self, job: Job, answers: Tensor, splits: int, damaged: tuple[int, ...], started: float) -> None:
+    def _finish(self, job: Job, answers: Tensor, toll: Toll, damaged: tuple[int, ...], started: float) -> None:
         values, error = None, ""
         try:
             values = answers.cpu().numpy()  # waits for the device
@@ -165,7 +139,7 @@ class Lane:
         now = time.perf_counter()
         seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
         self._free_since = now
-        self._results.put(self, Done(job, values, seconds, damaged, splits, error))
+        self._results.put(self, Done(job, values, seconds, damaged, toll, error))
 
 
 class Results:

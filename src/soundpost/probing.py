@@ -7,10 +7,11 @@ from math import prod
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from soundpost.lanes import is_out_of_memory
+from soundpost.fitting import is_out_of_memory
 from soundpost.predict import Predictor
-from soundpost.views.view import View
+from soundpost.views.view import Divisible, View
 
 SLACK = 2.0  # measured bytes are taken for so much more: allocators keep pages of batches of many shapes
 GPU_SHARE = 0.8  # of the device's free memory that batches may take
@@ -28,19 +29,28 @@ class Probed:
 def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Probed:
     """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); any numbers will do.
 
-    The first call warms the kernels up, the second is measured.
+    The first call warms the kernels up, the second is measured. Where two such windows have no room, one is tried,
+    then a part of it; where a GPU has room for none, the CPU answers in its place and is what counts.
+
+    Raises:
+        MemoryError: not even one window fits.
     """
     spectrogram = torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape)
     window = max(view.windows(shape[2]), key=lambda window: window.frames)
     batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
     on_gpu = predictor.device.type == "cuda"
-    try:
-        predictor.rehearse(batch, view)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        batch = batch[:1]
-        predictor.rehearse(batch, view)
+    while not _has_room(predictor, view, batch):
+        shorter = batch.shape[3] // 2
+        if len(batch) > 1:
+            batch = batch[:1]
+        elif isinstance(view, Divisible) and shorter >= view.shortest_part:
+            batch = batch[..., :shorter]
+        elif on_gpu:
+            return probe(predictor.on_cpu(), view, shape)
+        else:
+            raise MemoryError(
+                f"{predictor.member.name}: one window of {batch.shape[3]} frames does not fit into memory"
+            )
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         torch.cuda.reset_peak_memory_stats(predictor.device)
@@ -54,9 +64,19 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
         peak = torch.cuda.max_memory_allocated(predictor.device)
     else:
         peak = _peak()
-    frames = len(batch) * window.frames
+    frames = len(batch) * batch.shape[3]
     least = batch.numel() * 4 * 8  # of any network: a few maps as large as its input
     return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
+
+
+def _has_room(predictor: Predictor, view: View, batch: Tensor) -> bool:
+    try:
+        predictor.rehearse(batch, view)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:

@@ -14,6 +14,7 @@ class Report:
     missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
     unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
+    too_large: dict[str, str] = field(default_factory=dict)  # clip -> the latest pass in which it fitted no device, why
     remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
@@ -40,6 +41,7 @@ class Report:
         ]
         lines += _listed("unreadable, its row holds the class priors", self.unreadable)
         lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
+        lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)
         lines += _listed("no such file, its row holds the class priors", self.missing)
         lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
         if len(self.remarks) > NAMED:

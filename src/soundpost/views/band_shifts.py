@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from soundpost.views.crop import equal_stretches
-from soundpost.views.view import Window
+from soundpost.views.view import SHORTEST_PART, Window
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class BandShifts:
 
     def __init__(self, settings: BandShiftsSettings) -> None:
         self.settings = settings
+        self.shortest_part = SHORTEST_PART
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """For each shift, as many windows as the clip needs; variant says which shift."""

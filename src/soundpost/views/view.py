@@ -1,9 +1,11 @@
 """What every view is: a clip's spectrogram cut into windows, each shown to the network once, answers averaged."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
+
+SHORTEST_PART = 64  # frames; the published networks that take any length need up to 63
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,10 @@ class View(Protocol):
     def prepare(self, batch: Tensor) -> Tensor:
         """What is done to stacked windows on the device: (batch, channels, bins, frames) -> what the network takes."""
         ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A view whose windows may be shown in parts where memory is short: what it cuts has no length of its own."""
+
+    shortest_part: int  # frames

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from soundpost.views.crop import equal_stretches
-from soundpost.views.view import Window
+from soundpost.views.view import SHORTEST_PART, Window
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Whole:
 
     def __init__(self, settings: WholeSettings) -> None:
         self.settings = settings
+        self.shortest_part = max(SHORTEST_PART, settings.min_frames)
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """One window, or ceil(frames / max_frames) windows whose lengths differ by at most one frame."""
