@@ -169,6 +169,19 @@ def test_windows_of_many_lengths_come_in_batches_without_padding(tmp_path: Path)
     assert max(shown.values()) == 20
 
 
+def test_windows_cut_short_show_the_clip_and_not_what_surrounds_it() -> None:
+    """A tile of a short clip is mostly padding; a stretch of it as long as the clip is the clip."""
+    clip = np.arange(1, 41, dtype=np.float32).reshape(1, 1, 40)
+    view = Tiles(TilesSettings(frames=256, step=128, derivatives=False, divisor=1.0))
+    windows = Windows([clip, clip[..., :20]], np.eye(2, dtype=np.float32), view, longest=40)
+
+    batch, targets = next(windows.batches(1, torch.Generator().manual_seed(0)))
+
+    whole, half = batch[targets.argmax(1).argsort()]
+    assert torch.equal(whole, torch.from_numpy(clip))
+    assert (half.unique() == torch.arange(1.0, 21.0)).all()
+
+
 def test_learner_second_level_learns_which_input_to_trust_within_its_constraint() -> None:
     """Of two first-level answers one knows the truth: it gets the larger weights, whose length stays 1."""
     random = np.random.default_rng(0)

@@ -56,7 +56,7 @@ class Windows:
             rows = groups[number].tolist()
             frames = min(windows[row].frames for row in rows)
             frames = min(frames, self._longest or frames)
-            shown = [self._shortened(windows[row], frames, generator) for row in rows]
+            shown = [_shortened(windows[row], frames, self._spectrograms[row].shape[-1], generator) for row in rows]
             batch = stack([self._spectrograms[row] for row in rows], shown, self._view)
             yield self._view.prepare(batch.float()), self._truth[rows]
 
@@ -64,13 +64,21 @@ class Windows:
         windows = self._view.windows(frames)
         return windows[int(torch.randint(len(windows), (), generator=generator))]
 
-    def _shortened(self, window: Window, frames: int, generator: torch.Generator) -> Window:
-        spare = window.frames - frames
-        if not spare:
-            return window
-        return replace(
-            window, start=window.start + int(torch.randint(spare + 1, (), generator=generator)), frames=frames
-        )
+
+def _shortened(window: Window, frames: int, length: int, generator: torch.Generator) -> Window:
+    """A stretch of a window, with as much of the clip in it as there can be.
+
+    Args:
+        window: frames or more.
+        frames: of the stretch.
+        length: of the clip, in frames; windows may begin before it and end behind it.
+        generator: draws where the stretch lies.
+    """
+    if window.frames == frames:
+        return window
+    first = max(window.start, min(0, length - frames))
+    last = max(first, min(window.start + window.frames - frames, max(0, length - frames)))
+    return replace(window, start=first + int(torch.randint(last - first + 1, (), generator=generator)), frames=frames)
 
 
 class Rows:
