@@ -1,5 +1,8 @@
 """What the machine really allows: cgroups of both versions and all ancestors, not only what the host shows."""
 
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,6 +128,30 @@ def test_memory_of_a_process_that_is_gone_is_nothing() -> None:
     """Workers come and go between two measurements."""
     assert resources.tree_memory([2**22 + 1]) == 0
     assert resources.process_memory(resources.os.getpid()) > 2**20
+
+
+def test_libraries_of_two_processes_are_counted_once_whoever_else_has_them() -> None:
+    """What is planned with is at least PSS, and does not change when a process that shares pages comes."""
+    script = "import sys, numpy; print(flush=True); sys.stdin.read()"
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            )
+            for _ in range(2)
+        )
+        first.stdout.readline()
+        before = resources.lonely_memory([first.pid])
+        second.stdout.readline()
+        after, both = resources.lonely_memory([first.pid]), resources.lonely_memory([first.pid, second.pid])
+        shared = resources.tree_memory([first.pid])
+        for process in (first, second):
+            process.stdin.close()
+
+    assert abs(after - before) <= 0.01 * before
+    assert shared < after
+    assert after < both < 1.9 * after
+    assert resources.lonely_memory([2**22 + 1]) == 0
 
 
 def test_gauge_measures_now_and_then_and_keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,6 +319,27 @@ def test_memory_limit_below_what_is_needed_is_refused_with_the_figure(
     assert run.left_behind() == []
 
 
+def test_memory_limit_that_was_named_is_the_same_at_each_start_and_is_kept(
+    make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Two refusals name figures within 3 %; the smaller one as the limit is a whole run that stays below it."""
+    assets, contest = make_assets(), make_clips()
+    named = []
+    for number in range(2):
+        refused = start(tmp_path / f"refused{number}", assets, contest, "--memory-limit", "100M")
+        assert refused.finish() == 2, refused.said()
+        named.append(int(re.search(r"below the (\d+)M that", refused.said())[1]))
+
+    run = start(tmp_path / "run", assets, contest, "--memory-limit", f"{min(named)}M")
+
+    assert max(named) <= 1.03 * min(named)
+    assert run.finish() == 0, run.said()
+    assert "12 of 12 clips predicted" in run.said()
+    peak, allowed = map(int, re.search(r"peak memory (\d+) MB of (\d+) MB allowed", run.said()).groups())
+    assert peak <= allowed == min(named)
+    assert run.faults == []
+
+
 # ---------------------------------------------------------------- in this process: clips
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:

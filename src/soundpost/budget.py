@@ -6,6 +6,7 @@ from soundpost.errors import SettingsError
 from soundpost.settings import MIB
 
 MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
+NAMED_SHARE = 1.03  # of what is needed, told where a limit is refused: another start may need a hundredth more
 MIN_CACHE_BYTES = 16 * MIB
 GROWTH_BYTES = 110 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
 WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
@@ -54,7 +55,7 @@ def share(
     lane_bytes = max(lane_bytes, window_bytes)
     free = limit_bytes - resident_bytes - margin - each - window_bytes - MIN_CACHE_BYTES
     if free < 0:
-        least = (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
+        least = NAMED_SHARE * (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
         raise SettingsError(
             f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, "
             "one worker and the longest window need. Give at least that."

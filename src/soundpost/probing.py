@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from soundpost.fitting import is_out_of_memory
+from soundpost.gauge import return_free_memory
 from soundpost.predict import Predictor
 from soundpost.views.view import Divisible, View
 
@@ -56,6 +57,7 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
         torch.cuda.reset_peak_memory_stats(predictor.device)
         before = torch.cuda.memory_allocated(predictor.device)
     else:
+        return_free_memory()  # else what the first call left behind would serve the second unseen
         before = _reset_peak()
     started = time.perf_counter()
     predictor.rehearse(batch, view)

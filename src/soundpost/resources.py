@@ -5,7 +5,8 @@ own group or of any ancestor, so the smallest of all of them counts.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,18 +89,52 @@ def tree_memory(pids: Iterable[int]) -> int:
     return sum(process_memory(pid) for pid in pids)
 
 
+def lonely_memory(pids: Iterable[int]) -> int:
+    """Resident bytes of these processes as they would be if no other process had the same libraries open.
+
+    PSS is smaller as long as one has, and grows when it ends; so this is what to plan with.
+    """
+    anonymous = 0
+    files: dict[tuple[str, ...], int] = {}  # device, inode, offset -> bytes, of the process that has most of it
+    for pid in pids:
+        try:
+            anonymous += _rollup(pid, "Pss_Anon:")
+            for place, resident in _mapped_files(pid):
+                files[place] = max(files.get(place, 0), resident)
+        except OSError:
+            anonymous += process_memory(pid)
+    return anonymous + sum(files.values())
+
+
+def _mapped_files(pid: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Where each mapping of a file lies in which file, and how many unchanged bytes of it are resident."""
+    place: tuple[str, ...] = ()
+    resident = 0
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        key, *values = line.split()
+        if key == "Rss:":
+            resident = int(values[0]) * 1024
+        elif key == "Anonymous:" and place[1] != "0":
+            yield place, resident - int(values[0]) * 1024
+        elif "-" in key and not key.endswith(":"):
+            place = (values[2], values[3], values[1])
+
+
 def process_memory(pid: int) -> int:
     """Proportional set size of one process in bytes; its RSS where the kernel does not tell; 0 when it is gone."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    with suppress(OSError):
+        return _rollup(pid, "Pss:")
     try:
         return psutil.Process(pid).memory_info().rss
     except psutil.Error:
         return 0
+
+
+def _rollup(pid: int, key: str) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/{pid}/smaps_rollup has no line {key}")
 
 
 def cores(mounts: Path = Path("/sys/fs/cgroup")) -> int:

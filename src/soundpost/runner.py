@@ -1,5 +1,6 @@
 """The whole run on one page: load, share out the memory, run the passes, blend, write, report."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
 from soundpost.progress import Progress
 from soundpost.recipes import Recipe
 from soundpost.report import Report
-from soundpost.resources import cores, disk_free, is_in_memory, memory_allowed
+from soundpost.resources import cores, disk_free, is_in_memory, lonely_memory, memory_allowed
 from soundpost.roster import TYPICAL_SECONDS, Roster
 from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
@@ -184,11 +185,12 @@ class Run:
         """Try the networks out, then give every part its bytes and start the lanes."""
         self._set_up()
         costs = self._try_out()
+        return_free_memory()
         self.gauge.look(force=True)
         on_gpu = self.devices[0] != "cpu"
         shares = budget.share(
             self.memory_limit,
-            self.gauge.used_bytes,
+            lonely_memory([os.getpid(), *self._pids()]),
             len(self.pool.workers),
             self.start_method,
             len(self.devices),
