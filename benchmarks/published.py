@@ -117,13 +117,13 @@ def measure(folder: Path, limit: int | None) -> tuple[Measured, str]:
     return Measured(*figures, passes), usage.output
 
 
-def parity(system: str) -> float:
-    """Largest error of any of a system's golden cases about networks, in a process of its own."""
+def parity(system: str) -> list[float]:
+    """Largest error of a system's golden cases about networks, and largest share of what a case allows."""
     file, names = GOLDEN[system]
     command = [sys.executable, str(Path(__file__).with_name("published_parity.py")), file, names]
     result = run(command)
     assert result.status == 0, result.output
-    return float(result.output.splitlines()[-1])
+    return [float(number) for number in result.output.splitlines()[-1].split()]
 
 
 def parameters(recipes: Sequence[str]) -> int:
@@ -158,7 +158,8 @@ def row(name: str, found: dict[str, Any]) -> str:
     cells += [f"{free['peak_bytes'] / 1e6:,.0f} MB"]
     cells += [f"{found[key]['lwlrap']:.3f} ({found[key]['passes']})" for key in LIMITS]
     cells += [f"{found['30 s']['wall_seconds']:.1f}, {found['120 s']['wall_seconds']:.1f}"]
-    return "| " + " | ".join([*cells, f"{found['parity']:.1e}" if "parity" in found else ""]) + " |"
+    cells += ["{:.1e}, {:.0%}".format(*found["parity"]) if "parity" in found else ""]
+    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> int:
@@ -175,7 +176,7 @@ def main() -> int:
     print(f"chance: {chance():.3f}")
     print(
         "| system | networks | parameters | CPU s per 100 clips | wall s per 100 clips | peak memory "
-        "| lwlrap, no limit (passes) | 30 s | 120 s | wall s of both | parity error |"
+        "| lwlrap, no limit (passes) | 30 s | 120 s | wall s of both | parity: error, of what is allowed |"
     )
     print("|---" * 11 + "|")
     for name, submission in submissions.items():

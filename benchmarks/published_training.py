@@ -81,7 +81,9 @@ def spectrograms(name: str) -> list[np.ndarray]:
 def trained(name: str) -> Path:
     """The folder of a recipe, trained if it was not."""
     folder, chosen = OUT / name, RECIPES[name]
-    if (folder / "recipe.toml").is_file():
+    if (folder / "recipe.toml").is_file() and (
+        is_second_level(name) or "lwlrap" in (folder / "recipe.toml").read_text()
+    ):
         return folder
     start = trained(chosen["start"]) if "start" in chosen else None
     settings = settings_of(name)
