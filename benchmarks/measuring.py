@@ -7,14 +7,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 import soundfile
-
-from soundpost.resources import tree_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SECONDS = 0.1  # between two looks at the tree's memory
@@ -27,6 +26,8 @@ class Usage:
     wall_seconds: float
     cpu_seconds: float  # user and system, of all its processes
     peak_bytes: int  # of all its processes, shared pages once
+    peak_shared_bytes: int  # what of them was shared memory, which is where spectrograms lie
+    peak_rest_bytes: int  # what of them was anything else
     status: int
     output: str
 
@@ -45,14 +46,14 @@ def run(command: Sequence[str], timeout_seconds: float = 1800, one_core: bool = 
         cwd=ROOT,
         preexec_fn=(lambda: os.sched_setaffinity(0, {0})) if one_core else None,
     )
-    peak = [0]
+    peak = [0, 0, 0]
     watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
     watcher.start()
     output, _ = process.communicate(timeout=timeout_seconds)
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Usage(wall, cpu, peak[0], process.returncode, output)
+    return Usage(wall, cpu, *peak, process.returncode, output)
 
 
 def _watch(pid: int, peak: list[int]) -> None:
@@ -60,10 +61,23 @@ def _watch(pid: int, peak: list[int]) -> None:
         root = psutil.Process(pid)
         while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
             pids = [pid, *(child.pid for child in root.children(recursive=True))]
-            peak[0] = max(peak[0], tree_memory(pids))
+            whole, shared = _memory(pids)
+            peak[:] = map(max, peak, (whole, shared, whole - shared))
             time.sleep(SAMPLE_SECONDS)
     except psutil.Error:
         return
+
+
+def _memory(pids: Sequence[int]) -> tuple[int, int]:
+    """Bytes of these processes with shared pages counted once (PSS), and what of them is shared memory."""
+    found = {"Pss:": 0, "Pss_Shmem:": 0}
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                key, value, *_ = line.split()
+                if key in found:
+                    found[key] += int(value) * 1024
+    return found["Pss:"], found["Pss_Shmem:"]
 
 
 def median_of(repeats: int, measure: Callable[[], float]) -> float:
@@ -71,14 +85,14 @@ def median_of(repeats: int, measure: Callable[[], float]) -> float:
     return statistics.median(measure() for _ in range(repeats))
 
 
-def make_clips(folder: Path, count: int, mean_seconds: float, seed: int = 0) -> Path:
-    """A folder of wav files of odd lengths, log-normal around the mean and at most 30 s, with a sample submission.
+def make_clips(folder: Path, count: int, mean_seconds: float, seed: int = 0, longest_seconds: float = 30.0) -> Path:
+    """A folder of wav files of odd lengths, log-normal around the mean and none too long, with a sample submission.
 
     Returns:
         The path of sample_submission.csv; the clips lie in test/ beside it.
     """
     rng = np.random.default_rng(seed)
-    seconds = np.clip(rng.lognormal(np.log(mean_seconds) - 0.3, 0.8, count), 0.3, 30.0)
+    seconds = np.clip(rng.lognormal(np.log(mean_seconds) - 0.3, 0.8, count), 0.3, longest_seconds)
     (folder / "test").mkdir(parents=True, exist_ok=True)
     noise = (rng.standard_normal(44100 * 31) * 0.1).astype(np.float32)
     names = [f"{number:08x}.wav" for number in range(count)]

@@ -53,7 +53,7 @@ class Writer:
                 (table, n_answered), self._table, self._busy = self._table, None, True
             started = time.monotonic()
             try:
-                submission.write(self._path, self._sample, table.tolist())
+                submission.write(self._path, self._sample, (row.tolist() for row in table))
                 self.error = ""
                 self._wrote(time.monotonic() - started, n_answered)
             except Exception as error:  # the old file stands; the engine reports this and goes on
