@@ -197,7 +197,7 @@ class Run:
             LANE_BYTES,
             0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
         )
-        self.expected_bytes = self.gauge.used_bytes + budget.GROWTH_BYTES + shares.lanes * shares.lane_bytes
+        self.expected_bytes = self.gauge.used_bytes + shares.lanes * shares.lane_bytes
         self.pool.shrink(shares.workers)
         cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
         self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
