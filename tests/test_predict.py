@@ -289,7 +289,7 @@ def test_run_takes_half_precision_where_it_is_faster_and_says_so(
     assert 0 < np.abs(found - exact).max() <= HALF_BOUND
     said = capfd.readouterr().out
     for fold in "123":
-        assert f"tiny0/{fold}: bfloat16; bfloat16 was " in said
+        assert f"tiny0/{fold}: bfloat16 taken: " in said
     assert said.count("2.00 times as fast") == 3
     assert len(timed) == 2 * REPEATS
 

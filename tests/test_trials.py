@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundpost.trials import HALF_BOUND, HALF_GAIN, REPEATS, HalfChoice, Way, compare
+from soundpost.trials import HALF_BOUND, HALF_GAIN, REPEATS, Way, compare, half_choice
 
 CPU = torch.device("cpu")
 EXACT = torch.tensor([[0.2, 0.8], [0.5, 0.1]])
@@ -87,17 +87,17 @@ def test_half_precision_is_taken_when_it_is_faster_and_holds(
     set_seconds(speed, 1.0)
     said: list[str] = []
 
-    assert HalfChoice(must_gain, said.append).takes("a/1", "float16", exact, off_by(change), CPU) is taken
+    assert half_choice(must_gain, said.append).takes("a/1", "float16", exact, off_by(change), CPU) is taken
 
     assert len(said) == 1
-    assert said[0].startswith("a/1: float16; " if taken else "a/1: float32; float16 was ")
+    assert said[0].startswith("a/1: float16 taken: " if taken else "a/1: float16 not taken: ")
     assert ("times as fast" in said[0]) is must_gain
 
 
 def test_half_precision_is_timed_once_for_a_recipe_and_bounded_for_each_member(set_seconds: SetSeconds) -> None:
     """Folds are one network to the device; their weights differ, and so may what rounding does to them."""
     timed = set_seconds(2.0, 1.0)
-    choice = HalfChoice(must_gain=True)
+    choice = half_choice(must_gain=True)
 
     assert choice.takes("a/1", "float16", exact, off_by(0.0), CPU)
     assert not choice.takes("a/2", "float16", exact, off_by(0.1), CPU)
@@ -108,7 +108,7 @@ def test_half_precision_is_timed_once_for_a_recipe_and_bounded_for_each_member(s
 def test_half_precision_that_is_too_slow_is_not_tried_again(set_seconds: SetSeconds) -> None:
     """Further members lose no time over it."""
     set_seconds(1.0, 1.0)
-    choice = HalfChoice(must_gain=True)
+    choice = half_choice(must_gain=True)
     calls: list[int] = []
 
     assert not choice.takes("a/1", "bfloat16", exact, exact, CPU)
@@ -119,7 +119,7 @@ def test_half_precision_that_is_too_slow_is_not_tried_again(set_seconds: SetSeco
 def test_two_devices_agree_on_the_precision_of_a_member(set_seconds: SetSeconds) -> None:
     """The second one's first batch decides nothing: a clip's answer must not depend on the device that it went to."""
     set_seconds(2.0, 1.0)
-    choice = HalfChoice(must_gain=True)
+    choice = half_choice(must_gain=True)
 
     assert not choice.takes("a/1", "float16", exact, off_by(0.1), CPU)
     assert not choice.takes("a/1", "float16", exact, off_by(0.0), CPU)

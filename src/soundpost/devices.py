@@ -54,7 +54,7 @@ def trouble(name: str) -> str:
 
 
 def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.HalfChoice.
+    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.half_choice.
 
     Args:
         asked: "auto", or one by name.

@@ -108,6 +108,7 @@ class PassRun:
         self._groups.expect(lengths, unknown_clips=len(self._absent))
         self._frames_seen = self._bytes_seen = 0
         self.total = len(todo)
+        self.count = len(works)  # passes that share the batches
         self.failed = 0  # clips that a team could not answer, because one of its members raised
 
     @property

@@ -7,18 +7,20 @@ batch size changes is the order of sums inside the device's kernels, so answers 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundpost.errors import WeightsError
+from soundpost.errors import WeightsError, sentence
 from soundpost.folding import fold_batch_norms, logits_of
+from soundpost.libraries import Library
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
-from soundpost.trials import HalfChoice
+from soundpost.trials import Choice, half_choice
 from soundpost.views.view import View, Window
 
 
@@ -67,16 +69,19 @@ class Predictor:
         arrays: Mapping[str, np.ndarray],
         device: str,
         precision: str,
-        choice: HalfChoice | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.recipe = recipe
         self.member = member
         self.device = torch.device(device)
         self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
         self._is_folded = self._is_settled = False
-        self._choice = choice or HalfChoice()
+        self._choice = choice or half_choice()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
+        self.library: Library | None = None  # to be tried on the next windows that fit it
+        self._compiled: Library | None = None
+        self._weights: list[Tensor] = []
         self._twin: Predictor | None = None
 
     @property
@@ -130,9 +135,16 @@ class Predictor:
                     self._fold(inputs)
                     self.is_half = self.is_half and self._takes_half(inputs)
                     self._is_settled = True
+        if self.library is not None and not self.is_half and self.library.fits(inputs):
+            with self._choice.lock:
+                library, self.library = self.library, None
+                if library is not None:
+                    self._try_compiled(library, inputs)
 
     def answer(self, inputs: Tensor) -> Tensor:
         """Answers of prepared windows by the settled network."""
+        if self._compiled is not None and self._compiled.fits(inputs):
+            return self.through(partial(self._compiled, weights=self._weights), inputs, is_half=False)
         return self.through(self.model, inputs, self.is_half)
 
     def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
@@ -156,6 +168,18 @@ class Predictor:
             for is_half in (False, True)
         )
         return self._choice.takes(self.member.name, str(self.half).removeprefix("torch."), exact, half, self.device)
+
+    def _try_compiled(self, library: Library, inputs: Tensor) -> None:
+        try:
+            self._weights = library.weights(self.model)
+            usual, other = (
+                lambda network=network: self.probabilities(self.through(network, inputs, is_half=False))
+                for network in (self.model, partial(library, weights=self._weights))
+            )
+            if library.choice.takes(self.member.name, "compiled network", usual, other, self.device):
+                self._compiled = library
+        except Exception as error:  # whatever it is, there is the network as it was
+            library.tell(f"{self.member.name}: compiled network not taken: {sentence(error)}")
 
     def _activate(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()

@@ -8,12 +8,13 @@ from soundpost.assets import Assets
 from soundpost.devices import choose_precision
 from soundpost.errors import KitError, SettingsError
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.libraries import Library
 from soundpost.plan import Pass, all_passes
 from soundpost.predict import Predictor
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
 from soundpost.teams import Stacking, Team
-from soundpost.trials import HalfChoice
+from soundpost.trials import Choice, half_choice
 from soundpost.views import VIEWS
 from soundpost.views.view import View
 
@@ -51,7 +52,8 @@ class Roster:
         self._skipped: set[int] = set()
         self._loader = ThreadPoolExecutor(1, "loader")
         self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
-        self._choices: dict[tuple[str, str], HalfChoice] = {}
+        self._libraries: dict[str, Library] = {}
+        self._choices: dict[tuple[str, str], Choice] = {}
         self._views: dict[tuple[str, int], View] = {}
         self._shapes: dict[tuple[str, float], Shape] = {}
 
@@ -81,6 +83,14 @@ class Roster:
             self._loaded[number] = self._loader.submit(self._build, *self.members[number])
         return self._loaded[number]
 
+    def hand_out(self, recipe: Recipe, library: Library) -> None:
+        """Let a recipe's members, those loaded and those to come, try a library."""
+        self._libraries[recipe.name] = library
+        for number, loading in self._loaded.items():
+            if self.members[number][0] is recipe and loading.done() and not loading.exception():
+                for predictor in loading.result().values():
+                    predictor.library = library
+
     def unload(self, number: int) -> None:
         """No pass needs this member's network any more."""
         self._loaded.pop(number, None)
@@ -97,8 +107,9 @@ class Roster:
         for device in dict.fromkeys(self.devices):
             precision = choose_precision(self._precision, device)
             key = (recipe.name, precision)
-            choice = self._choices.setdefault(key, HalfChoice(self._precision == "auto", self.notes.append))
+            choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
             predictors[device] = Predictor(recipe, member, arrays, device, precision, choice)
+            predictors[device].library = self._libraries.get(recipe.name)
         return predictors
 
     # ------------------------------------------------------------ views and sizes

@@ -14,13 +14,15 @@ from soundpost.answers import Answers
 from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
+from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
 from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
 from soundpost.devices import choose_devices
-from soundpost.errors import DeviceError, WeightsError
+from soundpost.errors import DeviceError, WeightsError, sentence
 from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
 from soundpost.gauge import Gauge, return_free_memory
 from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.lanes import Lane, Results
+from soundpost.libraries import Library
 from soundpost.plan import Pass, company, next_pass
 from soundpost.predict import Predictor
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
@@ -85,6 +87,7 @@ class Run:
         self.written = 0  # clips answered in the submission that lies on disk
         self.blend_seconds = 0.0
         self.last_written = -1
+        self.compiled: list[Recipe] = []  # whose networks the compiler was asked for, the latest last
         self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
         self.table = np.zeros((0, len(self.sample.columns)))
 
@@ -125,6 +128,7 @@ class Run:
         if is_in_memory(scratch):
             self.report.counts["scratch is memory, nothing is spilled"] += 1
             disk = 0
+        self.compiler = Compiler(scratch / "compiler")
         self.gauge = Gauge(self.memory_limit, self._pids)
         self.cache = SpectrogramCache(
             int(0.8 * self.memory_limit), disk, scratch, settings.cache_dtype, pressure=self.gauge.pressure
@@ -132,7 +136,8 @@ class Run:
         self.pool = WorkerPool(settings.workers or min(16, cores()), self.cache.pages, self.start_method)
 
     def _pids(self) -> list[int]:
-        return [*self.pool.pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
+        pids = [*self.pool.pids, *self.compiler.pids]
+        return [*pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
 
     def _set_up(self) -> None:
         """What the passes share, the blend, and the writer."""
@@ -284,6 +289,7 @@ class Run:
         predictors = self._predictors(works)
         view = self.roster.view(recipe, works[0].view)
         run = PassRun(self.machine, works, recipe, view, predictors, keep=digest in later)
+        self.at_work = works[0], len([p for p in self.passes if p not in done and self._is_like(p, works[0])])
         began = self.deadline.elapsed()
         self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
         complete = run.run(self._tick)
@@ -317,6 +323,57 @@ class Run:
         while self.roster.notes:
             self.progress.say(self.roster.notes.popleft())
 
+    def _is_like(self, one: Pass, other: Pass) -> bool:
+        return (self.members[one.member][0], one.view) == (self.members[other.member][0], other.view)
+
+    # ------------------------------------------------------------ compiling beside the passes
+
+    def _compile(self, run: PassRun) -> None:
+        """Start the compiler once that pays back; hand what it made to the members of its recipe."""
+        if self.compiler.is_running:
+            result = self.compiler.result()
+            if isinstance(result, Path):
+                try:
+                    library = Library(result, len(self.machine.lanes), self.roster.notes.append)
+                    self.roster.hand_out(self.compiled[-1], library)
+                except Exception as error:  # whatever it is, the networks go on as they are
+                    result = sentence(error)
+            if isinstance(result, str):
+                self.progress.say(f"{self.compiled[-1].name}: not compiled: {result}")
+            return
+        work, later = self.at_work
+        recipe, member = self.members[work.member]
+        left = run.seconds_left()
+        if recipe in self.compiled or left is None or self.settings.attempt or not self._can_compile(work):
+            return
+        each = left * run.total / max(1, run.total - run.done) / run.count
+        if not pays_back(min(left + later * each, self.deadline.left()), len(self.machine.lanes)):
+            return
+        room = int(SQUEEZE * self.memory_limit) - self.gauge.used_bytes - COMPILE_BYTES - self.cache.staging_bytes
+        if room < 0:
+            return
+        self.cache.lower_limit(self.cache.memory_bytes + self.cache.staging_bytes + room, self.cache.staging_bytes)
+        self.compiled.append(recipe)
+        self.progress.say(f"{recipe.name}: compiling beside the run")
+        settings, shape = self.settings, self.roster.shape(recipe, TYPICAL_SECONDS)
+        self.compiler.start(
+            assets=settings.assets,
+            input_root=settings.input_root,
+            recipe=recipe.name,
+            member=member.name,
+            view=work.view,
+            shape=shape,
+        )
+
+    def _can_compile(self, work: Pass) -> bool:
+        """Whether there is a compiler, for float32 on a CPU, and the pass shows windows of one length alone."""
+        recipe, _ = self.members[work.member]
+        predictors = self.roster.predictors(work.member) or {}
+        view = self.roster.view(recipe, work.view)
+        lengths = {window.frames for frames in (1, 500, 5000) for window in view.windows(frames)}
+        is_float = not any(predictor.is_half for predictor in predictors.values())
+        return not self.machine.on_gpu and is_float and len(lengths) == 1 and is_possible()
+
     # ------------------------------------------------------------ while a pass runs
 
     def _tick(self, run: PassRun) -> None:
@@ -331,7 +388,11 @@ class Run:
         beside_cache = self.gauge.used_bytes - self.cache.memory_bytes
         if beside_cache > self.expected_bytes or self.gauge.used_bytes > TRIM * self.memory_limit:
             return_free_memory()
+        self._compile(run)
         if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
+            if self.compiler.is_running:
+                self.compiler.stop()
+                self.progress.say(f"{self.compiled[-1].name}: not compiled: memory is short")
             self.report.counts["memory squeezes"] += 1
             self.cache.freeze()
             frames = self.machine.batch_frames
@@ -405,6 +466,7 @@ class Run:
         """Lanes, workers and cache go."""
         for lane in self.machine.lanes if hasattr(self, "machine") else ():
             lane.close()
+        self.compiler.stop()
         self.pool.close()
         self.cache.close()
 

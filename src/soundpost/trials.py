@@ -54,52 +54,59 @@ def _seconds(way: Way, device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-class HalfChoice:
-    """Whether the members of a recipe compute in half precision on one kind of device, decided once for the whole run.
+class Choice:
+    """Whether the members of a recipe compute in another way on one kind of device, decided once for the whole run.
 
     The first member's first batch decides for its recipe whether that is faster; each member's own first batch, whether
     its answers hold. All devices of the kind follow.
 
     Args:
-        must_gain: half precision has to be HALF_GAIN times as fast; where it was asked for by name, it has not.
+        least_gain: times as fast, at least; None where that does not matter, because the way was asked for by name.
+        bound: largest change of a probability.
         tell: takes one sentence for the log about each member.
     """
 
-    def __init__(self, must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, least_gain: float | None, bound: float, tell: Callable[[str], None] = lambda _: None) -> None:
         self.lock = threading.Lock()
-        self._must_gain = must_gain
+        self._least_gain = least_gain
+        self._bound = bound
         self._tell = tell
         self._speed: float | None = None
         self._taken: dict[str, bool] = {}
 
-    def takes(self, member: str, kind: str, exact: Way, half: Way, device: torch.device) -> bool:
-        """Whether a member computes in half precision; tried out when it is asked for the first time.
+    def takes(self, member: str, way: str, usual: Way, other: Way, device: torch.device) -> bool:
+        """Whether a member computes in the other way; tried out when it is asked for the first time.
 
         Args:
             member: its name.
-            kind: of half precision, for the log.
-            exact: the first batch's probabilities in float32.
-            half: the same in half precision.
+            way: the other one's name, for the log.
+            usual: the first batch's probabilities as they are made now.
+            other: the same in the other way.
             device: of both.
         """
         if member not in self._taken:
-            if self._must_gain and self._speed is not None and self._speed < HALF_GAIN:
+            if self._is_too_slow:
                 return False
-            self._taken[member] = self._decide(member, kind, compare(exact, half, device, self._is_open))
+            is_timed = self._least_gain is not None and self._speed is None
+            trial = compare(usual, other, device, is_timed)
+            if is_timed:
+                self._speed = trial.speed
+            self._taken[member] = trial.change <= self._bound and not self._is_too_slow
+            pace = "" if self._speed is None else f"{self._speed:.2f} times as fast, "
+            verdict = "taken" if self._taken[member] else "not taken"
+            self._tell(f"{member}: {way} {verdict}: {pace}probabilities within {trial.change:.1g}")
         return self._taken[member]
 
     @property
-    def _is_open(self) -> bool:
-        return self._must_gain and self._speed is None
+    def _is_too_slow(self) -> bool:
+        return self._least_gain is not None and self._speed is not None and self._speed < self._least_gain
 
-    def _decide(self, member: str, kind: str, trial: Trial) -> bool:
-        if self._is_open:
-            self._speed = trial.speed
-        holds = trial.change <= HALF_BOUND
-        is_worth_it = self._speed is None or self._speed >= HALF_GAIN
-        pace = "" if self._speed is None else f"{self._speed:.2f} times as fast, "
-        self._tell(
-            f"{member}: {kind if holds and is_worth_it else 'float32'}; {kind} was {pace}its probabilities within "
-            f"{trial.change:.1g} of float32's"
-        )
-        return holds and is_worth_it
+
+def half_choice(must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> Choice:
+    """Of half precision in place of float32.
+
+    Args:
+        must_gain: it has to be HALF_GAIN times as fast; where it was asked for by name, it has not.
+        tell: takes one sentence for the log about each member.
+    """
+    return Choice(HALF_GAIN if must_gain else None, HALF_BOUND, tell)
