@@ -5,12 +5,13 @@
 Its ten pictures of the loudest two seconds and its mix of three, on ESC-10: each of four folds is held out once.
 Pictures, checkpoints and answers are kept under runs/pictures; what is there is not computed again. Prints a table, in
 which "better / worse" counts the clips whose first guess is right with this picture and wrong with log_db, and vice
-versa.
+versa; "chance" is how often a fair coin would split them as unevenly.
 """
 
 import argparse
 import json
 import sys
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -96,19 +97,25 @@ def main() -> int:
     table = read_table(CLIPS / "clips.csv", None, 0)
     said = {name: answers(name, table) for name in PUBLISHED}
     right = {name: first_is_right(table.truth, given) for name, given in said.items()}
-    print("| picture | published: top-3 error | top-3 error | top-1 error | MAP@3 | better / worse |")
-    print("|---|---|---|---|---|---|")
+    print("| picture | published: top-3 error | top-3 error | top-1 error | MAP@3 | better / worse | chance |")
+    print("|---|---|---|---|---|---|---|")
     for name, given in said.items():
         errors = [PUBLISHED[name], top_k_error(table.truth, given, 3), top_k_error(table.truth, given, 1)]
-        better, worse = (right[name] & ~right[AGAINST]).sum(), (right[AGAINST] & ~right[name]).sum()
-        scores = [*errors, mean_average_precision(table.truth, given, 3)]
-        print(f"| {name} | {' | '.join(f'{score:.3f}' for score in scores)} | {better} / {worse} |")
+        scores = " | ".join(f"{score:.3f}" for score in [*errors, mean_average_precision(table.truth, given, 3)])
+        better, worse = int((right[name] & ~right[AGAINST]).sum()), int((right[AGAINST] & ~right[name]).sum())
+        print(f"| {name} | {scores} | {better} / {worse} | {chance(better, worse):.2f} |")
     return 0
 
 
 def first_is_right(truth: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Whether each clip's likeliest class is one of its labels, (clips,)."""
     return truth[np.arange(len(truth)), given.argmax(1)] > 0
+
+
+def chance(one: int, other: int) -> float:
+    """How often a fair coin, thrown one + other times, falls as unevenly."""
+    tail = sum(comb(one + other, k) for k in range(min(one, other) + 1))
+    return min(1.0, 2 * tail / 2 ** (one + other))
 
 
 if __name__ == "__main__":
