@@ -87,7 +87,7 @@ def convolution(in_channels: int, out_channels: int, bias: bool = False) -> nn.S
     nn.init.kaiming_normal_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-    return nn.Sequential(layer, nn.BatchNorm2d(out_channels), nn.ReLU())
+    return nn.Sequential(layer, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 class ConvolutionBlock(nn.Module):
