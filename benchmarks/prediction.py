@@ -1,0 +1,148 @@
+"""Ways through one network, side by side in one run: eager, folded, compiled, bfloat16, and folds that share a batch.
+
+    python benchmarks/prediction.py [--model argus|compact] [--windows 4] [--rounds 5] [--compile]
+
+One thread, random weights, CPU ms for each window and network: medians of rounds in which every way has its turn.
+Two ways share a batch of three folds: one network after the other, and stacked as one. --compile makes the library that
+a long run would make beside itself, which takes minutes on a busy machine.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from measuring import ROOT
+
+sys.path.insert(0, str(ROOT / "src"))
+FOLDS = 3
+SHAPES = {"argus": (1, 128, 256), "compact": (1, 64, 256)}
+MODELS_OF = {"argus": "argus_aux_skip_attention", "compact": "compact"}
+
+
+def make_assets(root: Path, kind: str) -> None:
+    """A recipe of three folds with random weights, as its files."""
+    import hashlib
+
+    import tomli_w
+    import torch
+    from safetensors.numpy import save_file
+
+    from soundpost.models import MODELS
+    from soundpost.registry import pick, settings_from
+
+    model_class = pick(MODELS, MODELS_OF[kind], "model")
+    labels = [f"Label {number}" for number in range(80)]
+    members = []
+    (root / kind).mkdir()
+    for fold in range(1, FOLDS + 1):
+        torch.manual_seed(fold)
+        model = model_class(settings_from(model_class.Settings, {}, "[model]"), len(labels))
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                torch.nn.init.kaiming_normal_(parameter)
+        path = root / kind / f"{fold}.safetensors"
+        save_file({name: tensor.numpy() for name, tensor in model.state_dict().items()}, path)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        members.append({"fold": str(fold), "file": path.name, "sha256": sha256, "scores": {"lwlrap": 0.5}})
+    recipe = {
+        "format": 1,
+        "name": kind,
+        "labels": labels,
+        "priors": [0.1] * len(labels),
+        "audio": {"sample_rate": 44100},
+        "front_end": {"name": "log_mel", "n_mels": SHAPES[kind][1]},
+        "model": {"name": MODELS_OF[kind]},
+        "views": [{"name": "tiles", "frames": 256, "step": 128, "derivatives": kind == "argus"}],
+        "members": members,
+    }
+    (root / kind / "recipe.toml").write_text(tomli_w.dumps(recipe))
+    (root / "submission.toml").write_text(tomli_w.dumps({"format": 1, "blend": "mean", "recipes": [kind]}))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=SHAPES, default="argus")
+    parser.add_argument("--windows", type=int, default=4, help="of one batch")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="compile, too")
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    from soundpost.assets import find_assets
+    from soundpost.compiling import Compiler
+    from soundpost.libraries import Library
+    from soundpost.predict import Predictor, build
+    from soundpost.teams import Stacking, Team
+    from soundpost.views.tiles import Tiles, TilesSettings
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        root = Path(folder)
+        make_assets(root, options.model)
+        found = find_assets(root)
+        recipe = found.submission.recipes[0]
+        folds = [Predictor(recipe, m, found.arrays(m), "cpu", "float32") for m in recipe.members]
+        first = folds[0]
+        view = Tiles(TilesSettings(256, 128, derivatives=options.model == "argus"))
+        batch = 10 * torch.randn(options.windows, *SHAPES[options.model])
+        inputs = first.prepare(batch, view)
+        for fold in folds:
+            fold.settle(inputs)
+        plain = build(recipe, recipe.members[0], found.arrays(recipe.members[0])).to(memory_format=torch.channels_last)
+        half = Predictor(recipe, recipe.members[0], found.arrays(recipe.members[0]), "cpu", "bfloat16")
+        half._fold(inputs)
+        team = Team(folds, Stacking(is_tried=False))
+        ways: dict[str, tuple[Callable[[], torch.Tensor], int]] = {
+            "eager": (lambda: first.through(plain, inputs, is_half=False), 1),
+            "folded": (lambda: first.answer(inputs), 1),
+            "folded, bfloat16": (lambda: half.through(half.model, inputs, is_half=True), 1),
+            f"{FOLDS} folds, one after the other": (lambda: team.in_turn(inputs), FOLDS),
+            f"{FOLDS} folds, stacked": (lambda: team.stacked(inputs), FOLDS),
+        }
+        if options.compile:
+            compiler = Compiler(root / "compiler")
+            began = time.perf_counter()
+            frames = SHAPES[options.model][2]
+            shape = [*SHAPES[options.model][:2], 2 * frames]
+            compiler.start(
+                assets=folder, input_root=folder, recipe=recipe.name, member=first.member.name, view=0, shape=shape
+            )
+            while (result := compiler.result()) is None:
+                time.sleep(0.1)
+            print(f"compiling took {time.perf_counter() - began:.0f} s of the clock")
+            if isinstance(result, Path):
+                library = Library(result, 1, print)
+                weights = library.weights(first.model)
+                ways["folded, compiled"] = (
+                    lambda: first.through(lambda x: library(x, weights), inputs, is_half=False),
+                    1,
+                )
+            else:
+                print(f"not compiled: {result}")
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        exact = first.answer(inputs)
+        change = {name: float((way() - exact).abs().max()) for name, (way, count) in ways.items() if count == 1}
+        for _ in range(options.rounds):
+            for name, (way, count) in ways.items():
+                started = time.thread_time()
+                way()
+                taken[name].append(1000 * (time.thread_time() - started) / count / options.windows)
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    print(f"{options.model}, {options.windows} windows, {options.rounds} rounds; {json.dumps(medians)}")
+    print("| way | CPU ms for each window and network | times as fast as folded | probabilities moved by |")
+    print("| --- | ---: | ---: | ---: |")
+    for name, median in medians.items():
+        moved = f"{change[name]:.1g}" if name in change else ""
+        print(f"| {name} | {median:.1f} | {medians['folded'] / median:.2f} | {moved} |")
+
+
+if __name__ == "__main__":
+    main()
