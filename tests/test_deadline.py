@@ -48,6 +48,20 @@ def test_deadline_after_a_slow_write_stops_earlier() -> None:
     assert deadline.reserve_seconds > before
 
 
+def test_deadline_after_a_slow_start_stops_earlier() -> None:
+    """Where loading took half a minute, leaving takes seconds; where it took two, the usual second is enough."""
+    quick, slow = Clock(0.0), Clock(0.0)
+    deadlines = Deadline(120.0, 0.0, quick), Deadline(120.0, 0.0, slow)
+    usual = deadlines[0].reserve_seconds
+
+    quick.now, slow.now = 2.0, 30.0
+    for deadline in deadlines:
+        deadline.ready()
+
+    assert deadlines[0].reserve_seconds == usual
+    assert deadlines[1].reserve_seconds == pytest.approx(usual + 0.1 * 30.0 - EXIT_SECONDS)
+
+
 def test_deadline_that_is_shorter_than_its_reserve_leaves_no_time() -> None:
     """A limit of a second is met by doing nothing."""
     assert Deadline(1.0, 0.0, Clock(0.0)).left() < 0

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-EXIT_SECONDS = 1.1  # between the last write and the exit of the last process
+EXIT_SECONDS = 1.1  # between the last write and the exit of the last process, at least
+EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
 KILL_SECONDS = 0.6  # before the limit: whatever still runs is killed
 
 
@@ -21,6 +22,7 @@ class Deadline:
         self._started = started
         self._clock = clock
         self._write_seconds = 0.1
+        self._exit_seconds = EXIT_SECONDS
 
     def elapsed(self) -> float:
         """Seconds since the limit began to count."""
@@ -30,10 +32,14 @@ class Deadline:
         """Correct the reserve: a write of the whole submission took so many seconds."""
         self._write_seconds = max(self._write_seconds, seconds)
 
+    def ready(self) -> None:
+        """Everything is loaded: correct the reserve by the seconds that this took."""
+        self._exit_seconds = max(EXIT_SECONDS, EXIT_SHARE * self.elapsed())
+
     @property
     def reserve_seconds(self) -> float:
         """Kept for the last write, twice as long as the slowest so far, and for the exit."""
-        return EXIT_SECONDS + 2 * self._write_seconds
+        return self._exit_seconds + 2 * self._write_seconds
 
     def left(self) -> float:
         """Seconds of work that are left before the reserve begins; negative when it has begun."""

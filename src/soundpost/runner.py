@@ -217,6 +217,7 @@ class Run:
             f"{shares.lanes * shares.lane_bytes / GIB:.2f} for batches, {cache_bytes / GIB:.2f} for spectrograms "
             f"({self.cache.backing}), then {self.cache.disk_limit_bytes / GIB:.1f} GiB on disk"
         )
+        self.deadline.ready()
         self.report.seconds["start"] = self.deadline.elapsed()
 
     def _cost(self, recipe: Recipe, number: int) -> float:
