@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import ROOT
+from pictures import pictures
 
 from soundpost.blend import Blend
 from soundpost.importers.recipe_files import TEMPLATES, ImportedMember, template, write_recipe
+from soundpost.importers.resnets import PICTURES
 from soundpost.predict import build
 from soundpost.recipes import Named, parse_recipe
 from soundpost.training.data import Table, read_table
@@ -41,11 +43,11 @@ ALIASES = read_plan(ROOT / "weights" / "compact" / "plan.toml").aliases
 
 
 def table_of(name: str) -> dict[str, Any]:
-    """The template of a recipe with what it changes there; a changed front end replaces the template's."""
+    """The template of a recipe with what it changes there; a picture replaces the template's front end."""
     chosen = RECIPES[name]
     table = template(chosen["template"])
     table["model"] |= chosen.get("model", {})
-    return table | ({"front_end": chosen["front_end"]} if "front_end" in chosen else {})
+    return table | ({"front_end": dict(PICTURES[chosen["picture"]])} if "picture" in chosen else {})
 
 
 @lru_cache(maxsize=1)
@@ -70,6 +72,8 @@ _LAST: dict[str, list[np.ndarray]] = {}
 
 def spectrograms(name: str) -> list[np.ndarray]:
     """Of all clips, as a recipe sees them; those of the last front end are kept."""
+    if "picture" in RECIPES[name]:
+        return list(pictures(RECIPES[name]["picture"], clips()))
     table = table_of(name)
     key = repr((table["audio"], table["front_end"]))
     if key not in _LAST:
