@@ -5,7 +5,7 @@ spectrogram has the same bits alone and in any batch. Nothing is as long as the 
 """
 
 import functools
-import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,8 +65,8 @@ def power_spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Ten
         framing: where the frames lie.
 
     Yields:
-        First frame, and (frames, n_fft // 2 + 1) squared magnitudes, float32, in memory that the next stretch of any
-        waveform overwrites.
+        First frame, and (frames, n_fft // 2 + 1) squared magnitudes, float32, in memory that the next stretch
+        overwrites.
     """
     n_fft, hop, samples, device = framing.n_fft, framing.hop_length, waveform.shape[0], waveform.device
     real = torch.float64 if framing.double else torch.float32
@@ -76,31 +76,35 @@ def power_spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Ten
     # All stretches are equally long: a short rest would cost nearly as much as a full one.
     n_stretches = -(-n_frames // max(1, values // n_fft))
     step = -(-n_frames // n_stretches)
-    windowed = _workspace("windowed", (step, n_fft), real, device)
-    power = _workspace("power", (step, n_fft // 2 + 1), torch.float32, device)
+    power = _borrowed(step * (n_fft // 2 + 1), torch.float32, device)
+    windowed = _borrowed(step * n_fft, real, device)
     for first in range(0, n_frames, step):
         count = min(step, n_frames - first)
         begin = origin + first * hop
         piece = padded(waveform, begin, begin + (count - 1) * hop + n_fft, framing.pad_mode)
-        torch.mul(piece.unfold(0, n_fft, hop), window, out=windowed[:count])
-        squares = torch.view_as_real(torch.fft.rfft(windowed[:count])).square_()
-        yield first, torch.add(squares[..., 0], squares[..., 1], out=power[:count])
+        frames = torch.mul(piece.unfold(0, n_fft, hop), window, out=windowed[: count * n_fft].view(count, n_fft))
+        squares = torch.view_as_real(torch.fft.rfft(frames)).square_()
+        out = power[: count * (n_fft // 2 + 1)].view(count, n_fft // 2 + 1)
+        yield first, torch.add(squares[..., 0], squares[..., 1], out=out)
+    if device.type == "cpu":  # elsewhere torch itself keeps what is given back
+        _spare.extend((windowed, power))
 
 
-def _workspace(role: str, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Memory of that shape, not initialised: on a CPU the thread's own from call to call, as fresh pages cost more
-    than the transforms that fill them."""
-    if device.type != "cpu":
-        return torch.empty(shape, dtype=dtype, device=device)
-    kept = _kept.__dict__
-    size = shape[0] * shape[1]
-    if (role, dtype) not in kept or kept[role, dtype].numel() < size:
-        with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
-            kept[role, dtype] = torch.empty(size, dtype=dtype)
-    return kept[role, dtype][:size].view(shape)
+# Memory of spectra that are finished, for the next ones: fresh pages cost as much as the transforms that fill them.
+_spare: deque[Tensor] = deque(maxlen=4)
 
 
-_kept = threading.local()
+def _borrowed(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(count or more,) values, not initialised; whoever takes them is the only one to have them."""
+    while _spare:
+        try:
+            found = _spare.pop()
+        except IndexError:  # another thread was faster
+            break
+        if found.numel() >= count and (found.dtype, found.device) == (dtype, device):
+            return found
+    with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
+        return torch.empty(count, dtype=dtype, device=device)
 
 
 def padded(waveform: Tensor, start: int, end: int, pad_mode: str) -> Tensor:
