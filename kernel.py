@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "de00e00a4ff130ef6be5cadb4d4c546fb8aaf4fedafe67d6b3cb99ad671246fe"  # names this build: sha256 of everything it carries
+BUILD = "047d2be97f968b644652f6d0c2d3cfb1cf88e692a4720788f2f61d886f4bafa0"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -160,6 +160,10 @@ class Answers:
         self._marks[row, clip] = ADDING
         self._sums[member][clip] += answer
         self._marks[row, clip] = ADDED
+
+    def name(self, member: int) -> str:
+        """Of a member, recipe/fold."""
+        return self._members[member][1].name
 
     def seen(self, member: int, view: int) -> np.ndarray:
         """Which clips a pass has answered: (clips,) bool."""
@@ -963,6 +967,7 @@ from soundpost.errors import SettingsError
 from soundpost.settings import MIB
 
 MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
+NAMED_SHARE = 1.03  # of what is needed, told where a limit is refused: another start may need a hundredth more
 MIN_CACHE_BYTES = 16 * MIB
 GROWTH_BYTES = 110 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
 WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
@@ -1011,7 +1016,7 @@ def share(
     lane_bytes = max(lane_bytes, window_bytes)
     free = limit_bytes - resident_bytes - margin - each - window_bytes - MIN_CACHE_BYTES
     if free < 0:
-        least = (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
+        least = NAMED_SHARE * (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
         raise SettingsError(
             f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, "
             "one worker and the longest window need. Give at least that."
@@ -1686,13 +1691,187 @@ def _listing(folder: Path, limit: int) -> list[str] | None:
     return names
 '''
 
+FILES["soundpost/compiling.py"] = r'''
+"""Compiling beside the run: a child process makes a library of a recipe's network, where that pays back in time."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from soundpost.assets import find_assets
+from soundpost.errors import sentence
+from soundpost.folding import logits_of
+from soundpost.libraries import DONE, MOST_WINDOWS, described, weights_of
+from soundpost.predict import Predictor
+from soundpost.registry import pick, settings_from
+from soundpost.views import VIEWS
+from soundpost.workers import die_with_parent
+
+COMPILE_SECONDS = 45.0  # of one core: 30 for argus's network where nothing else ran, 45 at worst in the issue
+COMPILE_BYTES = 2 * 2**30  # of the child and the C++ compiler that it starts
+COMPILE_GAIN = 0.08  # of a forward pass that is saved; 0.05 by benchmarks/prediction.py with AVX2, 0.17 in the issue
+PATIENCE = 8  # times COMPILE_SECONDS on the clock, after which the child is given up
+
+
+def pays_back(remaining_seconds: float, lanes: int) -> bool:
+    """Whether compiling saves twice what it costs.
+
+    Args:
+        remaining_seconds: of the clock, of forward passes through the network that there is still time for.
+        lanes: cores that predict; the compiler takes the time of one of them.
+    """
+    return COMPILE_GAIN * (remaining_seconds - COMPILE_SECONDS) > 2 * COMPILE_SECONDS / lanes
+
+
+class Compiler:
+    """At most one child process that compiles, and what came of it.
+
+    Args:
+        folder: private, for everything that the compilers write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._child: subprocess.Popen[bytes] | None = None
+        self._began = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child has neither ended nor been stopped."""
+        return self._child is not None
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the child and all that it started."""
+        if self._child is None:
+            return []
+        try:
+            return [self._child.pid, *(child.pid for child in psutil.Process(self._child.pid).children(recursive=True))]
+        except psutil.Error:
+            return [self._child.pid]
+
+    def start(self, **job: Any) -> None:
+        """Begin to compile a network; the arguments are those of compile_network() but for the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "TMPDIR": str(self._folder),
+            "TORCHINDUCTOR_CACHE_DIR": str(self._folder / "cache"),
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "soundpost.compiling", json.dumps({**job, "folder": str(self._folder)})]
+        with (self._folder / "log").open("wb") as log:
+            self._child = subprocess.Popen(
+                command, env=environment, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._began = time.monotonic()
+
+    def result(self) -> Path | str | None:
+        """The folder for Library when it is done, why there is none when it failed, None while it is at work."""
+        if self._child is None:
+            return None
+        status = self._child.poll()
+        if status is None and time.monotonic() - self._began < PATIENCE * COMPILE_SECONDS:
+            return None
+        self.stop()
+        if status == 0 and (self._folder / DONE).is_file():
+            return self._folder
+        lines = (self._folder / "log").read_text("utf-8", "replace").splitlines()
+        return "it took too long" if status is None else f"status {status}, {lines[-1] if lines else 'no message'}"
+
+    def stop(self) -> None:
+        """Kill the child, if it is still there, with all that it started."""
+        for pid in self.pids:
+            try:
+                psutil.Process(pid).kill()
+            except psutil.Error:
+                continue
+        if self._child is not None:
+            self._child.wait()
+            self._child = None
+
+
+def compile_network(
+    assets: str, input_root: str, recipe: str, member: str, view: int, shape: Sequence[int], folder: str
+) -> None:
+    """Compile a member's folded network for the windows of a view; done when DONE lies in the folder.
+
+    Args:
+        assets: folder of submission.toml.
+        input_root: where datasets are attached.
+        recipe: name of the recipe.
+        member: name of one of its members.
+        view: index in the recipe's views.
+        shape: (channels, bins, frames) of any spectrogram of the recipe.
+        folder: for the library.
+    """
+    found = find_assets(Path(assets), input_root=Path(input_root))
+    of_recipe = next(r for r in found.submission.recipes if r.name == recipe)
+    of_member = next(m for m in of_recipe.members if m.name == member)
+    named = of_recipe.views[view]
+    view_class = pick(VIEWS, named.name, "view")
+    cuts = view_class(settings_from(view_class.Settings, named.settings, "[[views]]"))
+    spectrogram = torch.arange(shape[0] * shape[1] * shape[2], dtype=torch.float32).sin().reshape(*shape)
+    windows = torch.stack([cuts.cut(spectrogram, cuts.windows(shape[2])[0])] * 2)
+    predictor = Predictor(of_recipe, of_member, found.arrays(of_member), "cpu", "float32")
+    predictor.rehearse(windows, cuts)
+    inputs = predictor.prepare(windows, cuts).clone()
+    weights = {name: tensor.clone() for name, tensor in weights_of(predictor.model).items()}
+    names = list(weights)
+
+    class Stateless(nn.Module):
+        def forward(self, inputs: Tensor, weights: list[Tensor]) -> Tensor:
+            return logits_of(functional_call(predictor.model, dict(zip(names, weights, strict=True)), (inputs,)))
+
+    with torch.no_grad():
+        count = torch.export.Dim("windows", min=2, max=MOST_WINDOWS)
+        shapes = ({0: count}, [None] * len(names))
+        program = torch.export.export(Stateless(), (inputs, list(weights.values())), dynamic_shapes=shapes)
+        options = {"aot_inductor.output_path": str(Path(folder) / "network.so")}
+        path = torch._inductor.aot_compile(program.module(), (inputs, list(weights.values())), options=options)
+    told = {"path": str(path), "shape": list(inputs.shape[1:]), "names": described(weights)}
+    aside = Path(folder) / "told"
+    aside.write_text(json.dumps(told))
+    aside.replace(Path(folder) / DONE)
+
+
+def is_possible() -> bool:
+    """Whether there is a C++ compiler."""
+    return bool(shutil.which(os.environ.get("CXX", "g++")))
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    os.nice(5)
+    torch.set_num_threads(1)
+    try:
+        compile_network(**json.loads(sys.argv[1]))
+    except Exception as problem:
+        sys.exit(sentence(problem))
+'''
+
 FILES["soundpost/deadline.py"] = r'''
 """The instant at which work must stop, and estimates of seconds that are corrected by what is measured."""
 
 import time
 from collections.abc import Callable
 
-EXIT_SECONDS = 1.1  # between the last write and the exit of the last process
+EXIT_SECONDS = 1.1  # between the last write and the exit of the last process, at least
+EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
 KILL_SECONDS = 0.6  # before the limit: whatever still runs is killed
 
 
@@ -1710,6 +1889,7 @@ class Deadline:
         self._started = started
         self._clock = clock
         self._write_seconds = 0.1
+        self._exit_seconds = EXIT_SECONDS
 
     def elapsed(self) -> float:
         """Seconds since the limit began to count."""
@@ -1719,10 +1899,14 @@ class Deadline:
         """Correct the reserve: a write of the whole submission took so many seconds."""
         self._write_seconds = max(self._write_seconds, seconds)
 
+    def ready(self) -> None:
+        """Everything is loaded: correct the reserve by the seconds that this took."""
+        self._exit_seconds = max(EXIT_SECONDS, EXIT_SHARE * self.elapsed())
+
     @property
     def reserve_seconds(self) -> float:
         """Kept for the last write, twice as long as the slowest so far, and for the exit."""
-        return EXIT_SECONDS + 2 * self._write_seconds
+        return self._exit_seconds + 2 * self._write_seconds
 
     def left(self) -> float:
         """Seconds of work that are left before the reserve begins; negative when it has begun."""
@@ -1750,10 +1934,15 @@ class Estimate:
 FILES["soundpost/devices.py"] = r'''
 """Devices that really work, and the precision they are good at."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import torch
 
 from soundpost.errors import DeviceError
 from soundpost.resources import cores
+
+BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls them on x86 and on Arm
 
 
 def choose_devices(asked: str) -> list[str]:
@@ -1798,11 +1987,22 @@ def trouble(name: str) -> str:
         return str(error).splitlines()[0]
 
 
-def choose_precision(asked: str, device: str) -> str:
-    """Half precision on a GPU, float32 on a CPU, unless asked otherwise; Predictor gives half up where it costs."""
+def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.half_choice.
+
+    Args:
+        asked: "auto", or one by name.
+        device: "cpu", "cuda:0", ...
+        cpuinfo: what the system says about its processors; where it says nothing they are taken to have no such units.
+    """
     if asked != "auto":
         return asked
-    return "float32" if device == "cpu" else "float16"
+    if device != "cpu":
+        return "float16"
+    flags: set[str] = set()
+    with suppress(OSError):
+        flags.update(cpuinfo.read_text().split())
+    return "bfloat16" if flags & BFLOAT16_UNITS else "float32"
 '''
 
 FILES["soundpost/dry_run.py"] = r'''
@@ -1915,7 +2115,7 @@ class DryRun(Run):
             before, report = dict(self.report.seconds), self.report
             audio_before, began = report.audio_seconds, time.monotonic()
             cached = sum(1 for key in self.cache if key.digest == recipe.digest())
-            complete = self._run_pass(work, [work])
+            complete = self._run_pass([work], [work])
             answered = self.machine.answers.seen(work.member, work.view)
             names = [clip.name for clip, seen in zip(self.clips, answered, strict=True) if seen]
             if not names:
@@ -2185,6 +2385,11 @@ class BundleError(KitError):
 
 class DeviceError(KitError):
     """A device was asked for that is not there or does not work."""
+
+
+def sentence(error: BaseException) -> str:
+    """What an exception says, on one line, for the log."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
 '''
 
 FILES["soundpost/excerpt.py"] = r'''
@@ -2276,12 +2481,14 @@ from soundpost.cache.slots import Shape, Slot
 from soundpost.clips import Clip
 from soundpost.deadline import Deadline, Estimate
 from soundpost.errors import DeviceError
+from soundpost.fitting import Toll
 from soundpost.grouping import Groups, Unit
 from soundpost.lanes import Done, Job, Lane, Results
 from soundpost.plan import Pass
 from soundpost.predict import Predictor
 from soundpost.recipes import Recipe
 from soundpost.report import Report
+from soundpost.teams import Team
 from soundpost.views.view import View, Window
 from soundpost.workers import Died, Failed, Refused, Stored, Task, Wanted, Worker, WorkerPool
 
@@ -2319,35 +2526,36 @@ class Machine:
 
 
 class PassRun:
-    """One pass of the plan, from the first clip that lacks its answer to the last.
+    """One pass of the plan, or several that share their batches, from the first clip that lacks an answer to the last.
 
     Args:
         machine: shared with the other passes.
-        work: which member and view.
-        recipe: of the member.
+        works: which members, and the view that is the same for all of them.
+        recipe: of the members.
         view: of the recipe, built.
-        predictors: one for each lane's device.
+        predictors: one for each lane's device; teams where there are several members.
         keep: whether a later pass needs the same spectrograms.
     """
 
     def __init__(
         self,
         machine: Machine,
-        work: Pass,
+        works: Sequence[Pass],
         recipe: Recipe,
         view: View,
-        predictors: Mapping[str, Predictor],
+        predictors: Mapping[str, Predictor | Team],
         keep: bool,
     ) -> None:
         self._machine = machine
-        self._work = work
+        self._works = works
         self._recipe = recipe
         self._view = view
         self._predictors = predictors
         self._keep = keep
         self._digest = recipe.digest()
         self._speed = machine.speed.setdefault(recipe.name, Estimate())
-        seen = machine.answers.seen(work.member, work.view)
+        self._seen = [machine.answers.seen(work.member, work.view) for work in works]
+        seen = np.all(self._seen, axis=0)
         todo = [i for i, clip in enumerate(machine.clips) if clip.path and not seen[i] and i not in machine.dead]
         cached = [i for i in todo if self._key(i) in machine.cache]
         self._cached = deque(sorted(cached, key=lambda i: machine.cache.shape(self._key(i))[2]))
@@ -2364,6 +2572,8 @@ class PassRun:
         self._groups.expect(lengths, unknown_clips=len(self._absent))
         self._frames_seen = self._bytes_seen = 0
         self.total = len(todo)
+        self.count = len(works)  # passes that share the batches
+        self.failed = 0  # clips that a team could not answer, because one of its members raised
 
     @property
     def done(self) -> int:
@@ -2395,7 +2605,8 @@ class PassRun:
     def seconds_left(self) -> float | None:
         """Expected duration of what is left of this pass, by the lanes' speed so far."""
         n_bytes = sum(self._machine.clips[clip].n_bytes for clip in self._open)
-        seconds = self._speed.seconds(n_bytes * self._frames_seen / max(1, self._bytes_seen))
+        frames = n_bytes * self._frames_seen / max(1, self._bytes_seen)
+        seconds = self._speed.seconds(frames * len(self._works))
         return None if seconds is None else seconds / len(self._machine.lanes)
 
     # ------------------------------------------------------------ giving work out
@@ -2480,7 +2691,7 @@ class PassRun:
         """Most windows x frames in a batch: what memory allows, and what takes no longer than BATCH_SECONDS."""
         most = self._machine.batch_frames[self._recipe.name]
         kind = "cuda" if self._machine.on_gpu else "cpu"
-        seconds = self._speed.seconds(1.0)
+        seconds = self._speed.seconds(len(self._works))
         limit = min(BATCH_SECONDS[kind], max(0.02, self._machine.deadline.left() / 4))
         return most if not seconds else max(1, min(most, int(limit / seconds)))
 
@@ -2507,6 +2718,7 @@ class PassRun:
                 self._grant()
             case Stored():
                 report.seconds["features (CPU)"] += message.features_cpu_seconds
+                report.spectrograms[worker.task.digest, worker.task.front_end] += 1
                 machine.cache.commit(key, message.checksum)
                 worker.task = None
                 self._ready(clip, known=False)
@@ -2561,10 +2773,7 @@ class PassRun:
 
     def _answered(self, done: Done) -> None:
         machine = self._machine
-        if done.splits:
-            machine.report.counts["batches split for memory"] += done.splits
-            most = machine.batch_frames[self._recipe.name]
-            machine.batch_frames[self._recipe.name] = max(1, min(most, done.job.frames // 2**done.splits))
+        self._count(done.toll)
         for clip in done.damaged:
             if clip not in self._pending:
                 continue  # another lane has found it, too
@@ -2573,15 +2782,28 @@ class PassRun:
             self._forget_windows(clip)
             self._groups.reopen()
             self._try_again(clip, f"its spectrogram was damaged {ATTEMPTS} times")
+        if done.answers is None and done.error:
+            self._batch_failed(done)
+        for place, reason in done.toll.lost.items():
+            if (clip := done.job.units[place].clip) in self._open:
+                self._lose(clip, reason)
         if done.answers is None:
-            if done.error:
-                self._batch_failed(done)
             return
-        self._speed.add(done.job.frames, done.seconds)
+        self._speed.add(done.job.frames * done.job.members, done.seconds)
         machine.report.seconds["forward (lanes)"] += done.seconds
         for unit, row in zip(done.job.units, done.answers, strict=True):
             if unit.window in self._pending.get(unit.clip, ()):
                 self._add(unit, row)
+
+    def _count(self, toll: Toll) -> None:
+        """What want of memory cost is told, and no later batch is larger than what had room."""
+        counts, frames = self._machine.report.counts, self._machine.batch_frames
+        counts["batches split for memory"] += toll.splits
+        counts["windows tiled for memory"] += toll.tiled
+        counts["windows answered by the CPU for memory"] += toll.on_cpu
+        if toll.splits:
+            most = max(1, toll.fitting_frames)
+            frames[self._recipe.name] = min(frames[self._recipe.name], most)
 
     def _add(self, unit: Unit, row: np.ndarray) -> None:
         clip, windows = unit.clip, self._windows[unit.clip]
@@ -2592,19 +2814,37 @@ class PassRun:
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
-        if np.isfinite(answer).all():
-            self._machine.answers.add(self._work.member, self._work.view, clip, answer)
-        else:
-            self._machine.report.counts[f"answers of {self._name} not finite"] += 1
+        for work, seen, part in zip(self._works, self._seen, answer.reshape(len(self._works), -1), strict=True):
+            if not np.isfinite(part).all():
+                self._machine.report.counts[f"answers of {self._name(work)} not finite"] += 1
+            elif not seen[clip]:
+                self._machine.answers.add(work.member, work.view, clip, part)
         self._close(clip)
 
     def _batch_failed(self, done: Done) -> None:
-        """A batch that raised: a broken device ends the engine; anything else costs its clips this one pass."""
+        """A batch that raised: a broken device ends the engine; anything else costs its clips this one pass.
+
+        Of a team it costs nothing yet: its members answer those clips once more, one after the other.
+        """
         if self._machine.on_gpu and "CUDA" in done.error and "out of memory" not in done.error:
             raise DeviceError(f"{done.job.predictor.device}: {done.error}. The run goes on without it.")
-        self._machine.report.counts[f"clips failed in {self._name} ({done.error})"] += len(done.job.units)
+        if len(self._works) > 1:
+            self.failed += len(done.job.units)
+        else:
+            name = self._name(self._works[0])
+            self._machine.report.counts[f"clips failed in {name} ({done.error})"] += len(done.job.units)
         for clip in {unit.clip for unit in done.job.units}:
             self._close(clip)
+
+    def _lose(self, clip: int, reason: str) -> None:
+        """A window that fits no device costs its clip this pass, or a team's clip the company of its other folds."""
+        if len(self._works) > 1:
+            self.failed += 1
+        else:
+            clip_name, name = self._machine.clips[clip].name, self._name(self._works[0])
+            self._machine.report.counts[f"clips that fit no device in {name}"] += 1
+            self._machine.report.too_large[clip_name] = f"{clip_name}: {name}: {reason}"
+        self._close(clip)
 
     # ------------------------------------------------------------ one clip's fate
 
@@ -2652,15 +2892,131 @@ class PassRun:
 
     # ------------------------------------------------------------ small things
 
-    @property
-    def _name(self) -> str:
-        return self._predictors[self._machine.lanes[0].device].member.name
+    def _name(self, work: Pass) -> str:
+        return self._machine.answers.name(work.member)
 
     def _key(self, clip: int) -> Key:
         return Key(self._digest, clip)
 
     def _windows_of(self, clip: int) -> tuple[Window, ...]:
         return self._view.windows(self._machine.cache.shape(self._key(clip))[2])
+'''
+
+FILES["soundpost/fitting.py"] = r'''
+"""A batch on a device that may have no room for it: halved, single windows shown in parts, the CPU asked at last.
+
+What fits nowhere costs its own clip the answer of these networks, never that of its batch mates.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from soundpost.errors import sentence
+from soundpost.predict import Predictor
+from soundpost.teams import Team
+from soundpost.views.view import Divisible, View
+
+
+@dataclass
+class Toll:
+    """What want of memory cost a batch."""
+
+    splits: int = 0  # how often it was halved
+    fitting_frames: int = 0  # windows x frames of the largest piece that had room
+    tiled: int = 0  # windows that were shown in parts
+    on_cpu: int = 0  # windows that the CPU answered in a GPU's place
+    lost: dict[int, str] = field(default_factory=dict)  # windows, by their place in the batch, that fit nowhere; why
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that device or host had no room for a tensor."""
+    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
+
+
+def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, Toll]:
+    """Answers of a batch, made to fit; and what that cost.
+
+    Args:
+        predictor: of the member or members, on their device.
+        view: the rule that cut the windows.
+        batch: (windows, channels, bins, frames).
+
+    Returns:
+        (windows, ...) as the predictor gives them, NaN for windows that are lost; None when all are.
+
+    Raises:
+        Whatever the network raises that is no want of memory.
+    """
+    toll = Toll()
+    rows = _halved(predictor, view, batch, toll, first=0)
+    known = next((row for row in rows if row is not None), None)
+    if known is None:
+        return None, toll
+    return torch.cat([torch.full_like(known[:1], torch.nan) if row is None else row.to(known) for row in rows]), toll
+
+
+def _halved(predictor: Predictor | Team, view: View, batch: Tensor, toll: Toll, first: int) -> list[Tensor | None]:
+    """Answers of pieces of the batch, the first of whose windows has that place in the whole."""
+    whole, reason = _tried(predictor, view, batch)
+    if whole is not None:
+        toll.fitting_frames = max(toll.fitting_frames, len(batch) * batch.shape[-1])
+        return [whole]
+    if len(batch) == 1:
+        row = _alone(predictor, view, batch, toll)
+        if row is None:
+            toll.lost[first] = reason
+        return [row]
+    toll.splits += 1
+    middle = len(batch) // 2
+    return [
+        *_halved(predictor, view, batch[:middle], toll, first),
+        *_halved(predictor, view, batch[middle:], toll, first + middle),
+    ]
+
+
+def _alone(predictor: Predictor | Team, view: View, window: Tensor, toll: Toll) -> Tensor | None:
+    """A window that does not fit: shown in parts where it may be cut, else to the CPU; None if that does not fit."""
+    for bounds in _parts(window.shape[-1], view.shortest_part if isinstance(view, Divisible) else 0):
+        answers = []
+        for start, end in bounds:
+            part, _ = _tried(predictor, view, window[..., start:end])
+            if part is None:
+                break
+            answers.append(part * ((end - start) / window.shape[-1]))
+        else:
+            toll.tiled += 1
+            return torch.stack(answers).sum(0)
+    if predictor.device.type == "cpu":
+        return None
+    toll.on_cpu += 1
+    whole, _ = _tried(predictor.on_cpu(), view, window)
+    return _alone(predictor.on_cpu(), view, window, toll) if whole is None else whole
+
+
+def _parts(frames: int, shortest: int) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Bounds of two equal parts, of four, and so on, down to the shortest; none at all when that is 0."""
+    count = 2
+    while shortest and frames // count >= shortest:
+        yield tuple(pairwise(frames * i // count for i in range(count + 1)))
+        count *= 2
+
+
+def _tried(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, str]:
+    """Answers of a batch, or why it has no room."""
+    try:
+        return predictor(batch, view), ""
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = sentence(error)
+    if predictor.device.type != "cpu":
+        torch.cuda.empty_cache()
+    return None, reason
 '''
 
 FILES["soundpost/folding.py"] = r'''
@@ -2706,7 +3062,7 @@ def fold_batch_norms(model: nn.Module, inputs: Tensor) -> nn.Module:
         )
         parent, _, leaf = norm_name.rpartition(".")
         setattr(modules[parent], leaf, nn.Identity())
-    answer = _logits(folded(inputs))
+    answer = logits_of(folded(inputs))
     close = (answer - expected).abs().max() <= BOUND * expected.abs().max().clamp(min=1.0)
     return folded if close else model
 
@@ -2734,7 +3090,7 @@ def _pairs(model: nn.Module, inputs: Tensor) -> tuple[list[tuple[str, str]], Ten
         if isinstance(module, (*CONVOLUTIONS, *NORMS, nn.Linear))
     ]
     try:
-        logits = _logits(model(inputs))
+        logits = logits_of(model(inputs))
     finally:
         for handle in handles:
             handle.remove()
@@ -2742,7 +3098,8 @@ def _pairs(model: nn.Module, inputs: Tensor) -> tuple[list[tuple[str, str]], Ten
     return once, logits
 
 
-def _logits(output: Any) -> Tensor:
+def logits_of(output: Any) -> Tensor:
+    """The logits in what a network gives, which has auxiliary outputs after them or none."""
     return output[0] if isinstance(output, (tuple, list)) else output
 '''
 
@@ -3010,6 +3367,7 @@ spectrogram has the same bits alone and in any batch. Nothing is as long as the 
 """
 
 import functools
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -3020,7 +3378,7 @@ from torch.nn import functional as F
 
 from soundpost.errors import SettingsError, ShapeError
 
-STRETCH_VALUES = 1 << 17  # amplitudes windowed at once on a CPU: 0.5 MiB, and their spectra as much again
+STRETCH_VALUES = 1 << 19  # amplitudes windowed at once on a CPU: 2 MiB, and their spectra as much again
 STRETCH_VALUES_DEVICE = 1 << 24  # elsewhere launches cost more than memory traffic
 BANDS_AT_ONCE = 16  # mel bands whose filters are applied as one matrix, over the bins that they touch
 PAD_MODES = ("reflect", "constant", "same")
@@ -3059,32 +3417,56 @@ class Framing:
         return -(self.n_fft // 2)
 
 
-def spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Tensor]]:
-    """Stretch by stretch, its first frame and the spectra of its frames.
+def power_spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Tensor]]:
+    """Stretch by stretch, its first frame and the power spectra of its frames.
+
+    Squaring in place and one strided sum take a tenth of the time of abs, which guards against overflow.
 
     Args:
         waveform: (samples,) float32.
         framing: where the frames lie.
 
     Yields:
-        First frame, and (frames, n_fft // 2 + 1) complex in a buffer that the next stretch overwrites.
+        First frame, and (frames, n_fft // 2 + 1) squared magnitudes, float32, in memory that the next stretch
+        overwrites.
     """
-    n_fft, hop, samples = framing.n_fft, framing.hop_length, waveform.shape[0]
-    real, complex_ = (torch.float64, torch.complex128) if framing.double else (torch.float32, torch.complex64)
-    window = hann(n_fft, real, waveform.device)
+    n_fft, hop, samples, device = framing.n_fft, framing.hop_length, waveform.shape[0], waveform.device
+    real = torch.float64 if framing.double else torch.float32
+    window = hann(n_fft, real, device)
     n_frames, origin = framing.frames(samples), framing.first_sample(samples)
-    values = STRETCH_VALUES if waveform.device.type == "cpu" else STRETCH_VALUES_DEVICE
+    values = STRETCH_VALUES if device.type == "cpu" else STRETCH_VALUES_DEVICE
     # All stretches are equally long: a short rest would cost nearly as much as a full one.
     n_stretches = -(-n_frames // max(1, values // n_fft))
     step = -(-n_frames // n_stretches)
-    windowed = waveform.new_empty(step, n_fft, dtype=real)
-    spectrum = waveform.new_empty(step, n_fft // 2 + 1, dtype=complex_)
+    power = _borrowed(step * (n_fft // 2 + 1), torch.float32, device)
+    windowed = _borrowed(step * n_fft, real, device)
     for first in range(0, n_frames, step):
         count = min(step, n_frames - first)
         begin = origin + first * hop
         piece = padded(waveform, begin, begin + (count - 1) * hop + n_fft, framing.pad_mode)
-        torch.mul(piece.unfold(0, n_fft, hop), window, out=windowed[:count])
-        yield first, torch.fft.rfft(windowed[:count], out=spectrum[:count])
+        frames = torch.mul(piece.unfold(0, n_fft, hop), window, out=windowed[: count * n_fft].view(count, n_fft))
+        squares = torch.view_as_real(torch.fft.rfft(frames)).square_()
+        out = power[: count * (n_fft // 2 + 1)].view(count, n_fft // 2 + 1)
+        yield first, torch.add(squares[..., 0], squares[..., 1], out=out)
+    if device.type == "cpu":  # elsewhere torch itself keeps what is given back
+        _spare.extend((windowed, power))
+
+
+# Memory of spectra that are finished, for the next ones: fresh pages cost as much as the transforms that fill them.
+_spare: deque[Tensor] = deque(maxlen=4)
+
+
+def _borrowed(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(count or more,) values, not initialised; whoever takes them is the only one to have them."""
+    while _spare:
+        try:
+            found = _spare.pop()
+        except IndexError:  # another thread was faster
+            break
+        if found.numel() >= count and (found.dtype, found.device) == (dtype, device):
+            return found
+    with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
+        return torch.empty(count, dtype=dtype, device=device)
 
 
 def padded(waveform: Tensor, start: int, end: int, pad_mode: str) -> Tensor:
@@ -3156,7 +3538,7 @@ def mel_frequencies(count: int, fmin: float, fmax: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def blocks(bands: Bands, device: torch.device) -> tuple[tuple[slice, Tensor], ...]:
-    """The mel bank as small dense matrices along its diagonal, (bins, bands), with the bins each one starts from.
+    """The mel bank as small dense matrices along its diagonal, (bands, bins), with the bins that each one covers.
 
     All else in the bank is zero: the blocks hold a sixth of it.
     """
@@ -3165,17 +3547,8 @@ def blocks(bands: Bands, device: torch.device) -> tuple[tuple[slice, Tensor], ..
     for some in bank.split(BANDS_AT_ONCE):
         touched = torch.nonzero(some.any(0)).flatten()
         bins = slice(int(touched[0]), int(touched[-1]) + 1) if len(touched) else slice(0, 1)
-        found.append((bins, some[:, bins].contiguous().to(device).T))
+        found.append((bins, some[:, bins].contiguous().to(device)))
     return tuple(found)
-
-
-def powers(spectrum: Tensor) -> Tensor:
-    """Squared magnitude of a complex array, float32; overwrites the array.
-
-    Squaring in place and one strided sum take a tenth of the time of abs, which guards against overflow.
-    """
-    parts = torch.view_as_real(spectrum).square_()
-    return (parts[..., 0] + parts[..., 1]).float()
 
 
 def mel_power(waveform: Tensor, framing: Framing, bands: Bands, power: int = 2) -> Tensor:
@@ -3191,12 +3564,12 @@ def mel_power(waveform: Tensor, framing: Framing, bands: Bands, power: int = 2) 
         (mels, frames) float32.
     """
     result = waveform.new_empty(bands.n_mels, framing.frames(waveform.shape[0]))
-    for first, spectrum in spectra(waveform, framing):
-        values = powers(spectrum)
+    for first, values in power_spectra(waveform, framing):
         if power == 1:
             values.sqrt_()
-        products = [torch.mm(values[:, bins], weights) for bins, weights in blocks(bands, waveform.device)]
-        result[:, first : first + len(spectrum)] = torch.cat(products, 1).T
+        of_frames = result[:, first : first + len(values)].split(BANDS_AT_ONCE)
+        for rows, (bins, weights) in zip(of_frames, blocks(bands, waveform.device), strict=True):
+            torch.mm(weights, values[:, bins].T, out=rows)
     return result
 
 
@@ -3444,9 +3817,15 @@ def map_all(recipes: Sequence[Recipe], columns: Sequence[str]) -> dict[str, Colu
         known = ", ".join(list(dict.fromkeys(label for r in recipes for label in r.labels))[:5])
         raise SettingsError(
             f"no label of the weights is a column of the sample submission: weights know {known}, ...; "
-            f"columns are {', '.join(columns[:5])}, .... Use weights for this contest, or add [aliases] to the recipe."
+            f"columns are {', '.join(columns[:5])}, .... A sample has a column for each class, or 'label' alone, for "
+            "the likeliest classes of a clip. Use weights for this contest, or add [aliases] to the recipe."
         )
     return maps
+
+
+def contest_labels(recipes: Sequence[Recipe]) -> tuple[str, ...]:
+    """Every label of the recipes as the contest names it, where no sample does: by its alias, if it has one."""
+    return tuple(dict.fromkeys(recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels))
 
 
 def column_priors(recipes: Sequence[Recipe], maps: dict[str, ColumnMap], n_columns: int) -> list[float]:
@@ -3462,7 +3841,7 @@ FILES["soundpost/lanes.py"] = r'''
 """Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back.
 
 A lane on a GPU prepares the next batch while the last one is computed, and asks for an answer one batch late.
-A batch that does not fit into the device's memory is split until it does.
+A batch that does not fit into the device's memory is made to, see fitting.
 """
 
 import os
@@ -3470,7 +3849,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -3479,8 +3858,11 @@ from torch import Tensor
 from soundpost.cache import slots
 from soundpost.cache.memory_tier import SharedPages
 from soundpost.cache.slots import Slot
+from soundpost.errors import sentence
+from soundpost.fitting import Toll, answer
 from soundpost.grouping import Unit
 from soundpost.predict import Predictor, stack
+from soundpost.teams import Team
 from soundpost.views.view import View, Window
 
 
@@ -3488,7 +3870,7 @@ from soundpost.views.view import View, Window
 class Job:
     """One batch: windows of equal length, and where their clips' spectrograms lie."""
 
-    predictor: Predictor
+    predictor: Predictor | Team
     view: View
     units: tuple[Unit, ...]
     windows: tuple[Window, ...]
@@ -3499,47 +3881,22 @@ class Job:
         """Cost: windows x frames."""
         return sum(unit.frames for unit in self.units)
 
+    @property
+    def members(self) -> int:
+        """How many networks see every window."""
+        return len(self.predictor.members) if isinstance(self.predictor, Team) else 1
+
 
 @dataclass(frozen=True)
 class Done:
     """What came of a job."""
 
     job: Job
-    answers: np.ndarray | None  # (units, classes); None when the job failed whole
+    answers: np.ndarray | None  # (units, classes), of a team (units, members, classes); None when the job failed whole
     seconds: float  # of wall clock
     damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
-    splits: int = 0  # how often the batch was halved for want of memory
+    toll: Toll = field(default_factory=Toll)  # what want of memory cost
     error: str = ""  # why it failed
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that device or host had no room for a tensor."""
-    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
-
-
-def answer(predictor: Predictor, view: View, batch: Tensor) -> tuple[Tensor, int]:
-    """Answers of a batch, halved as often as the device's memory demands; and how often that was.
-
-    A single window that does not fit a GPU is answered by the CPU.
-
-    Raises:
-        MemoryError or RuntimeError: a single window does not fit the CPU either, or something else went wrong.
-    """
-    try:
-        return predictor(batch, view), 0
-    except (RuntimeError, MemoryError) as error:
-        on_cpu = predictor.device.type == "cpu"
-        if not is_out_of_memory(error) or (len(batch) == 1 and on_cpu):
-            raise
-    if not on_cpu:
-        torch.cuda.empty_cache()
-    if len(batch) == 1:
-        return predictor.on_cpu()(batch, view), 1
-    middle = len(batch) // 2
-    first, splits = answer(predictor, view, batch[:middle])
-    second, more = answer(predictor, view, batch[middle:])
-    return torch.cat([first.to(second.device), second]), 1 + splits + more
 
 
 class Lane:
@@ -3567,7 +3924,7 @@ class Lane:
     def _run(self) -> None:
         if self.device == "cpu":
             torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
-        pending: tuple[Job, Tensor, int, tuple[int, ...], float] | None = None
+        pending: tuple[Job, Tensor, Toll, tuple[int, ...], float] | None = None
         while True:
             if pending is not None and self._jobs.empty():
                 self._finish(*pending)
@@ -3579,7 +3936,7 @@ class Lane:
             try:
                 begun = self._begin(job)
             except Exception as error:  # whatever the network raises costs this batch, and is named
-                self._results.put(self, Done(job, None, time.perf_counter() - started, error=_sentence(error)))
+                self._results.put(self, Done(job, None, time.perf_counter() - started, error=sentence(error)))
                 continue
             if pending is not None:
                 self._finish(*pending)
@@ -3587,7 +3944,7 @@ class Lane:
         if pending is not None:
             self._finish(*pending)
 
-    def _begin(self, job: Job) -> tuple[Job, Tensor, int, tuple[int, ...]] | None:
+    def _begin(self, job: Job) -> tuple[Job, Tensor, Toll, tuple[int, ...]] | None:
         arrays: dict[int, np.ndarray | None] = {}
         for unit, source in zip(job.units, job.sources, strict=True):
             if unit.clip not in arrays:
@@ -3607,19 +3964,22 @@ class Lane:
             return None
         spectrograms: Sequence[np.ndarray] = [arrays[unit.clip] for unit in job.units]  # type: ignore[misc]
         batch = stack(spectrograms, job.windows, job.view, pinned=self.device != "cpu")
-        answers, splits = answer(job.predictor, job.view, batch)
-        return job, answers, splits, damaged
+        answers, toll = answer(job.predictor, job.view, batch)
+        if answers is None:
+            self._results.put(self, Done(job, None, 0.0, damaged, toll))
+            return None
+        return job, answers, toll, damaged
 
-    def _finish(self, job: Job, answers: Tensor, splits: int, damaged: tuple[int, ...], started: float) -> None:
+    def _finish(self, job: Job, answers: Tensor, toll: Toll, damaged: tuple[int, ...], started: float) -> None:
         values, error = None, ""
         try:
             values = answers.cpu().numpy()  # waits for the device
         except RuntimeError as problem:
-            error = _sentence(problem)
+            error = sentence(problem)
         now = time.perf_counter()
         seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
         self._free_since = now
-        self._results.put(self, Done(job, values, seconds, damaged, splits, error))
+        self._results.put(self, Done(job, values, seconds, damaged, toll, error))
 
 
 class Results:
@@ -3643,10 +4003,96 @@ class Results:
             lane.waiting -= 1
             found.append((lane, done))
         return found
+'''
+
+FILES["soundpost/libraries.py"] = r'''
+"""A compiled network without its weights, which every fold of its recipe brings along.
+
+Windows have one shape and come in any number from two up. The library is called through the plain C interface of
+torch's ahead-of-time compiler, without Python's lock, so that lanes run beside each other.
+"""
+
+import ctypes
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from soundpost.trials import SAME_BOUND, Choice
+
+DONE = "library.json"  # in a folder with a library; what it was made for
+LEAST_GAIN = 1.03  # times as fast, at least, for a compiled network to be used
+MOST_WINDOWS = 512
 
 
-def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+class Library:
+    """A compiled network without its weights.
+
+    Args:
+        folder: where compile_network() left it.
+        lanes: threads that may call at the same time.
+        tell: takes one sentence for the log about each member.
+    """
+
+    def __init__(self, folder: Path, lanes: int, tell: Callable[[str], None]) -> None:
+        told = json.loads((folder / DONE).read_text())
+        self.shape, self.names = torch.Size(told["shape"]), told["names"]
+        self.choice, self.tell = Choice(LEAST_GAIN, SAME_BOUND, tell), tell
+        self._library = ctypes.CDLL(told["path"])
+        self._handle = ctypes.c_void_p()
+        make = self._library.AOTInductorModelContainerCreateWithDevice
+        if make(ctypes.byref(self._handle), lanes, b"cpu", None):
+            raise RuntimeError("the compiled library cannot be set up")
+
+    def fits(self, inputs: Tensor) -> bool:
+        """Whether these prepared windows are such as it was made for."""
+        is_laid_out = inputs.is_contiguous(memory_format=torch.channels_last)
+        return inputs.shape[1:] == self.shape and 2 <= len(inputs) <= MOST_WINDOWS and is_laid_out
+
+    def weights(self, network: nn.Module) -> list[Tensor]:
+        """A network's weights in the library's order.
+
+        Raises:
+            ValueError: the network was folded in another way than the one that was compiled.
+        """
+        found = weights_of(network)
+        if described(found) != self.names:
+            raise ValueError("its layers are not those that were compiled")
+        return list(found.values())
+
+    def __call__(self, inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Logits of windows that fit."""
+        given = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors([inputs, *weights])
+        handles = (ctypes.c_void_p * len(given))(*map(_pointer, given))
+        made = (ctypes.c_void_p * 1)()
+        n_given, n_made = ctypes.c_size_t(len(given)), ctypes.c_size_t(1)
+        if self._library.AOTInductorModelContainerRun(self._handle, handles, n_given, made, n_made, None, None):
+            raise RuntimeError("the compiled network failed")
+        return torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs([_capsule(made[0], None, None)])[0]
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """What a network computes with: its parameters and buffers of floating type, by name."""
+    found = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {name: tensor.detach() for name, tensor in found.items() if tensor.is_floating_point()}
+
+
+def described(weights: dict[str, Tensor]) -> list[list[Any]]:
+    """Names, shapes and strides, by which two networks can be told apart."""
+    return [[name, list(tensor.shape), list(tensor.stride())] for name, tensor in weights.items()]
+
+
+def _pointer(capsule: Any) -> int | None:
+    return _pointer_of(capsule, None)
+
+
+_pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+_capsule = ctypes.pythonapi.PyCapsule_New
+_capsule.restype, _capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 '''
 
 FILES["soundpost/locate.py"] = r'''
@@ -3772,7 +4218,7 @@ from soundpost import clips, submission, versions
 from soundpost.assets import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.engine import STATUS_REFUSED
 from soundpost.errors import KitError, SettingsError
-from soundpost.labels import column_priors, map_all
+from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.locate import locate
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 from soundpost.submission import Sample
@@ -3891,8 +4337,9 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
     out = Path(options.out).absolute()
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
-    sample = submission.read_sample(sample_path) if sample_path else _sample_of(test_dir, assets)
     recipes = assets.submission.recipes
+    labels = contest_labels(recipes)
+    sample = submission.read_sample(sample_path, labels) if sample_path else _sample_of(test_dir, assets)
     priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
     if options.workers < 0:
         raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
@@ -4366,6 +4813,33 @@ def next_pass(passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[P
     if not done:
         return max(open_passes, key=lambda p: (p.gain, -p.member))
     return max(open_passes, key=lambda p: (p.gain / max(1e-9, seconds(p)), -p.member))
+
+
+def company(
+    passes: Sequence[Pass],
+    done: Sequence[Pass],
+    work: Pass,
+    members: Sequence[tuple[Recipe, Member]],
+    seconds: Callable[[Pass], float],
+    most: int,
+) -> list[Pass]:
+    """A pass, and those that would follow it anyway and differ in the fold alone, so that they can share batches.
+
+    Args:
+        passes: all of them.
+        done: those that have run, without work.
+        work: the pass to run now.
+        members: of the run, by number.
+        seconds: expected duration of a pass.
+        most: passes that there is time and room for together.
+    """
+    found = [work]
+    while len(found) < most:
+        following = next_pass(passes, [*done, *found], seconds)
+        if following is None or (members[following.member][0], following.view) != (members[work.member][0], work.view):
+            break
+        found.append(following)
+    return found
 '''
 
 FILES["soundpost/predict.py"] = r'''
@@ -4375,23 +4849,24 @@ A row's answer depends on its window alone: evaluation mode, no padding, no stat
 batch size changes is the order of sums inside the device's kernels, so answers agree to the last bits.
 """
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundpost.errors import WeightsError
-from soundpost.folding import fold_batch_norms
+from soundpost.errors import WeightsError, sentence
+from soundpost.folding import fold_batch_norms, logits_of
+from soundpost.libraries import Library
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
+from soundpost.trials import Choice, half_choice
 from soundpost.views.view import View, Window
-
-HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
 
 
 def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> nn.Module:
@@ -4428,21 +4903,36 @@ class Predictor:
         arrays: the member's state dict.
         device: "cpu", "cuda:0", ...
         precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
-            (is_half becomes False) where it changes a probability by more than HALF_BOUND.
+            (is_half becomes False) where that does not hold.
+        choice: of half precision, shared by the members of a recipe; its own when there is none.
     """
 
     def __init__(
-        self, recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray], device: str, precision: str
+        self,
+        recipe: Recipe,
+        member: Member,
+        arrays: Mapping[str, np.ndarray],
+        device: str,
+        precision: str,
+        choice: Choice | None = None,
     ) -> None:
         self.recipe = recipe
         self.member = member
         self.device = torch.device(device)
         self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
         self._is_folded = self._is_settled = False
-        self._first = threading.Lock()
+        self._choice = choice or half_choice()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
+        self.library: Library | None = None  # to be tried on the next windows that fit it
+        self._compiled: Library | None = None
+        self._weights: list[Tensor] = []
         self._twin: Predictor | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the network's weights."""
+        return sum(tensor.nbytes for tensor in self.model.state_dict().values())
 
     def on_cpu(self) -> "Predictor":
         """The same member on the CPU, for a window that fits no GPU; made once."""
@@ -4463,46 +4953,81 @@ class Predictor:
         Returns:
             (windows, classes) float32 on the device: probabilities, or logits where recipe.average is "logit".
         """
-        inputs = self._inputs(batch, view)
-        if not self._is_settled:
-            with self._first:
-                if not self._is_settled:
-                    self._fold(inputs)
-                    self.is_half = self.is_half and self._half_holds(inputs)
-                    self._is_settled = True
-        return self._forward(inputs, self.is_half)
+        inputs = self.prepare(batch, view)
+        self.settle(inputs)
+        return self.answer(inputs)
 
     @torch.inference_mode()
     def rehearse(self, batch: Tensor, view: View) -> None:
-        """Do what a call does, with windows that are made up; they decide nothing about precision."""
-        inputs = self._inputs(batch, view)
-        self._fold(inputs)
-        self._forward(inputs, self.is_half)
+        """Do what a call does, with windows that are made up; they decide nothing about precision.
 
-    def _inputs(self, batch: Tensor, view: View) -> Tensor:
+        On a CPU this is done in float32, which takes the most memory.
+        """
+        inputs = self.prepare(batch, view)
+        self._fold(inputs)
+        self.through(self.model, inputs, self.is_half and self.device.type != "cpu")
+
+    def prepare(self, batch: Tensor, view: View) -> Tensor:
+        """Stacked windows as the network takes them, on the device."""
         inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
         return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+
+    def settle(self, inputs: Tensor) -> None:
+        """With the first prepared windows: fold the network, decide about half precision."""
+        if not self._is_settled:
+            with self._choice.lock:
+                if not self._is_settled:
+                    self._fold(inputs)
+                    self.is_half = self.is_half and self._takes_half(inputs)
+                    self._is_settled = True
+        if self.library is not None and not self.is_half and self.library.fits(inputs):
+            with self._choice.lock:
+                library, self.library = self.library, None
+                if library is not None:
+                    self._try_compiled(library, inputs)
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Answers of prepared windows by the settled network."""
+        if self._compiled is not None and self._compiled.fits(inputs):
+            return self.through(partial(self._compiled, weights=self._weights), inputs, is_half=False)
+        return self.through(self.model, inputs, self.is_half)
+
+    def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
+        """Prepared windows through a network that gives logits, up to the recipe's answers."""
+        with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
+            logits = logits_of(network(inputs))
+        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Answers as probabilities, whatever the recipe averages."""
+        return self._activate(answers) if self.recipe.average == "logit" else answers
 
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
             self.model = fold_batch_norms(self.model, inputs[:1])
             self._is_folded = True
 
-    def _half_holds(self, inputs: Tensor) -> bool:
-        exact, half = (self._probability(self._forward(inputs, is_half)) for is_half in (False, True))
-        return bool((exact - half).abs().max() <= HALF_BOUND)
+    def _takes_half(self, inputs: Tensor) -> bool:
+        exact, half = (
+            lambda is_half=is_half: self.probabilities(self.through(self.model, inputs, is_half))
+            for is_half in (False, True)
+        )
+        return self._choice.takes(self.member.name, str(self.half).removeprefix("torch."), exact, half, self.device)
 
-    def _forward(self, inputs: Tensor, is_half: bool) -> Tensor:
-        with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
-            logits = self.model(inputs)
-        logits = logits[0] if isinstance(logits, (tuple, list)) else logits
-        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
+    def _try_compiled(self, library: Library, inputs: Tensor) -> None:
+        try:
+            self._weights = library.weights(self.model)
+            usual, other = (
+                lambda network=network: self.probabilities(self.through(network, inputs, is_half=False))
+                for network in (self.model, partial(library, weights=self._weights))
+            )
+            if library.choice.takes(self.member.name, "compiled network", usual, other, self.device):
+                self._compiled = library
+        except Exception as error:  # whatever it is, there is the network as it was
+            library.tell(f"{self.member.name}: compiled network not taken: {sentence(error)}")
 
     def _activate(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=1) if self.recipe.activation == "softmax" else logits.sigmoid()
-
-    def _probability(self, answer: Tensor) -> Tensor:
-        return self._activate(answer) if self.recipe.average == "logit" else answer
+        return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
 
 
 def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
@@ -4537,10 +5062,12 @@ from math import prod
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from soundpost.lanes import is_out_of_memory
+from soundpost.fitting import is_out_of_memory
+from soundpost.gauge import return_free_memory
 from soundpost.predict import Predictor
-from soundpost.views.view import View
+from soundpost.views.view import Divisible, View
 
 SLACK = 2.0  # measured bytes are taken for so much more: allocators keep pages of batches of many shapes
 GPU_SHARE = 0.8  # of the device's free memory that batches may take
@@ -4558,24 +5085,34 @@ class Probed:
 def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Probed:
     """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); any numbers will do.
 
-    The first call warms the kernels up, the second is measured.
+    The first call warms the kernels up, the second is measured. Where two such windows have no room, one is tried,
+    then a part of it; where a GPU has room for none, the CPU answers in its place and is what counts.
+
+    Raises:
+        MemoryError: not even one window fits.
     """
     spectrogram = torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape)
     window = max(view.windows(shape[2]), key=lambda window: window.frames)
     batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
     on_gpu = predictor.device.type == "cuda"
-    try:
-        predictor.rehearse(batch, view)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        batch = batch[:1]
-        predictor.rehearse(batch, view)
+    while not _has_room(predictor, view, batch):
+        shorter = batch.shape[3] // 2
+        if len(batch) > 1:
+            batch = batch[:1]
+        elif isinstance(view, Divisible) and shorter >= view.shortest_part:
+            batch = batch[..., :shorter]
+        elif on_gpu:
+            return probe(predictor.on_cpu(), view, shape)
+        else:
+            raise MemoryError(
+                f"{predictor.member.name}: one window of {batch.shape[3]} frames does not fit into memory"
+            )
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         torch.cuda.reset_peak_memory_stats(predictor.device)
         before = torch.cuda.memory_allocated(predictor.device)
     else:
+        return_free_memory()  # else what the first call left behind would serve the second unseen
         before = _reset_peak()
     started = time.perf_counter()
     predictor.rehearse(batch, view)
@@ -4584,9 +5121,19 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
         peak = torch.cuda.max_memory_allocated(predictor.device)
     else:
         peak = _peak()
-    frames = len(batch) * window.frames
+    frames = len(batch) * batch.shape[3]
     least = batch.numel() * 4 * 8  # of any network: a few maps as large as its input
     return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
+
+
+def _has_room(predictor: Predictor, view: View, batch: Tensor) -> bool:
+    try:
+        predictor.rehearse(batch, view)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:
@@ -4981,10 +5528,12 @@ class Report:
     missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
     unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
+    too_large: dict[str, str] = field(default_factory=dict)  # clip -> the latest pass in which it fitted no device, why
     remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
     seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
+    spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed
     audio_seconds: float = 0.0  # decoded in all
     passes_done: int = 0
     passes_cut: str = ""  # name of the pass that the deadline interrupted
@@ -5006,6 +5555,7 @@ class Report:
         ]
         lines += _listed("unreadable, its row holds the class priors", self.unreadable)
         lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
+        lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)
         lines += _listed("no such file, its row holds the class priors", self.missing)
         lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
         if len(self.remarks) > NAMED:
@@ -5014,6 +5564,9 @@ class Report:
         counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items()) if n)
         if counted:
             lines.append(f"fallbacks: {counted}")
+        if self.spectrograms:
+            computed = ", ".join(f"{front_end} {n:,}" for (_, front_end), n in self.spectrograms.items())
+            lines.append(f"spectrograms computed: {computed}")
         if self.seconds:
             lines.append("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in self.seconds.items()))
         return lines
@@ -5034,7 +5587,8 @@ own group or of any ancestor, so the smallest of all of them counts.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -5117,18 +5671,52 @@ def tree_memory(pids: Iterable[int]) -> int:
     return sum(process_memory(pid) for pid in pids)
 
 
+def lonely_memory(pids: Iterable[int]) -> int:
+    """Resident bytes of these processes as they would be if no other process had the same libraries open.
+
+    PSS is smaller as long as one has, and grows when it ends; so this is what to plan with.
+    """
+    anonymous = 0
+    files: dict[tuple[str, ...], int] = {}  # device, inode, offset -> bytes, of the process that has most of it
+    for pid in pids:
+        try:
+            anonymous += _rollup(pid, "Pss_Anon:")
+            for place, resident in _mapped_files(pid):
+                files[place] = max(files.get(place, 0), resident)
+        except OSError:
+            anonymous += process_memory(pid)
+    return anonymous + sum(files.values())
+
+
+def _mapped_files(pid: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Where each mapping of a file lies in which file, and how many unchanged bytes of it are resident."""
+    place: tuple[str, ...] = ()
+    resident = 0
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        key, *values = line.split()
+        if key == "Rss:":
+            resident = int(values[0]) * 1024
+        elif key == "Anonymous:" and place[1] != "0":
+            yield place, resident - int(values[0]) * 1024
+        elif "-" in key and not key.endswith(":"):
+            place = (values[2], values[3], values[1])
+
+
 def process_memory(pid: int) -> int:
     """Proportional set size of one process in bytes; its RSS where the kernel does not tell; 0 when it is gone."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    with suppress(OSError):
+        return _rollup(pid, "Pss:")
     try:
         return psutil.Process(pid).memory_info().rss
     except psutil.Error:
         return 0
+
+
+def _rollup(pid: int, key: str) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/{pid}/smaps_rollup has no line {key}")
 
 
 def cores(mounts: Path = Path("/sys/fs/cgroup")) -> int:
@@ -5169,6 +5757,7 @@ def disk_free(folder: Path) -> int:
 FILES["soundpost/roster.py"] = r'''
 """The members of a run: their networks, loaded while others predict, the views and the sizes of their recipes."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -5176,10 +5765,13 @@ from soundpost.assets import Assets
 from soundpost.devices import choose_precision
 from soundpost.errors import KitError, SettingsError
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.libraries import Library
 from soundpost.plan import Pass, all_passes
 from soundpost.predict import Predictor
 from soundpost.recipes import Member, Recipe
 from soundpost.registry import pick, settings_from
+from soundpost.teams import Stacking, Team
+from soundpost.trials import Choice, half_choice
 from soundpost.views import VIEWS
 from soundpost.views.view import View
 
@@ -5210,12 +5802,15 @@ class Roster:
         self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
         self.passes = [p for p in all_passes(self.members) if not n_views or p.view < n_views]
         self.devices: list[str] = []  # to be set before the first network is asked for
+        self.notes: deque[str] = deque()  # what lanes have found out, for the log
         self._assets = assets
         self._precision = precision
         self._tell = skipped
         self._skipped: set[int] = set()
         self._loader = ThreadPoolExecutor(1, "loader")
         self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
+        self._libraries: dict[str, Library] = {}
+        self._choices: dict[tuple[str, str], Choice] = {}
         self._views: dict[tuple[str, int], View] = {}
         self._shapes: dict[tuple[str, float], Shape] = {}
 
@@ -5233,11 +5828,25 @@ class Roster:
             self.skip(number, str(error))
             return None
 
+    def team(self, numbers: Sequence[int], is_stacking_tried: bool) -> dict[str, Team]:
+        """Loaded members of one recipe as a team on every device."""
+        stacking = Stacking(is_stacking_tried, self.notes.append)
+        loaded = [self.load(number).result() for number in numbers]
+        return {device: Team([predictors[device] for predictors in loaded], stacking) for device in loaded[0]}
+
     def load(self, number: int) -> Future[dict[str, Predictor]]:
         """Begin to load a member's network, beside whatever goes on."""
         if number not in self._loaded:
             self._loaded[number] = self._loader.submit(self._build, *self.members[number])
         return self._loaded[number]
+
+    def hand_out(self, recipe: Recipe, library: Library) -> None:
+        """Let a recipe's members, those loaded and those to come, try a library."""
+        self._libraries[recipe.name] = library
+        for number, loading in self._loaded.items():
+            if self.members[number][0] is recipe and loading.done() and not loading.exception():
+                for predictor in loading.result().values():
+                    predictor.library = library
 
     def unload(self, number: int) -> None:
         """No pass needs this member's network any more."""
@@ -5251,10 +5860,14 @@ class Roster:
 
     def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
         arrays = self._assets.arrays(member)
-        return {
-            device: Predictor(recipe, member, arrays, device, choose_precision(self._precision, device))
-            for device in dict.fromkeys(self.devices)
-        }
+        predictors = {}
+        for device in dict.fromkeys(self.devices):
+            precision = choose_precision(self._precision, device)
+            key = (recipe.name, precision)
+            choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
+            predictors[device] = Predictor(recipe, member, arrays, device, precision, choice)
+            predictors[device].library = self._libraries.get(recipe.name)
+        return predictors
 
     # ------------------------------------------------------------ views and sizes
 
@@ -5278,9 +5891,9 @@ class Roster:
             self._shapes[key] = front_end_class(settings).shape(round(seconds * rate))
         return self._shapes[key]
 
-    def longest_window(self, recipe: Recipe) -> int:
-        """Frames of the longest window that any clip of a recipe can have."""
-        frames = self.shape(recipe, LONG_SECONDS)[2]
+    def longest_window(self, recipe: Recipe, seconds: float = LONG_SECONDS) -> int:
+        """Frames of the longest window that a clip of that length can have; as it stands, that any clip can have."""
+        frames = self.shape(recipe, seconds)[2]
         return max(w.frames for number in range(len(recipe.views)) for w in self.view(recipe, number).windows(frames))
 
     def typical_frames(self, work: Pass) -> int:
@@ -5303,9 +5916,10 @@ def _chosen(members: list[tuple[Recipe, Member]], names: Sequence[str]) -> list[
 FILES["soundpost/runner.py"] = r'''
 """The whole run on one page: load, share out the memory, run the passes, blend, write, report."""
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -5316,22 +5930,26 @@ from soundpost.answers import Answers
 from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
+from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
 from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
 from soundpost.devices import choose_devices
-from soundpost.errors import DeviceError, WeightsError
-from soundpost.feeding import Machine, PassRun
+from soundpost.errors import DeviceError, WeightsError, sentence
+from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
 from soundpost.gauge import Gauge, return_free_memory
-from soundpost.labels import column_priors, map_all
+from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.lanes import Lane, Results
-from soundpost.plan import Pass, next_pass
+from soundpost.libraries import Library
+from soundpost.plan import Pass, company, next_pass
+from soundpost.predict import Predictor
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
 from soundpost.progress import Progress
 from soundpost.recipes import Recipe
 from soundpost.report import Report
-from soundpost.resources import cores, disk_free, is_in_memory, memory_allowed
-from soundpost.roster import Roster
+from soundpost.resources import cores, disk_free, is_in_memory, lonely_memory, memory_allowed
+from soundpost.roster import TYPICAL_SECONDS, Roster
 from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
+from soundpost.teams import Team
 from soundpost.workers import WorkerPool
 from soundpost.writer import Writer
 
@@ -5342,6 +5960,11 @@ BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, i
 TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
+COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
+TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
+TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
+TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
+STACK_SECONDS = 60.0  # that the passes of a team are expected to take, at least, for stacked networks to be tried
 CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
 
 Tell = Callable[[dict[str, Any]], None]
@@ -5367,7 +5990,7 @@ class Run:
         self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
         self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
         self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
-        self.sample = submission.read_sample(Path(settings.sample_submission))
+        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
         self.maps = map_all(self.recipes, self.sample.columns)
         self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
         found = find_clips(self.sample.names, Path(settings.test_dir))
@@ -5381,6 +6004,8 @@ class Run:
         self.written = 0  # clips answered in the submission that lies on disk
         self.blend_seconds = 0.0
         self.last_written = -1
+        self.compiled: list[Recipe] = []  # whose networks the compiler was asked for, the latest last
+        self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
         self.table = np.zeros((0, len(self.sample.columns)))
 
     def run(self) -> int:
@@ -5391,8 +6016,9 @@ class Run:
         self._share_memory()
         done: list[Pass] = []
         while (work := self._next(done)) is not None:
-            done.append(work)
-            if not self._run_pass(work, done):
+            works = self._company(work, done)
+            done += works
+            if not self._run_pass(works, done):
                 break
         return self._finish()
 
@@ -5419,6 +6045,7 @@ class Run:
         if is_in_memory(scratch):
             self.report.counts["scratch is memory, nothing is spilled"] += 1
             disk = 0
+        self.compiler = Compiler(scratch / "compiler")
         self.gauge = Gauge(self.memory_limit, self._pids)
         self.cache = SpectrogramCache(
             int(0.8 * self.memory_limit), disk, scratch, settings.cache_dtype, pressure=self.gauge.pressure
@@ -5426,7 +6053,8 @@ class Run:
         self.pool = WorkerPool(settings.workers or min(16, cores()), self.cache.pages, self.start_method)
 
     def _pids(self) -> list[int]:
-        return [*self.pool.pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
+        pids = [*self.pool.pids, *self.compiler.pids]
+        return [*pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
 
     def _set_up(self) -> None:
         """What the passes share, the blend, and the writer."""
@@ -5479,18 +6107,19 @@ class Run:
         """Try the networks out, then give every part its bytes and start the lanes."""
         self._set_up()
         costs = self._try_out()
+        return_free_memory()
         self.gauge.look(force=True)
         on_gpu = self.devices[0] != "cpu"
         shares = budget.share(
             self.memory_limit,
-            self.gauge.used_bytes,
+            lonely_memory([os.getpid(), *self._pids()]),
             len(self.pool.workers),
             self.start_method,
             len(self.devices),
             LANE_BYTES,
             0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
         )
-        self.expected_bytes = self.gauge.used_bytes + budget.GROWTH_BYTES + shares.lanes * shares.lane_bytes
+        self.expected_bytes = self.gauge.used_bytes + shares.lanes * shares.lane_bytes
         self.pool.shrink(shares.workers)
         cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
         self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
@@ -5505,6 +6134,7 @@ class Run:
             f"{shares.lanes * shares.lane_bytes / GIB:.2f} for batches, {cache_bytes / GIB:.2f} for spectrograms "
             f"({self.cache.backing}), then {self.cache.disk_limit_bytes / GIB:.1f} GiB on disk"
         )
+        self.deadline.ready()
         self.report.seconds["start"] = self.deadline.elapsed()
 
     def _cost(self, recipe: Recipe, number: int) -> float:
@@ -5542,37 +6172,131 @@ class Run:
         self.report.members_skipped[name] = reason
         self.progress.say(f"member skipped: {name}: {reason}")
 
-    def _run_pass(self, work: Pass, done: list[Pass]) -> bool:
-        """One pass; False when the run must end."""
+    def _company(self, work: Pass, done: list[Pass]) -> list[Pass]:
+        """The pass with those that share its batches: as many as surely end in time, once one like it was measured."""
         recipe, _ = self.members[work.member]
-        name = work.name(self.members)
-        predictors = self.roster.predictors(work.member)
-        if predictors is None:
+        seconds = self.pass_seconds.get((recipe.name, work.view))
+        if not seconds:
+            return [work]
+        most = min(self._most_in_team(work), int(TEAM_TIME * self.deadline.left() / seconds))
+        return company(self.roster.open_passes(), done, work, self.members, self._expected_seconds, most)
+
+    def _most_in_team(self, work: Pass) -> int:
+        """Members whose weights have room, and that leave a batch several windows."""
+        recipe, _ = self.members[work.member]
+        window = self.roster.longest_window(recipe, TYPICAL_SECONDS)
+        seconds = self.machine.speed[recipe.name].seconds(window) or 1e-9
+        if self.machine.on_gpu:
+            return int(BATCH_SECONDS["cuda"] / TEAM_WINDOWS / seconds)
+        predictors = self.roster.predictors(work.member) or {}
+        n_bytes = sum(predictor.n_bytes for predictor in predictors.values())
+        return min(int(BATCH_SECONDS["cpu"] / TEAM_WINDOWS / seconds), int(TEAM_BYTES / max(1, n_bytes)))
+
+    def _run_pass(self, works: list[Pass], done: list[Pass]) -> bool:
+        """One pass, or several that share their batches; False when the run must end."""
+        recipe, _ = self.members[works[0].member]
+        works = [work for work in works if self.roster.predictors(work.member) is not None]
+        if not works:
             return True
+        name = works[0].name(self.members) + (f" and {len(works) - 1} more" if len(works) > 1 else "")
         following = self._next(done)
         if following is not None:
             self.roster.load(following.member)
         digest = recipe.digest()
         later = {self.members[p.member][0].digest() for p in self.passes if p not in done}
-        run = PassRun(self.machine, work, recipe, self.roster.view(recipe, work.view), predictors, keep=digest in later)
+        predictors = self._predictors(works)
+        view = self.roster.view(recipe, works[0].view)
+        run = PassRun(self.machine, works, recipe, view, predictors, keep=digest in later)
+        self.at_work = works[0], len([p for p in self.passes if p not in done and self._is_like(p, works[0])])
+        began = self.deadline.elapsed()
         self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
         complete = run.run(self._tick)
         self.progress.end()
+        self._say_notes()
         self._checkpoint()
+        if complete and run.failed:
+            self.report.counts[f"clips that {name} answered one after the other"] += run.failed
+            return all(self._run_pass([work], done) for work in works)
         if complete:
-            self.report.passes_done += 1
+            self.pass_seconds[recipe.name, works[0].view] = (self.deadline.elapsed() - began) / len(works)
+            self.report.passes_done += len(works)
             self.progress.say(f"{name}: {run.done:,} clips done; {self._cache_note()}")
         elif not self.should_stop():
             self.report.passes_cut = name
         if digest not in later:
             self.cache.drop(digest)
-        if all(p.member != work.member for p in self.passes if p not in done):
-            self.roster.unload(work.member)
+        for work in works:
+            if all(p.member != work.member for p in self.passes if p not in done):
+                self.roster.unload(work.member)
         return complete
+
+    def _predictors(self, works: list[Pass]) -> Mapping[str, Predictor | Team]:
+        if len(works) == 1:
+            return self.roster.predictors(works[0].member) or {}
+        recipe, _ = self.members[works[0].member]
+        expected = len(works) * self.pass_seconds[recipe.name, works[0].view]
+        return self.roster.team([work.member for work in works], expected > STACK_SECONDS)
+
+    def _say_notes(self) -> None:
+        while self.roster.notes:
+            self.progress.say(self.roster.notes.popleft())
+
+    def _is_like(self, one: Pass, other: Pass) -> bool:
+        return (self.members[one.member][0], one.view) == (self.members[other.member][0], other.view)
+
+    # ------------------------------------------------------------ compiling beside the passes
+
+    def _compile(self, run: PassRun) -> None:
+        """Start the compiler once that pays back; hand what it made to the members of its recipe."""
+        if self.compiler.is_running:
+            result = self.compiler.result()
+            if isinstance(result, Path):
+                try:
+                    library = Library(result, len(self.machine.lanes), self.roster.notes.append)
+                    self.roster.hand_out(self.compiled[-1], library)
+                except Exception as error:  # whatever it is, the networks go on as they are
+                    result = sentence(error)
+            if isinstance(result, str):
+                self.progress.say(f"{self.compiled[-1].name}: not compiled: {result}")
+            return
+        work, later = self.at_work
+        recipe, member = self.members[work.member]
+        left = run.seconds_left()
+        if recipe in self.compiled or left is None or self.settings.attempt or not self._can_compile(work):
+            return
+        each = left * run.total / max(1, run.total - run.done) / run.count
+        if not pays_back(min(left + later * each, self.deadline.left()), len(self.machine.lanes)):
+            return
+        room = int(SQUEEZE * self.memory_limit) - self.gauge.used_bytes - COMPILE_BYTES - self.cache.staging_bytes
+        if room < 0:
+            return
+        self.cache.lower_limit(self.cache.memory_bytes + self.cache.staging_bytes + room, self.cache.staging_bytes)
+        self.compiled.append(recipe)
+        self.progress.say(f"{recipe.name}: compiling beside the run")
+        settings, shape = self.settings, self.roster.shape(recipe, TYPICAL_SECONDS)
+        self.compiler.start(
+            assets=settings.assets,
+            input_root=settings.input_root,
+            recipe=recipe.name,
+            member=member.name,
+            view=work.view,
+            shape=shape,
+        )
+
+    def _can_compile(self, work: Pass) -> bool:
+        """Whether there is a compiler, for float32 on a CPU, and the pass shows windows of one length alone."""
+        recipe, _ = self.members[work.member]
+        predictors = self.roster.predictors(work.member) or {}
+        view = self.roster.view(recipe, work.view)
+        shapes = [self.roster.shape(recipe, seconds) for seconds in COMPARED_SECONDS]
+        lengths = {window.frames for shape in shapes for window in view.windows(shape[2])}
+        is_float = not any(predictor.is_half for predictor in predictors.values())
+        return not self.machine.on_gpu and is_float and len(lengths) == 1 and is_possible()
 
     # ------------------------------------------------------------ while a pass runs
 
     def _tick(self, run: PassRun) -> None:
+        self._say_notes()
         self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
         now = self.deadline.elapsed()
         pause = max(CHECKPOINT_SECONDS, 20 * (self.blend_seconds + self.write_seconds))
@@ -5583,7 +6307,11 @@ class Run:
         beside_cache = self.gauge.used_bytes - self.cache.memory_bytes
         if beside_cache > self.expected_bytes or self.gauge.used_bytes > TRIM * self.memory_limit:
             return_free_memory()
+        self._compile(run)
         if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
+            if self.compiler.is_running:
+                self.compiler.stop()
+                self.progress.say(f"{self.compiled[-1].name}: not compiled: memory is short")
             self.report.counts["memory squeezes"] += 1
             self.cache.freeze()
             frames = self.machine.batch_frames
@@ -5657,6 +6385,7 @@ class Run:
         """Lanes, workers and cache go."""
         for lane in self.machine.lanes if hasattr(self, "machine") else ():
             lane.close()
+        self.compiler.stop()
         self.pool.close()
         self.cache.close()
 
@@ -5695,6 +6424,7 @@ from torch import nn
 
 from soundpost.blend import Blend, Network, without
 from soundpost.errors import SettingsError, WeightsError
+from soundpost.labels import map_columns
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe, Submission
 from soundpost.registry import pick, settings_from
@@ -5751,14 +6481,14 @@ def ready_blend(
 def _function(
     recipe: Recipe, member: Member, columns: Sequence[str], arrays: Mapping[str, np.ndarray], n_inputs: int
 ) -> Network:
-    names = [recipe.aliases.get(label, label) for label in recipe.labels]
-    absent = sorted(set(names) - set(columns))
+    mapped = map_columns(recipe, columns)
+    absent = sorted(set(recipe.labels) - {recipe.labels[number] for number in mapped.classes})
     if absent:
         raise SettingsError(
             f"second level {recipe.name}: {len(absent)} labels are no columns of the submission ({absent[0]}, ...). "
             "Use the sample_submission.csv of its competition, or add [aliases]."
         )
-    order = [list(columns).index(name) for name in names]
+    order = list(mapped.columns)
     model_class = pick(MODELS, recipe.model.name, "model")
     model: nn.Module = model_class(
         settings_from(model_class.Settings, recipe.model.settings, recipe.name), len(recipe.labels)
@@ -5897,10 +6627,13 @@ def _parse(text: str, units: dict[str, Any], name: str, examples: str) -> float:
 FILES["soundpost/submission.py"] = r'''
 """submission.csv: read the sample, write a table whole or not at all, check what was written.
 
-Values are written with nine significant digits, which restore every float32 exactly.
+There are two formats, told apart by the sample's header. A wide one has a column for each class: its values are written
+with nine significant digits, which restore every float32 exactly. A ranked one has a single column, "label", with the
+likeliest classes of a clip, the likeliest first and spaces between.
 """
 
 import csv
+import heapq
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -5909,21 +6642,71 @@ from pathlib import Path
 
 from soundpost.errors import SubmissionError
 
+RANKED = "label"  # header of the one column of a ranked submission
+N_RANKED = 3  # labels of a clip in it; Freesound 2018 was scored by MAP@3
+FORMATS = f"a column for each class, or {RANKED!r} alone, for the {N_RANKED} likeliest classes of a clip"
+
 
 @dataclass(frozen=True)
 class Sample:
     """Rows and columns that a submission must repeat, in their order."""
 
     id_column: str  # header of the first column, "fname"
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # classes
     names: tuple[str, ...]  # first cell of each row
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Of the file."""
+        return self.id_column, *self.columns
 
-def read_sample(path: Path) -> Sample:
+    def cells(self, row: Sequence[float]) -> Iterable[str]:
+        """What stands behind a clip's name, for its probabilities (columns,)."""
+        return map("{:.9g}".format, row)
+
+    def fault(self, cells: Sequence[str]) -> str:
+        """What is wrong with the cells behind a name; empty when nothing is."""
+        try:
+            values = [float(cell) for cell in cells]
+        except ValueError as error:
+            return str(error)
+        if len(values) == len(self.columns) and all(math.isfinite(v) and 0 <= v <= 1 for v in values):
+            return ""
+        return f"{len(values)} values, of which some are missing, not finite or outside [0, 1]"
+
+
+class RankedSample(Sample):
+    """Rows of a submission that names the likeliest classes; its columns are all classes that it may name."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Of the file."""
+        return self.id_column, RANKED
+
+    def cells(self, row: Sequence[float]) -> Iterable[str]:
+        """The labels of the highest probabilities; of equal ones, the first column's."""
+        best = heapq.nlargest(N_RANKED, range(len(row)), key=row.__getitem__)
+        return [" ".join(self.columns[i] for i in best)]
+
+    def fault(self, cells: Sequence[str]) -> str:
+        """What is wrong with the cells behind a name; empty when nothing is."""
+        expected = min(N_RANKED, len(self.columns))
+        named = cells[0].split(" ") if len(cells) == 1 else []
+        if len(named) == len(set(named)) == expected and set(named) <= set(self.columns):
+            return ""
+        return f"{', '.join(cells)!r} is not {expected} different known labels with spaces between"
+
+
+def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
     """Rows and columns of a sample_submission.csv.
 
+    Args:
+        path: the contest's file.
+        labels: those that there are, which a ranked sample does not say.
+
     Raises:
-        SubmissionError: not readable as a table, no column beside the first, or a name that stands twice.
+        SubmissionError: not readable as a table, no column beside the first, a name that stands twice, or, for a ranked
+            submission, a label that could not be told from two.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -5931,13 +6714,23 @@ def read_sample(path: Path) -> Sample:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SubmissionError(f"{path}: cannot be read ({error}). Give the contest's sample_submission.csv.") from error
     if not rows or len(rows[0]) < 2:
-        raise SubmissionError(f"{path}: no header with a name and at least one column. Give the contest's own file.")
+        raise SubmissionError(
+            f"{path}: no header with a name and at least one column: {FORMATS}. Give the contest's own file."
+        )
     header, names = rows[0], [row[0] for row in rows[1:]]
     for what, values in (("column", header), ("row", names)):
         if len(set(values)) != len(values):
             twice = next(v for v in values if values.count(v) > 1)
             raise SubmissionError(f"{path}: {what} {twice!r} stands twice. Give the contest's own file.")
-    return Sample(header[0], tuple(header[1:]), tuple(names))
+    if header[1:] != [RANKED]:
+        return Sample(header[0], tuple(header[1:]), tuple(names))
+    for label in labels:
+        if label.split() != [label]:
+            raise SubmissionError(
+                f"{path} asks for labels with spaces between, and {label!r} is not one word. "
+                f"Name it {'_'.join(label.split()) or 'something'!r} in recipe.toml, by its label or in [aliases]."
+            )
+    return RankedSample(header[0], tuple(labels), tuple(names))
 
 
 def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
@@ -5956,9 +6749,9 @@ def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([sample.id_column, *sample.columns])
+            writer.writerow(sample.header)
             for name, row in zip(sample.names, _checked(rows, sample), strict=True):
-                writer.writerow([name, *map("{:.9g}".format, row)])
+                writer.writerow([name, *sample.cells(row)])
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -5998,19 +6791,11 @@ def check(path: Path, sample: Sample) -> list[str]:
     if "\r" in text:
         found.append("line ends are not Unix ones")
     rows = list(csv.reader(text.splitlines()))
-    if not rows or rows[0] != [sample.id_column, *sample.columns]:
+    if not rows or tuple(rows[0]) != sample.header:
         found.append(f"header differs: {rows[0][:3] if rows else 'none'}")
     if tuple(row[0] if row else "" for row in rows[1:]) != sample.names:
         found.append(f"rows differ: {len(rows) - 1} rows, {len(sample.names)} expected, in the sample's order")
-    for row in filter(None, rows[1:]):
-        try:
-            values = [float(cell) for cell in row[1:]]
-        except ValueError as error:
-            found.append(f"{row[0]}: {error}")
-            continue
-        if len(values) != len(sample.columns) or not all(math.isfinite(v) and 0 <= v <= 1 for v in values):
-            found.append(f"{row[0]}: {len(values)} values, of which some are missing, not finite or outside [0, 1]")
-    return found
+    return found + [f"{row[0]}: {fault}" for row in rows[1:] if row and (fault := sample.fault(row[1:]))]
 '''
 
 FILES["soundpost/supervisor.py"] = r'''
@@ -6280,6 +7065,243 @@ def _environment(package: str, events: int) -> dict[str, str]:
     return environment
 '''
 
+FILES["soundpost/teams.py"] = r'''
+"""Folds that share a batch: windows are cut, moved and prepared once for all members of a recipe.
+
+The networks then run one after the other, or stacked as one, whichever a real batch shows to be faster. On a CPU
+the stacked networks see so many fewer windows at a time that they take no more memory than one network does.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from soundpost.errors import sentence
+from soundpost.folding import logits_of
+from soundpost.predict import Predictor
+from soundpost.trials import HALF_BOUND, SAME_BOUND, compare
+from soundpost.views.view import View
+
+STACK_GAIN = 1.05  # times as fast, at least, for stacked networks to replace one after the other
+
+
+class Stacking:
+    """Whether the networks of a team run stacked, decided once for all devices.
+
+    Args:
+        is_tried: whether there is enough to do for a trial, which takes a second or two.
+        tell: takes one sentence for the log.
+    """
+
+    def __init__(self, is_tried: bool, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.lock = threading.Lock()
+        self.is_open = is_tried
+        self.is_taken = False
+        self._tell = tell
+
+    def decide(self, team: "Team", inputs: Tensor) -> None:
+        """Try both on a batch as it is prepared."""
+        ways = [lambda run=run: team.probabilities(run(inputs)) for run in (team.in_turn, team.stacked)]
+        name = f"{team.members[0].recipe.name} x {len(team.members)}"
+        try:
+            if len({member.is_half for member in team.members}) > 1:
+                raise ValueError("half precision holds for some of them only")
+            trial = compare(*ways, team.device)
+        except Exception as error:  # no room for all of them, or an operation that cannot be stacked
+            self._tell(f"{name}: one network after the other; stacked they ended in {sentence(error)}")
+        else:
+            bound = HALF_BOUND if team.members[0].is_half else SAME_BOUND
+            self.is_taken = trial.speed >= STACK_GAIN and trial.change <= bound
+            self._tell(
+                f"{name}: {'stacked' if self.is_taken else 'one network after the other'}; stacked was "
+                f"{trial.speed:.2f} times as fast, its probabilities within {trial.change:.1g}"
+            )
+        self.is_open = False
+
+
+class Team:
+    """Members of one recipe on one device that answer the same windows; used as one Predictor is.
+
+    Args:
+        members: at least two.
+        stacking: shared by the teams of all devices.
+    """
+
+    def __init__(self, members: Sequence[Predictor], stacking: Stacking) -> None:
+        self.members = tuple(members)
+        self.device = members[0].device
+        self._stacking = stacking
+        self._weights: dict[str, Tensor] = {}
+        self._own = threading.local()  # functional_call changes the network that it calls, so each lane has one
+
+    def on_cpu(self) -> "Team":
+        """The same members on the CPU, for a window that fits no GPU."""
+        return Team([member.on_cpu() for member in self.members], Stacking(is_tried=False))
+
+    @torch.inference_mode()
+    def __call__(self, batch: Tensor, view: View) -> Tensor:
+        """Answers (windows, members, classes) of stacked windows, see Predictor."""
+        inputs = self.members[0].prepare(batch, view)
+        for member in self.members:
+            member.settle(inputs)
+        if self._stacking.is_open:
+            with self._stacking.lock:
+                if self._stacking.is_open:
+                    self._stacking.decide(self, inputs[: self._rows(inputs)])
+        return self.stacked(inputs) if self._stacking.is_taken else self.in_turn(inputs)
+
+    def in_turn(self, inputs: Tensor) -> Tensor:
+        """Answers of prepared windows, one network after the other."""
+        return torch.stack([member.answer(inputs) for member in self.members], dim=1)
+
+    def stacked(self, inputs: Tensor) -> Tensor:
+        """Answers of prepared windows, all networks as one."""
+        first, network = self.members[0], self._network()
+        parts = inputs.split(self._rows(inputs))
+        return torch.cat([first.through(network, part, first.is_half) for part in parts])
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Answers as probabilities, whatever the recipe averages."""
+        return self.members[0].probabilities(answers)
+
+    def _rows(self, inputs: Tensor) -> int:
+        return len(inputs) if self.device.type == "cuda" else -(-len(inputs) // len(self.members))
+
+    def _network(self) -> Callable[[Tensor], Tensor]:
+        """(windows, ...) -> logits (windows, members, classes)."""
+        if not self._weights:
+            states = [{**dict(m.model.named_parameters()), **dict(m.model.named_buffers())} for m in self.members]
+            self._weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+        if not hasattr(self._own, "network"):
+            self._own.network = deepcopy(self.members[0].model).to("meta")
+        one = partial(_logits, self._own.network)
+        return partial(torch.vmap(one, in_dims=(0, None), out_dims=1), self._weights)
+
+
+def _logits(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    return logits_of(functional_call(network, weights, (inputs,)))
+'''
+
+FILES["soundpost/trials.py"] = r'''
+"""Two ways to the same answers, tried on one real batch: how much faster the other one is, and how far it strays."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
+HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
+SAME_BOUND = 1e-4  # largest change of a probability where only the order of sums in float32 differs
+REPEATS = 3  # of each way, in turns; the best one counts, as whatever disturbs makes it longer
+
+Way = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of it."""
+
+    speed: float  # times as fast as the usual way; nan where that was not asked
+    change: float  # largest difference of a probability; nan where an answer is no number
+
+
+@torch.inference_mode()
+def compare(usual: Way, other: Way, device: torch.device, is_timed: bool = True) -> Trial:
+    """Try both ways on one batch, the first time for their answers, then for the seconds of the warm kernels.
+
+    Args:
+        usual: probabilities of the batch, as they are made now.
+        other: the same, in the way that is to prove itself.
+        device: on which both compute; on a CPU by the calling thread alone, whose own seconds are then counted.
+        is_timed: whether speed matters.
+    """
+    change = float((usual().float() - other().float()).abs().max())
+    if not is_timed:
+        return Trial(float("nan"), change)
+    rounds = [(_seconds(usual, device), _seconds(other, device)) for _ in range(REPEATS)]
+    slow, fast = (min(seconds) for seconds in zip(*rounds, strict=True))
+    return Trial(slow / max(1e-9, fast), change)
+
+
+def _seconds(way: Way, device: torch.device) -> float:
+    if device.type == "cpu":  # other lanes share the cores; what they take is not this way's
+        started = time.thread_time()
+        way()
+        return time.thread_time() - started
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    way()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+class Choice:
+    """Whether the members of a recipe compute in another way on one kind of device, decided once for the whole run.
+
+    The first member's first batch decides for its recipe whether that is faster; each member's own first batch, whether
+    its answers hold. All devices of the kind follow.
+
+    Args:
+        least_gain: times as fast, at least; None where that does not matter, because the way was asked for by name.
+        bound: largest change of a probability.
+        tell: takes one sentence for the log about each member.
+    """
+
+    def __init__(self, least_gain: float | None, bound: float, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.lock = threading.Lock()
+        self._least_gain = least_gain
+        self._bound = bound
+        self._tell = tell
+        self._speed: float | None = None
+        self._taken: dict[str, bool] = {}
+
+    def takes(self, member: str, way: str, usual: Way, other: Way, device: torch.device) -> bool:
+        """Whether a member computes in the other way; tried out when it is asked for the first time.
+
+        Args:
+            member: its name.
+            way: the other one's name, for the log.
+            usual: the first batch's probabilities as they are made now.
+            other: the same in the other way.
+            device: of both.
+        """
+        if member not in self._taken:
+            if self._is_too_slow:
+                return False
+            is_timed = self._least_gain is not None and self._speed is None
+            trial = compare(usual, other, device, is_timed)
+            if is_timed:
+                self._speed = trial.speed
+            self._taken[member] = trial.change <= self._bound and not self._is_too_slow
+            pace = "" if self._speed is None else f"{self._speed:.2f} times as fast, "
+            verdict = "taken" if self._taken[member] else "not taken"
+            self._tell(f"{member}: {way} {verdict}: {pace}probabilities within {trial.change:.1g}")
+        return self._taken[member]
+
+    @property
+    def _is_too_slow(self) -> bool:
+        return self._least_gain is not None and self._speed is not None and self._speed < self._least_gain
+
+
+def half_choice(must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> Choice:
+    """Of half precision in place of float32.
+
+    Args:
+        must_gain: it has to be HALF_GAIN times as fast; where it was asked for by name, it has not.
+        tell: takes one sentence for the log about each member.
+    """
+    return Choice(HALF_GAIN if must_gain else None, HALF_BOUND, tell)
+'''
+
 FILES["soundpost/versions.py"] = r'''
 """Whether the packages that a kernel needs are there, said in one line; none of them is imported for it."""
 
@@ -6365,7 +7387,7 @@ import torch
 from torch import Tensor
 
 from soundpost.views.crop import equal_stretches
-from soundpost.views.view import Window
+from soundpost.views.view import SHORTEST_PART, Window
 
 
 @dataclass(frozen=True)
@@ -6383,6 +7405,7 @@ class BandShifts:
 
     def __init__(self, settings: BandShiftsSettings) -> None:
         self.settings = settings
+        self.shortest_part = SHORTEST_PART
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """For each shift, as many windows as the clip needs; variant says which shift."""
@@ -6501,9 +7524,11 @@ FILES["soundpost/views/view.py"] = r'''
 """What every view is: a clip's spectrogram cut into windows, each shown to the network once, answers averaged."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
+
+SHORTEST_PART = 64  # frames; the published networks that take any length need up to 63
 
 
 @dataclass(frozen=True)
@@ -6537,6 +7562,13 @@ class View(Protocol):
     def prepare(self, batch: Tensor) -> Tensor:
         """What is done to stacked windows on the device: (batch, channels, bins, frames) -> what the network takes."""
         ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A view whose windows may be shown in parts where memory is short: what it cuts has no length of its own."""
+
+    shortest_part: int  # frames
 '''
 
 FILES["soundpost/views/whole.py"] = r'''
@@ -6548,7 +7580,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from soundpost.views.crop import equal_stretches
-from soundpost.views.view import Window
+from soundpost.views.view import SHORTEST_PART, Window
 
 
 @dataclass(frozen=True)
@@ -6566,6 +7598,7 @@ class Whole:
 
     def __init__(self, settings: WholeSettings) -> None:
         self.settings = settings
+        self.shortest_part = max(SHORTEST_PART, settings.min_frames)
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """One window, or ceil(frames / max_frames) windows whose lengths differ by at most one frame."""
@@ -6956,7 +7989,7 @@ class Writer:
                 (table, n_answered), self._table, self._busy = self._table, None, True
             started = time.monotonic()
             try:
-                submission.write(self._path, self._sample, table.tolist())
+                submission.write(self._path, self._sample, (row.tolist() for row in table))
                 self.error = ""
                 self._wrote(time.monotonic() - started, n_answered)
             except Exception as error:  # the old file stands; the engine reports this and goes on
@@ -7752,64 +8785,69 @@ j%`s?=lGKJd!Xl8znqdI`cv`<2Ot+oK_js-*r2?Y#1}}=3xRAr3vila-cUV@y*?_%Y$3mgdGU&|oQ`@<
 '''
 
 HASHES["soundpost/__init__.py"] = "c2b65db783787f6503fde83f5cadae040f6787228833e0df5d6a81646a8eb427"
-HASHES["soundpost/answers.py"] = "74cd5efce8b3900535ba34983871424f56a21c2fe0a01f7bde56a6517ccf34c5"
+HASHES["soundpost/answers.py"] = "40a3350b8d079598976480011a059aa3cb211ec0640fdedee863214f64309dd0"
 HASHES["soundpost/assets.py"] = "b03d4ebb46132df890c8f5e76a961e65f20015dce98af78218561ff76b99ebae"
 HASHES["soundpost/attached.py"] = "d592d4e6337cb5fd970ec9c585ada40cb1768c11e392d05caefb5d6a365d9d18"
 HASHES["soundpost/audio.py"] = "5634c1d3e98be46507394557754fef178deeaf98b5c68c674b83c5f67c529201"
 HASHES["soundpost/blend.py"] = "ab1697d682341300bcfaa732141c252ebed5337d4ad021d2761f367c1f2437e9"
-HASHES["soundpost/budget.py"] = "685fd4fb04e74e9a5f2e2997a01af95ba6683b889ae21d1e3c0d5ffd98dcf2cb"
+HASHES["soundpost/budget.py"] = "a4e1aaa4b527752f707e8668e6299df484aae59b75bb347f4230e18de9b998a4"
 HASHES["soundpost/cache/__init__.py"] = "eab396df20dbf9225860831bb805634c5f1d2ad77adf8a852be9b8edf51d619e"
 HASHES["soundpost/cache/disk_tier.py"] = "85b523c0e364526e4be611b9b72fd2faef7287761e8ed87ff108c3607eedf3f2"
 HASHES["soundpost/cache/memory_tier.py"] = "7c8725807b8699c01826931f941bee88629e69a40ad95d55536e36bbac4f32c1"
 HASHES["soundpost/cache/slots.py"] = "d20e7cabf6900442aebd1c7002a20e7152b6bef216c2a5cfb65d2be4b83ec5d3"
 HASHES["soundpost/cache/spectrogram_cache.py"] = "7fc41834bc689d5bdaaafdd01204ccfa5e08a63ae451387922b6ba6d11cbffb7"
 HASHES["soundpost/clips.py"] = "45179688ac164fd2ee2d0d32ccede00cbe16f6f715eb1bd8e6b6c1d344daa4bb"
-HASHES["soundpost/deadline.py"] = "4cbecaa4a5735fb3d00e567b89c716102fd8813c26257e17b470b05c968d371b"
-HASHES["soundpost/devices.py"] = "d201779f56bcb0c0c135b34205e13c890620ce7cbeb0444a19eae9ca2faf466c"
-HASHES["soundpost/dry_run.py"] = "24944f39ee8d493eb581eea708224e089bfe4c83063ebcd1f0ae172605ebe110"
+HASHES["soundpost/compiling.py"] = "1b829e8af99ba6667feae70993c4aa40d85ee61d84980bd98e655a9a0ef872cf"
+HASHES["soundpost/deadline.py"] = "2651b711723d6b633c816488d412caac34655b27ab1236adfefdaa2e18f9bbc0"
+HASHES["soundpost/devices.py"] = "27cef8645146b59da88190c65116b4fb07d279222eae9f774e21998ebe52480c"
+HASHES["soundpost/dry_run.py"] = "51b9cf36ddbefcf2763c1c686e2763e89b615f77ce115089786854fadf966856"
 HASHES["soundpost/engine.py"] = "2efb912299afaf529b63f84cb6285d6677c94f29a55b5051d3eb92e6f0e8aebd"
-HASHES["soundpost/errors.py"] = "37e6c9b06df70fa52a0606178f3375e73e29ad6fdb7c6317b5605862f20de443"
+HASHES["soundpost/errors.py"] = "7faec22f902ac164a346438b7c81810716984af737b295ecabe7514ef8941632"
 HASHES["soundpost/excerpt.py"] = "083f0b00264e6fa18c12d2f3a3afd14340848a461c954f1a2e13d03afe333b7f"
-HASHES["soundpost/feeding.py"] = "bb31fc9d9b54536b6b713d713f97d773c95a9366a105ee3747e7b4dea5df090e"
-HASHES["soundpost/folding.py"] = "89d711877800d8090c6865c3b52e93a27f8ec5aa1de0b8de619d2e4cee513221"
+HASHES["soundpost/feeding.py"] = "92304963c853a0f2866522bba99ea3e566863989c82948eba19efa18bd018e68"
+HASHES["soundpost/fitting.py"] = "53af046b1dfc8197f8b49c0d4f27ec22ab6bd8eaad15619861f5b0e8b760c325"
+HASHES["soundpost/folding.py"] = "11ae6325db036698e23b07b424d0ad0dfbba08d09a060f438df46b7e69193824"
 HASHES["soundpost/forecast.py"] = "b2fe6dd21fb0d880626684354289123ab7d9ee9d41920370903065868cca5155"
 HASHES["soundpost/front_ends/__init__.py"] = "6eb1ef520460f70c45cab116a8fd42c2cb979eccf19a81f7e0cdb33e7d60efff"
 HASHES["soundpost/front_ends/log_mel.py"] = "f34c2d39338bfea67a6d106429f4a1d7d021be1473d055abe50227003ee96e1e"
-HASHES["soundpost/front_ends/mel.py"] = "5d0f6388e11506c6026318d8e5f0782d616c23e7aab39dc45ac9d18855b91b32"
+HASHES["soundpost/front_ends/mel.py"] = "f216fd819fe3d440d5234116e44829ef85944584da1223fd636f1186f46bc9e5"
 HASHES["soundpost/gauge.py"] = "f088cdaa110746278601faf5f0566fec2a68eb6a92161b8695853ad451f6d963"
 HASHES["soundpost/grouping.py"] = "d46ac20ca8c0d121d96ba0ff98b6f2e5974eb80deb1f0f220eaf3ab7b4a8d354"
-HASHES["soundpost/labels.py"] = "7435ce83a8a1c25854ea68f0500237d4c5458fa1e608ca028ae8e171c4ff6165"
-HASHES["soundpost/lanes.py"] = "8da52336eac7ec52c256a63660910854eb60bf3ea2c5266e162a80d5a81915f8"
+HASHES["soundpost/labels.py"] = "90d99d3f892101b3c7668f7c66db4893afa8468be5c106f43d49bbd8c710063c"
+HASHES["soundpost/lanes.py"] = "da848e298d9543234dbc8e1640fc896933157ebe2cb91444f446489d3b301c92"
+HASHES["soundpost/libraries.py"] = "0a7c6cdafdf0c95c3113c0e38d13bae01394c48e9d7f22893124f99e5400d523"
 HASHES["soundpost/locate.py"] = "eb648266ca55a93e997016c149a98f86f54562e44353e2e3fbeb7f374f755e57"
-HASHES["soundpost/main.py"] = "0ebe80c5d9d9d669ef980e55268d3cdd9084f4bae3ac7815de10dbe02867be66"
+HASHES["soundpost/main.py"] = "f57ab41596da79d880da9f3f976321ae6be69528402d6c16b34427b3669abe7c"
 HASHES["soundpost/models/__init__.py"] = "4980f8de73cfe8114780878691b9e4f92624a1601a3a959b1661bd6b1893d67f"
 HASHES["soundpost/models/compact.py"] = "94761602fa1db74446dabf454b7bbabae6d94fdd1fa4cf7607b94a3be1f50ab5"
 HASHES["soundpost/named_machines.py"] = "085d6a00f8133b681909f243df65c500988bd35f8c45bf78f79cb3a900518b03"
 HASHES["soundpost/pack_format.py"] = "fb56513b0c3a87c541f5c4398760381f808c40a74053cec393196a0b85dbf1a4"
-HASHES["soundpost/plan.py"] = "20c02c8d733d6597f3c905a5ed7a6b68c64caf594b644b12e406b978597c1514"
-HASHES["soundpost/predict.py"] = "cde34e74b3f35d04b2222b5230e538a8f8c9239dcb0eb3faf47a7e124abc3aa7"
-HASHES["soundpost/probing.py"] = "7c0edcea9dfa83bd878e0602f2e47de12b94cf1604ac1fdf05ec291b43d5eae6"
+HASHES["soundpost/plan.py"] = "ed5fe7d914b0f2fec646bc5b56fa47997bf0139c6bf732669ed418294582805b"
+HASHES["soundpost/predict.py"] = "04c6b7979e6da7f9a042c7c364872db4eed3619c693829937c9b8771fbb44753"
+HASHES["soundpost/probing.py"] = "225953f56d12a0df3d2f643bc9128123528124ca3c8d79d120fba7af9f10c213"
 HASHES["soundpost/progress.py"] = "aac6ac3a64deb86997b2e0cfc9832e8c21970d9bea3f601084046a32761e6547"
 HASHES["soundpost/recipes.py"] = "94400d38c6ad0a6f7db72d0c8e4a76b30d2b574da67f0b40fce51d88c5ef5933"
 HASHES["soundpost/registry.py"] = "3d419c785bbcadee18cd5580df27da2d1c98bec2107ee526c09519a81ff7d42e"
-HASHES["soundpost/report.py"] = "3a01a531375e5ce85e351369b31dc3683f2efe07ea34132af4de64973e6f90c1"
-HASHES["soundpost/resources.py"] = "b4a8c53c9c9025e45046fb1edcb91c5f86e99a6cc15f993420207680e48f6d2b"
-HASHES["soundpost/roster.py"] = "dce9e65d01901169ada5958f54e05b434eeb22733a87fd9fae8a14e1e4d90d3c"
-HASHES["soundpost/runner.py"] = "d24583695ece70f9a9dc5d910e136075df5caac8f7820669377b75ec1e9aae08"
-HASHES["soundpost/second_level.py"] = "32e771d18fe1349b24e689003807b8c5827902b033bee4839626a1a3e93f2496"
+HASHES["soundpost/report.py"] = "6603eb373726edf2428a4c96289810565516b3c8c77b0442906507d12f369ce8"
+HASHES["soundpost/resources.py"] = "4501dc2ec52471eda7cd2defab3cd0ee199c5afe5468212cf84442f83f35b284"
+HASHES["soundpost/roster.py"] = "3c746cb198933f3202ecd7c140b27e426192ab6f13ed5634576da1589092d83b"
+HASHES["soundpost/runner.py"] = "cbffe95cb2c7f23c18e2bcccac79925d6c1b5d2a719b69b3d729dc0585cf23b5"
+HASHES["soundpost/second_level.py"] = "7f212fb6d2ab99a73667a0305d4a88f3e68240a15d2930d72d4d133b28ef70b7"
 HASHES["soundpost/settings.py"] = "2f24a3277cfd5eee4c19b9cc0f1eeadaa3fa3bb697a0a8798db312345a7f1328"
-HASHES["soundpost/submission.py"] = "bf579eacfdf9562a1f9c9c42966563cc9a07162b54e0f3d67d39c6d44108737d"
+HASHES["soundpost/submission.py"] = "9b92cef2c3049a8da2d0608719832659d385efc712122a10dca418e07d452661"
 HASHES["soundpost/supervisor.py"] = "6bf154aa6458ea0d1be011bfbc0a77319caef3a1e63ae344ee70ba1a9d879504"
+HASHES["soundpost/teams.py"] = "021d7dc89f56d73e3965a990f0c4159f549dc2013a4e59b63c01457581915dc6"
+HASHES["soundpost/trials.py"] = "36f7840062670114abb4b05cacb44dc325014ad6dc55e87419a688be3397141a"
 HASHES["soundpost/versions.py"] = "b04368d43cf24be63120a5864789756b3fd3a59201fe63b56dab853c9961bd9e"
 HASHES["soundpost/views/__init__.py"] = "a66144044aff2b0d7b264a6461ad1c8ebe55d45b64b990874ea55fdd01fe445a"
-HASHES["soundpost/views/band_shifts.py"] = "1c11ccabf397530a16e1fca18a34fccf2c77d14c09532f806f39ec2c80e62358"
+HASHES["soundpost/views/band_shifts.py"] = "6203a6fdf4a3c4d40ebdc6809800832f64876ba00be54e9da9cb2012941584b3"
 HASHES["soundpost/views/crop.py"] = "27c8d2799bcb38b29b67d248bab4805d231471b036dad19a24064476be47ad64"
 HASHES["soundpost/views/deltas.py"] = "b3737da9f09f42e8cbde8d0478a8f20e3e9f1d670f95d147862cb0ea67a13bb6"
-HASHES["soundpost/views/view.py"] = "a39124a62b54c24a078a5be0028a497cff590f4423784ce70d1455e62a7a2a23"
-HASHES["soundpost/views/whole.py"] = "820b6ed6074130b8b6ed95e7273ffef6af8b9ee136cfd1d998d0ed46f5560ab1"
+HASHES["soundpost/views/view.py"] = "8e426a38c1e048beaca9d8f1b8d8de31acf2f903b470619e42be496a4691199b"
+HASHES["soundpost/views/whole.py"] = "3bf2bfc312088cb34995d9b3047475ec57cf52f173f044d8cfc5ecd99b042bde"
 HASHES["soundpost/weights.py"] = "928c13c326d0dbe2975d55e391ecd106f0d3f181615cd82e783c61ea26b7a5ec"
 HASHES["soundpost/workers.py"] = "daec076f8d28b3bad96014f513255553c27918b9e8e5589519d043e570d077e3"
-HASHES["soundpost/writer.py"] = "58650c6960c0c333fc8accacc5934246e69847d0ec4b22d1172a96333ddffd11"
+HASHES["soundpost/writer.py"] = "f4e739e48707922ea98e7ae8499ee659ac0912bf67ff8d81603e4f468cfb1277"
 HASHES["weights/submission.toml"] = "22edbb01591fd83dafed28e636f4cfc21e7c0d132160e58b3f9c3edd3da06e25"
 HASHES["weights/compact/recipe.toml"] = "ec9f09b9d449c51eba3f31790cd8e6f0dd59b20e64c095105c71af7fcbe50ca4"
 
