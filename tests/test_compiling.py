@@ -19,6 +19,8 @@ from soundpost.libraries import Library
 from soundpost.models.compact import Compact, CompactSettings
 from soundpost.settings import RunSettings
 from soundpost.trials import Choice
+from soundpost.views.tiles import Tiles
+from soundpost.views.view import Window
 
 TILES = {"views": [{"name": "tiles", "frames": 40, "step": 20, "derivatives": False, "divisor": 1.0}]}
 SAME_ANSWER = 2e-6  # of a probability, see test_predict.py
@@ -236,6 +238,28 @@ def test_networks_are_not_compiled_where_they_cannot_be(
     submission_of(make_settings(make_assets(kind), make_clips(), **others))
 
     assert Ready.started == []
+
+
+def test_view_is_asked_about_lengths_that_clips_have(
+    make_assets: Callable[..., Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    compile_at_once: Callable[..., list[Made]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A view may refuse a number of frames that its front end never makes, as that of segments does with one."""
+    compile_at_once()
+    windows = Tiles.windows
+
+    def particular(self: Tiles, frames: int) -> tuple[Window, ...]:
+        assert frames > 1
+        return windows(self, frames)
+
+    monkeypatch.setattr(Tiles, "windows", particular)
+
+    submission_of(make_settings(make_assets(TILES), make_clips()))
+
+    assert [job["recipe"] for job in Ready.started] == ["tiny0"]
 
 
 def test_runs_of_a_minute_compile_nothing(

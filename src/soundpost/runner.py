@@ -44,6 +44,7 @@ BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, i
 TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
+COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
 TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
 TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
 TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
@@ -371,7 +372,8 @@ class Run:
         recipe, _ = self.members[work.member]
         predictors = self.roster.predictors(work.member) or {}
         view = self.roster.view(recipe, work.view)
-        lengths = {window.frames for frames in (1, 500, 5000) for window in view.windows(frames)}
+        shapes = [self.roster.shape(recipe, seconds) for seconds in COMPARED_SECONDS]
+        lengths = {window.frames for shape in shapes for window in view.windows(shape[2])}
         is_float = not any(predictor.is_half for predictor in predictors.values())
         return not self.machine.on_gpu and is_float and len(lengths) == 1 and is_possible()
 
