@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "047d2be97f968b644652f6d0c2d3cfb1cf88e692a4720788f2f61d886f4bafa0"  # names this build: sha256 of everything it carries
+BUILD = "4f966a2264f8243f6964b8aed252bf26f59ff84e2abc3a6f2dcc2771a724ebd8"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -120,14 +120,14 @@ ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only 
 
 
 class Answers:
-    """Sums over passes for each member and clip, and which pass has answered which clip.
+    """Sums over passes for each member and clip, and which pass has answered which clip."""
 
-    Args:
-        members: of this run, in order.
-        n_clips: rows of the submission.
-        passes: (member, view) of every pass of the plan, in any fixed order.
-        folder: where the table lives; one that an earlier engine of the same run left there is taken up again.
-    """
+
+
+
+
+
+
 
     def __init__(
         self,
@@ -178,16 +178,16 @@ class Answers:
         return (self._marks == ADDED).any(axis=0)
 
     def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
-        """The submission as it stands: members' answers blended, in the columns of the submission.
+        """The submission as it stands: members' answers blended, in the columns of the submission."""
 
-        Args:
-            blend: of this run's members.
-            maps: classes -> columns, by recipe name.
-            priors: (columns,); what stands where nobody knows, or nobody has answered.
 
-        Returns:
-            (clips, columns) float64 in [0, 1].
-        """
+
+
+
+
+
+
+
         result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
         for start in range(0, len(result), ROWS):
             rows = slice(start, start + ROWS)
@@ -243,16 +243,16 @@ def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
 '''
 
 FILES["soundpost/assets.py"] = r'''
-"""Where a submission, its recipes and its arrays lie: in weights/ of the repo, or beside the source in a kernel.
+"""Where a submission, its recipes and its arrays lie: in weights/ of the repo, or beside the source in a kernel."""
 
-Both are the same tree, so that nothing above knows which one it reads:
 
-    weights/submission.toml
-    weights/<recipe>/recipe.toml
-    weights/<recipe>/<file of a member>     .safetensors in the repo, .pack in a kernel
 
-What does not fit into a kernel comes as a dataset and lies somewhere under the input folder.
-"""
+
+
+
+
+
+
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -283,11 +283,11 @@ class Assets:
         return self.root / member.recipe / member.file
 
     def arrays(self, member: Member) -> dict[str, np.ndarray]:
-        """The member's arrays by name.
+        """The member's arrays by name."""
 
-        Raises:
-            WeightsError: the member's file is missing or altered; the other members can still be had.
-        """
+
+
+
         path = self._attached.path(member) if member.n_bytes else self.path(member)
         return load_arrays(path, member.sha256, member.name)
 
@@ -311,16 +311,16 @@ def default_root() -> Path:
 
 
 def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INPUT_ROOT) -> Assets:
-    """The submission of a folder, its recipes parsed, no weights read yet.
+    """The submission of a folder, its recipes parsed, no weights read yet."""
 
-    Args:
-        root: the folder of submission.toml, with one folder for each recipe.
-        submission: file name of another submission in the same folder.
-        input_root: where datasets are attached; looked at only when a member is said to come by one.
 
-    Raises:
-        SettingsError: no submission there, or one that cannot be used; the message says which file.
-    """
+
+
+
+
+
+
+
     path = root / submission
     if not path.is_file():
         raise SettingsError(f"{path} is not there. Name the folder of a {SUBMISSION}, or train or import one first.")
@@ -329,11 +329,11 @@ def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INP
 '''
 
 FILES["soundpost/attached.py"] = r'''
-"""Weights that came as a dataset, found under the input folder by what is in them and not by what they are called.
+"""Weights that came as a dataset, found under the input folder by what is in them and not by what they are called."""
 
-A dataset is mounted in one of two layouts, and an upload may have put its files a folder deeper. So the folders are
-searched, breadth first and within bounds, for files of the right size, and of these the sha256 decides.
-"""
+
+
+
 
 import os
 from collections import defaultdict, deque
@@ -351,13 +351,13 @@ SHOWN = 20  # folders that an error lists
 
 
 class Attached:
-    """The input folder as far as it concerns these members; it is searched when the first of them is asked for.
+    """The input folder as far as it concerns these members; it is searched when the first of them is asked for."""
 
-    Args:
-        root: /kaggle/input, or what stands for it.
-        members: that travel apart, with their sizes.
-        dataset: owner/slug that holds them, for messages; may be empty.
-    """
+
+
+
+
+
 
     def __init__(self, root: Path, members: Sequence[Member], dataset: str) -> None:
         self._root = root
@@ -371,11 +371,11 @@ class Attached:
         self._is_searched = False
 
     def path(self, member: Member) -> Path:
-        """The file that holds a member.
+        """The file that holds a member."""
 
-        Raises:
-            WeightsError: no file has its bytes; the message tells a cut or altered one from none at all.
-        """
+
+
+
         if not self._is_searched:
             self._is_searched = True
             self._search()
@@ -449,11 +449,11 @@ def _size(entry: os.DirEntry[str]) -> int:
 '''
 
 FILES["soundpost/audio.py"] = r'''
-"""File -> waveform: the only module that sees a decoder.
+"""File -> waveform: the only module that sees a decoder."""
 
-A header is believed only as far as the samples bear it out. What can be decoded is used, and what had to be mended
-is said in remarks; a file without one usable sample is a ClipError.
-"""
+
+
+
 
 import re
 from dataclasses import dataclass
@@ -523,23 +523,23 @@ class Decoded:
 
 
 def probe(path: Path) -> Probe:
-    """Length, rate and channels as the header gives them; no sample is decoded.
+    """Length, rate and channels as the header gives them; no sample is decoded."""
 
-    Raises:
-        ClipError: the file is missing, empty or no audio file.
-    """
+
+
+
     with _open(path) as file:
         return Probe(max(0, file.frames), file.samplerate, file.channels)
 
 
 def decode(path: Path, settings: AudioSettings) -> Decoded:
-    """A file as mono float32 at the asked rate, trimmed and brought to length: as many true samples as there are.
+    """A file as mono float32 at the asked rate, trimmed and brought to length: as many true samples as there are."""
 
-    Channels are averaged; samples that are no number become 0.
 
-    Raises:
-        ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
-    """
+
+
+
+
     waveform, rate, remarks = _read(path, settings.max_seconds)
     if settings.sample_rate and rate != settings.sample_rate:
         waveform, rate = _resample(waveform, rate, settings.sample_rate), settings.sample_rate
@@ -632,34 +632,34 @@ def _resample(waveform: np.ndarray, old: int, new: int) -> np.ndarray:
 '''
 
 FILES["soundpost/blend.py"] = r'''
-"""Members' probabilities -> one answer for each clip, from whatever has answered it by now.
+"""Members' probabilities -> one answer for each clip, from whatever has answered it by now."""
 
-A rule combines inputs, and a blend says what is combined, as data of submission.toml:
 
-    blend = "mean"                         # over all members
 
-    [blend]
-    name = "geometric_mean"                # over the recipes
-    folds = "mean"                         # over the folds of each recipe, first
-    weights = {argus = 2.0, compact = 1.0} # of the inputs; those not named weigh 1
 
-    [blend]                                # stages: each reads members, recipes and earlier stages by name
-    name = "stages"
-    folds = "geometric_mean"
-    [[blend.stages]]
-    output = "stacked"
-    name = "second_level"                  # a trained network on its inputs' probabilities side by side, in this order
-    recipe = "fcnet"                       # its folds are blended by `folds`, too
-    inputs = ["first", "second"]
-    [[blend.stages]]
-    output = "answer"
-    name = "geometric_mean"
-    inputs = ["first", "second", "stacked"]
 
-Clips that not every member has answered: a rule blends the inputs that have answered, with their weights (equal ones if
-all of those weigh 0); a second level answers only clips that all its inputs have answered; a clip takes the answer of
-the last stage that has one, else the plain mean of its members.
-"""
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -683,15 +683,15 @@ class Answer(NamedTuple):
 
 
 def mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Weighted arithmetic mean of probabilities.
+    """Weighted arithmetic mean of probabilities."""
 
-    Args:
-        inputs: each (clips, classes); a row whose weight is 0 is not read.
-        weights: (inputs, clips), summing to 1 over the inputs.
 
-    Returns:
-        (clips, classes), float64.
-    """
+
+
+
+
+
+
     return sum(w * p for p, w in _weighed(inputs, weights))
 
 
@@ -709,11 +709,11 @@ def power_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, exponent: floa
 
 
 def rank_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Classes ordered by their mean rank within the clip, on the mean scale of the inputs. Arguments as mean's.
+    """Classes ordered by their mean rank within the clip, on the mean scale of the inputs. Arguments as mean's."""
 
-    Ranks are taken within a clip, so that its answer depends on no other clip; the k-th smallest answer lies where the
-    mean of the k-th smallest probabilities lies, so that one input alone comes back unchanged.
-    """
+
+
+
     scale = sum(w * np.sort(p, axis=1) for p, w in _weighed(inputs, weights))
     ranks = sum(w * _ranks(p) for p, w in _weighed(inputs, weights))
     below = np.clip(np.floor(ranks).astype(np.intp), 0, ranks.shape[1] - 1)
@@ -723,13 +723,13 @@ def rank_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
 
 
 def logit_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, single_label: bool = False) -> np.ndarray:
-    """Weighted mean of what stood before the sigmoid, or before the softmax. Arguments as mean's.
+    """Weighted mean of what stood before the sigmoid, or before the softmax. Arguments as mean's."""
 
-    Args:
-        inputs: as mean's.
-        weights: as mean's.
-        single_label: the probabilities of a clip sum to 1, they came from a softmax.
-    """
+
+
+
+
+
     likely = [(np.clip(np.where(w > 0, p, 0.5), SMALLEST, 1 - SMALLEST), w) for p, w in _weighed(inputs, weights)]
     if single_label:
         scores = sum(w * np.log(p) for p, w in likely)
@@ -765,16 +765,16 @@ class Blend:
     def __init__(
         self, rule: Named, members: Sequence[str], second_level: Mapping[str, Sequence[Network]] | None = None
     ) -> None:
-        """Check the rule against what there is to blend.
+        """Check the rule against what there is to blend."""
 
-        Args:
-            rule: the [blend] of a submission.
-            members: names ("recipe/fold") in the order of the table's first axis.
-            second_level: recipe -> its folds as functions (clips, inputs, classes) -> (clips, classes).
 
-        Raises:
-            SettingsError: a rule, input, weight or network that is not there.
-        """
+
+
+
+
+
+
+
         self.members = tuple(members)
         self.second_level = dict(second_level or {})
         settings = dict(rule.settings)
@@ -794,18 +794,18 @@ class Blend:
         self._check()
 
     def __call__(self, probabilities: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """One answer for each clip.
+        """One answer for each clip."""
 
-        Args:
-            probabilities: (members, clips, classes) in [0, 1]; what is not done may hold anything.
-            done: (members, clips) bool.
 
-        Returns:
-            (clips, classes) float32, finite; a clip that no member has answered gets zeros.
 
-        Raises:
-            ShapeError: the table does not have one layer for each member.
-        """
+
+
+
+
+
+
+
+
         if probabilities.ndim != 3 or done.shape != probabilities.shape[:2] or len(done) != len(self.members):
             raise ShapeError(
                 f"blend of {len(self.members)} members over probabilities {probabilities.shape} and done {done.shape}: "
@@ -866,15 +866,15 @@ class Blend:
 
 
 def without(rule: Named, removed: Collection[str]) -> Named:
-    """The same rule for a run that leaves some members out, so that a blend may be cut as a plan may.
+    """The same rule for a run that leaves some members out, so that a blend may be cut as a plan may."""
 
-    Inputs and weights that were removed are dropped, and so are second levels that lose an input, or their own recipe;
-    what is left with no input at all is dropped, too.
 
-    Args:
-        rule: the [blend] of a submission.
-        removed: members ("recipe/fold"), and recipes of which no member is left.
-    """
+
+
+
+
+
+
     gone = set(removed)
     settings = dict(rule.settings)
     if rule.name == "stages":
@@ -996,20 +996,20 @@ def share(
     lane_bytes: int,
     window_bytes: int,
 ) -> Budget:
-    """Shares that stay under the limit, with fewer workers and lanes where memory is short.
+    """Shares that stay under the limit, with fewer workers and lanes where memory is short."""
 
-    Args:
-        limit_bytes: of the whole process tree.
-        resident_bytes: of the tree now, with one network of each recipe loaded and before any worker's growth.
-        workers: processes wanted.
-        start_method: of the workers, "fork" or "spawn".
-        lanes: wanted.
-        lane_bytes: what the batch of one lane would use if there were no limit.
-        window_bytes: of the longest single window, which a lane must be able to take.
 
-    Raises:
-        SettingsError: the limit is below what interpreter, networks, one worker and one window need.
-    """
+
+
+
+
+
+
+
+
+
+
+
     margin = int(limit_bytes * MARGIN_SHARE)
     resident_bytes += GROWTH_BYTES
     each = WORKER_BYTES[start_method]
@@ -1049,12 +1049,12 @@ BLOCK = 4096
 
 
 class DiskTier:
-    """At most limit_bytes of files at every moment; a disk that fills up makes the tier smaller, never an error.
+    """At most limit_bytes of files at every moment; a disk that fills up makes the tier smaller, never an error."""
 
-    Args:
-        limit_bytes: bound of all files together; 0 gives a tier without room.
-        folder: private folder, made when the first file is reserved.
-    """
+
+
+
+
 
     def __init__(self, limit_bytes: int, folder: Path) -> None:
         self.limit_bytes = limit_bytes
@@ -1085,11 +1085,11 @@ class DiskTier:
         self.limit_bytes = self.used_bytes
 
     def check(self, files: dict[str, tuple[int, int, bool]]) -> list[str]:
-        """Every disagreement between the index and the folder.
+        """Every disagreement between the index and the folder."""
 
-        Args:
-            files: path -> (bytes of the array, room, whether it has been committed), as the index has them.
-        """
+
+
+
         found = []
         if sum(room for _, room, _ in files.values()) != self.used_bytes:
             found.append(f"disk: index holds {sum(r for _, r, _ in files.values())} bytes, tier says {self.used_bytes}")
@@ -1107,12 +1107,12 @@ class DiskTier:
 '''
 
 FILES["soundpost/cache/memory_tier.py"] = r'''
-"""The memory tier: one file of shared pages that every process maps, handed out in extents by one owner.
+"""The memory tier: one file of shared pages that every process maps, handed out in extents by one owner."""
 
-Three kinds of backing are tried in turn. memfd has no name, is bounded by no mount and goes with the last process that
-holds it; a file in /dev/shm comes next; last a file in the scratch folder, mapped. Each extent is reserved with
-posix_fallocate, because ftruncate promises room on a full tmpfs and the first write then dies of SIGBUS.
-"""
+
+
+
+
 
 import mmap
 import os
@@ -1169,13 +1169,13 @@ def _attach(duplicate: Any, size: int) -> SharedPages:
 
 
 class MemoryTier:
-    """At most limit_bytes of shared pages at every moment; extents are whole pages.
+    """At most limit_bytes of shared pages at every moment; extents are whole pages."""
 
-    Args:
-        limit_bytes: bound of all extents together; 0 gives a tier without room.
-        scratch: folder for the last of the backings.
-        backings: names of BACKINGS in the order to try.
-    """
+
+
+
+
+
 
     def __init__(self, limit_bytes: int, scratch: Path, backings: tuple[str, ...] = tuple(BACKINGS)) -> None:
         self.limit_bytes = limit_bytes // PAGE * PAGE
@@ -1296,19 +1296,19 @@ class Slot:
 
 
 def write(slot: Slot, array: np.ndarray, memory: mmap.mmap | None) -> int:
-    """Put an array into its slot, in place; a file is written aside and renamed.
+    """Put an array into its slot, in place; a file is written aside and renamed."""
 
-    Args:
-        slot: reserved for exactly this shape.
-        array: (channels, bins, frames), any float type; stored as slot.dtype.
-        memory: the mapped memory tier; only needed for its slots.
 
-    Returns:
-        The checksum to verify the array by when it is read.
 
-    Raises:
-        OSError: the disk is full; nothing remains of the file.
-    """
+
+
+
+
+
+
+
+
+
     if slot.tier == "memory":
         target = np.ndarray(slot.shape, slot.dtype, buffer=memory, offset=slot.offset)
         target[...] = array
@@ -1329,10 +1329,10 @@ def write(slot: Slot, array: np.ndarray, memory: mmap.mmap | None) -> int:
 
 
 def read(slot: Slot, checksum: int, memory: mmap.mmap | None) -> np.ndarray | None:
-    """The array of a slot; None when its file has vanished, has another length or fails its checksum.
+    """The array of a slot; None when its file has vanished, has another length or fails its checksum."""
 
-    A memory slot gives a view into the shared pages: read it before the slot is freed.
-    """
+
+
     if slot.tier == "memory":
         return np.ndarray(slot.shape, slot.dtype, buffer=memory, offset=slot.offset)
     try:
@@ -1345,14 +1345,14 @@ def read(slot: Slot, checksum: int, memory: mmap.mmap | None) -> np.ndarray | No
 '''
 
 FILES["soundpost/cache/spectrogram_cache.py"] = r'''
-"""Which spectrogram lies where, and what happens when there is no room: memory, then disk, then recompute.
+"""Which spectrogram lies where, and what happens when there is no room: memory, then disk, then recompute."""
 
-One process owns the index; workers only receive slots and fill them in place. So no lock is shared, and a worker
-that is killed in the middle costs the slot it held, nothing else. A kept entry stays until its front end is no
-longer needed: passes read all clips again and again in the same order, where evicting the oldest entry would make
-every read a miss. Entries that found no room are transient: computed into a small staging share of the memory tier,
-used, and freed.
-"""
+
+
+
+
+
+
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -1387,17 +1387,17 @@ class _Entry:
 
 
 class SpectrogramCache:
-    """Arrays by key, in at most memory_limit_bytes of shared memory and disk_limit_bytes of files.
+    """Arrays by key, in at most memory_limit_bytes of shared memory and disk_limit_bytes of files."""
 
-    Args:
-        memory_limit_bytes: bound of the memory tier, staging included, over all processes together.
-        disk_limit_bytes: bound of the disk tier.
-        scratch: private folder of this run; the tier's files go into its folder "spill".
-        dtype: of stored arrays, "float32" or "float16".
-        staging_bytes: share of the memory tier that only transient entries may use.
-        pressure: used share of the machine's memory, 0 to 1; from PRESSURE_LIMIT on kept entries go to disk.
-        backings: of the memory tier, see memory_tier.BACKINGS.
-    """
+
+
+
+
+
+
+
+
+
 
     def __init__(
         self,
@@ -1455,16 +1455,16 @@ class SpectrogramCache:
         return self._entries[key].slot.shape
 
     def reserve(self, key: Key, shape: Shape, keep: bool = True) -> Slot | None:
-        """Room for one array before it exists; None when even the staging share is full at the moment.
+        """Room for one array before it exists; None when even the staging share is full at the moment."""
 
-        Args:
-            key: not in the cache.
-            shape: (channels, bins, frames).
-            keep: whether a later pass will ask for it again; False makes it transient.
 
-        Raises:
-            CacheError: the key already has a slot.
-        """
+
+
+
+
+
+
+
         if key in self._entries:
             raise CacheError(f"clip {key.clip} under {key.digest} has a slot already. Abandon or drop it first.")
         entry = (self._keep(key, shape) if keep else None) or self._stage(shape)
@@ -1537,10 +1537,10 @@ class SpectrogramCache:
         return (entry.slot, entry.checksum) if entry is not None and entry.committed else None
 
     def read(self, key: Key) -> np.ndarray | None:
-        """A stored array, (channels, bins, frames); None for a miss. What is damaged or gone is dropped and counted.
+        """A stored array, (channels, bins, frames); None for a miss. What is damaged or gone is dropped and counted."""
 
-        An array from memory is a view into the shared pages: valid until the key is released or dropped.
-        """
+
+
         found = self.find(key)
         if found is None:
             return None
@@ -1631,13 +1631,13 @@ class Clips:
 
 
 def find_clips(names: tuple[str, ...], folder: Path, max_listing: int = 20_000) -> Clips:
-    """Each row's file: the exact name; else the name with another case or another audio suffix.
+    """Each row's file: the exact name; else the name with another case or another audio suffix."""
 
-    Args:
-        names: first column of the sample submission.
-        folder: of the clips; may be absent or empty.
-        max_listing: entries of the folder that are looked at when a name is not found as it is written.
-    """
+
+
+
+
+
     exact = {name: _size(folder / name) for name in names}
     listing = _listing(folder, max_listing)
     by_name: dict[str, str] = {}
@@ -1725,21 +1725,21 @@ PATIENCE = 8  # times COMPILE_SECONDS on the clock, after which the child is giv
 
 
 def pays_back(remaining_seconds: float, lanes: int) -> bool:
-    """Whether compiling saves twice what it costs.
+    """Whether compiling saves twice what it costs."""
 
-    Args:
-        remaining_seconds: of the clock, of forward passes through the network that there is still time for.
-        lanes: cores that predict; the compiler takes the time of one of them.
-    """
+
+
+
+
     return COMPILE_GAIN * (remaining_seconds - COMPILE_SECONDS) > 2 * COMPILE_SECONDS / lanes
 
 
 class Compiler:
-    """At most one child process that compiles, and what came of it.
+    """At most one child process that compiles, and what came of it."""
 
-    Args:
-        folder: private, for everything that the compilers write.
-    """
+
+
+
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -1808,17 +1808,17 @@ class Compiler:
 def compile_network(
     assets: str, input_root: str, recipe: str, member: str, view: int, shape: Sequence[int], folder: str
 ) -> None:
-    """Compile a member's folded network for the windows of a view; done when DONE lies in the folder.
+    """Compile a member's folded network for the windows of a view; done when DONE lies in the folder."""
 
-    Args:
-        assets: folder of submission.toml.
-        input_root: where datasets are attached.
-        recipe: name of the recipe.
-        member: name of one of its members.
-        view: index in the recipe's views.
-        shape: (channels, bins, frames) of any spectrogram of the recipe.
-        folder: for the library.
-    """
+
+
+
+
+
+
+
+
+
     found = find_assets(Path(assets), input_root=Path(input_root))
     of_recipe = next(r for r in found.submission.recipes if r.name == recipe)
     of_member = next(m for m in of_recipe.members if m.name == member)
@@ -1876,13 +1876,13 @@ KILL_SECONDS = 0.6  # before the limit: whatever still runs is killed
 
 
 class Deadline:
-    """A limit on the whole run with a reserve for writing.
+    """A limit on the whole run with a reserve for writing."""
 
-    Args:
-        limit_seconds: from started to the exit of the last process.
-        started: reading of the clock when the limit began to count.
-        clock: seconds, monotonic.
-    """
+
+
+
+
+
 
     def __init__(self, limit_seconds: float, started: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit_seconds = limit_seconds
@@ -1946,17 +1946,17 @@ BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls t
 
 
 def choose_devices(asked: str) -> list[str]:
-    """One entry for each lane: every GPU that computes, or "cpu" once for each core.
+    """One entry for each lane: every GPU that computes, or "cpu" once for each core."""
 
-    A GPU counts only when this torch has kernels for it and one real operation gives the right answer: on a card
-    that torch was not built for, is_available() is True and the first operation fails.
 
-    Args:
-        asked: "auto", "cpu", "cuda" (all of them), or names with commas.
 
-    Raises:
-        DeviceError: a device that was asked for by name is not there or does not work.
-    """
+
+
+
+
+
+
+
     names = [name.strip() for name in asked.split(",") if name.strip()]
     if names in (["auto"], ["cuda"]):
         found = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
@@ -1988,13 +1988,13 @@ def trouble(name: str) -> str:
 
 
 def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.half_choice.
+    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.half_choice."""
 
-    Args:
-        asked: "auto", or one by name.
-        device: "cpu", "cuda:0", ...
-        cpuinfo: what the system says about its processors; where it says nothing they are taken to have no such units.
-    """
+
+
+
+
+
     if asked != "auto":
         return asked
     if device != "cpu":
@@ -2059,11 +2059,11 @@ class DryRun(Run):
         self.length = {clip.name: _seconds(clip) for clip in self.clips}
 
     def run(self) -> int:
-        """Measure, foretell, say so; exit status 0 whatever the verdict.
+        """Measure, foretell, say so; exit status 0 whatever the verdict."""
 
-        Raises:
-            SettingsError: no clip here could be predicted, or the named machine is not known.
-        """
+
+
+
         target = named(self.settings.as_machine) if self.settings.as_machine else None
         self._start_workers()
         self.devices = self.roster.devices = choose_devices(self.settings.device)
@@ -2244,14 +2244,14 @@ def _seconds(clip: Clip) -> float:
 
 
 def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
-    """Measure once in this process and say what is to be expected.
+    """Measure once in this process and say what is to be expected."""
 
-    Returns:
-        The exit status, 0.
 
-    Raises:
-        KitError: there is nothing that could be measured.
-    """
+
+
+
+
+
     this = DryRun(settings, should_stop, tell)
     try:
         return this.run()
@@ -2261,11 +2261,11 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 '''
 
 FILES["soundpost/engine.py"] = r'''
-"""The process that does the heavy work, started and watched by soundpost.supervisor: python -m soundpost.engine FILE.
+"""The process that does the heavy work, started and watched by soundpost.supervisor: python -m soundpost.engine FILE."""
 
-It can die in any way and at any moment: submission.csv is replaced whole or not at all, and the supervisor starts
-another engine, which takes up the table of answers that this one left.
-"""
+
+
+
 
 import json
 import os
@@ -2335,20 +2335,20 @@ if __name__ == "__main__":
 '''
 
 FILES["soundpost/errors.py"] = r'''
-"""The exceptions of the kit.
+"""The exceptions of the kit."""
 
-KitError
-    SettingsError     an option, recipe or registry name that cannot be used as given
-    ClipError         one clip that cannot be read; costs that clip's row, never the run
-    WeightsError      weights that are missing, altered or do not fit their network
-    CacheError        an index and a storage that disagree in a way that must not happen
-    SubmissionError   a table that may not become submission.csv
-    ShapeError        a tensor with other axes than the function promises to take
-    BundleError       a kernel that cannot be built as asked
-    DeviceError       a device that was asked for and does not work
 
-Every message says what happened (with the value), where, and what to do next.
-"""
+
+
+
+
+
+
+
+
+
+
+
 
 
 class KitError(Exception):
@@ -2393,11 +2393,11 @@ def sentence(error: BaseException) -> str:
 '''
 
 FILES["soundpost/excerpt.py"] = r'''
-"""Which stretch of a decoded waveform a recipe works on: silence cut off, short clips filled, or the loudest moment.
+"""Which stretch of a decoded waveform a recipe works on: silence cut off, short clips filled, or the loudest moment."""
 
-librosa padded frame energies by reflection until 0.8 and pads them with zeros since 0.9; trained weights need the
-padding that they were trained with, so it is a setting here, and the energies are computed here.
-"""
+
+
+
 
 import numpy as np
 
@@ -2407,17 +2407,17 @@ FLOOR = 1e-10  # mean square; below it everything is equally silent
 
 
 def trim(waveform: np.ndarray, top_db: float, pad_mode: str) -> tuple[int, int]:
-    """First and one-past-last sample of what is louder than top_db below the loudest frame.
+    """First and one-past-last sample of what is louder than top_db below the loudest frame."""
 
-    A waveform of zeros is as loud as its loudest frame everywhere and is kept whole.
 
-    Args:
-        waveform: (samples,) float32.
-        top_db: dB, positive.
-        pad_mode: "reflect" or "constant"; what the frames at both ends see beyond the clip.
 
-    Source: librosa.effects.trim (0.6.3 for "reflect", 0.11 for "constant"), frame 2048, hop 512.
-    """
+
+
+
+
+
+
+
     samples = len(waveform)
     if samples == 0:
         return 0, 0
@@ -2445,12 +2445,12 @@ def around(waveform: np.ndarray, centre: int, samples: int) -> np.ndarray:
 
 
 def loudest(waveform: np.ndarray, samples: int) -> np.ndarray:
-    """The stretch of that many samples around the quarter of it whose absolute values add up to most.
+    """The stretch of that many samples around the quarter of it whose absolute values add up to most."""
 
-    The clip is first continued with zeros by half a stretch at both ends; of equal sums the first counts.
 
-    Source: the excerpts of "High resolution spectrograms" (Freesound 2018, R. Osmulski): 2 s at 22,050 Hz.
-    """
+
+
+
     if not waveform.any():
         return np.zeros(samples, np.float32)
     half, quarter = samples // 2, samples // 4
@@ -2462,11 +2462,11 @@ def loudest(waveform: np.ndarray, samples: int) -> np.ndarray:
 '''
 
 FILES["soundpost/feeding.py"] = r'''
-"""One pass over all clips: workers fill the cache, windows gather into batches, lanes answer, clips get done.
+"""One pass over all clips: workers fill the cache, windows gather into batches, lanes answer, clips get done."""
 
-One thread owns everything here. It gives work out and takes news in, and never does anything that takes long, so it
-sees the deadline, a signal or a dead worker within a fraction of a second.
-"""
+
+
+
 
 import time
 from collections import Counter, deque
@@ -2526,16 +2526,16 @@ class Machine:
 
 
 class PassRun:
-    """One pass of the plan, or several that share their batches, from the first clip that lacks an answer to the last.
+    """One pass of the plan, or several that share their batches, from the first clip that lacks an answer to the last."""
 
-    Args:
-        machine: shared with the other passes.
-        works: which members, and the view that is the same for all of them.
-        recipe: of the members.
-        view: of the recipe, built.
-        predictors: one for each lane's device; teams where there are several members.
-        keep: whether a later pass needs the same spectrograms.
-    """
+
+
+
+
+
+
+
+
 
     def __init__(
         self,
@@ -2581,11 +2581,11 @@ class PassRun:
         return self.total - len(self._open)
 
     def run(self, tick: Callable[["PassRun"], None]) -> bool:
-        """Work until every clip is done (True), or until the deadline or a signal (False).
+        """Work until every clip is done (True), or until the deadline or a signal (False)."""
 
-        Args:
-            tick: called between any two pieces of news, at least every TICK_SECONDS.
-        """
+
+
+
         machine = self._machine
         while self._open:
             if machine.should_stop() or machine.deadline.left() <= 0:
@@ -2822,10 +2822,10 @@ class PassRun:
         self._close(clip)
 
     def _batch_failed(self, done: Done) -> None:
-        """A batch that raised: a broken device ends the engine; anything else costs its clips this one pass.
+        """A batch that raised: a broken device ends the engine; anything else costs its clips this one pass."""
 
-        Of a team it costs nothing yet: its members answer those clips once more, one after the other.
-        """
+
+
         if self._machine.on_gpu and "CUDA" in done.error and "out of memory" not in done.error:
             raise DeviceError(f"{done.job.predictor.device}: {done.error}. The run goes on without it.")
         if len(self._works) > 1:
@@ -2903,10 +2903,10 @@ class PassRun:
 '''
 
 FILES["soundpost/fitting.py"] = r'''
-"""A batch on a device that may have no room for it: halved, single windows shown in parts, the CPU asked at last.
+"""A batch on a device that may have no room for it: halved, single windows shown in parts, the CPU asked at last."""
 
-What fits nowhere costs its own clip the answer of these networks, never that of its batch mates.
-"""
+
+
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -2939,19 +2939,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, Toll]:
-    """Answers of a batch, made to fit; and what that cost.
+    """Answers of a batch, made to fit; and what that cost."""
 
-    Args:
-        predictor: of the member or members, on their device.
-        view: the rule that cut the windows.
-        batch: (windows, channels, bins, frames).
 
-    Returns:
-        (windows, ...) as the predictor gives them, NaN for windows that are lost; None when all are.
 
-    Raises:
-        Whatever the network raises that is no want of memory.
-    """
+
+
+
+
+
+
+
+
+
     toll = Toll()
     rows = _halved(predictor, view, batch, toll, first=0)
     known = next((row for row in rows if row is not None), None)
@@ -3020,11 +3020,11 @@ def _tried(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tens
 '''
 
 FILES["soundpost/folding.py"] = r'''
-"""Batch norms folded into the layers before them: the same function with a third fewer steps.
+"""Batch norms folded into the layers before them: the same function with a third fewer steps."""
 
-Which norm follows which layer is read off one real forward pass, and the folded network must give that pass's answer
-again; where it does not, because a layer's output is also used elsewhere, the network stays as it was.
-"""
+
+
+
 
 from copy import deepcopy
 from typing import Any
@@ -3041,12 +3041,12 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 @torch.inference_mode()
 def fold_batch_norms(model: nn.Module, inputs: Tensor) -> nn.Module:
-    """A copy of the network with its batch norms folded away, or the network itself where that is not possible.
+    """A copy of the network with its batch norms folded away, or the network itself where that is not possible."""
 
-    Args:
-        model: in evaluation mode, or one that always stays in training mode, which is returned.
-        inputs: a batch that it takes, on its device.
-    """
+
+
+
+
     if model.training:  # it was made to predict with its batch's statistics, which no fixed factor replaces
         return model
     pairs, expected = _pairs(model, inputs)
@@ -3104,12 +3104,12 @@ def logits_of(output: Any) -> Tensor:
 '''
 
 FILES["soundpost/forecast.py"] = r'''
-"""What a hidden test set will cost, foretold from rates measured on a small folder; arithmetic alone.
+"""What a hidden test set will cost, foretold from rates measured on a small folder; arithmetic alone."""
 
-A pass takes its forward passes and, when its spectrograms are new, decoding and features. Without a GPU all of these
-share the cores; with one the cores work beside it, and the slower side decides. Passes run in the order of the plan
-until the time is up, so those that fit are a prefix of it.
-"""
+
+
+
+
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -3202,14 +3202,14 @@ class Forecast:
 def foretell(
     passes: Sequence[PassCost], front_ends: Mapping[str, FrontEndCost], capacity: Capacity, load: Load
 ) -> Forecast:
-    """How long the passes take over the expected clips, what they need, and which of them end in time.
+    """How long the passes take over the expected clips, what they need, and which of them end in time."""
 
-    Args:
-        passes: in the order of the plan, at least one.
-        front_ends: costs by digest.
-        capacity: of the machine.
-        load: what is expected.
-    """
+
+
+
+
+
+
     audio = load.audio_seconds
     wanted = {digest: front_ends[digest].n_bytes * audio for digest in {p.front_end for p in passes}}
     total = sum(wanted.values())
@@ -3338,10 +3338,10 @@ class LogMel:
         return 1 + self.settings.deltas, self.settings.n_mels, self.framing.frames(samples)
 
     def __call__(self, waveforms: Tensor) -> Tensor:
-        """(batch, samples) -> (batch, 1 + deltas, n_mels, frames) float32, dB; the lowest band is row 0.
+        """(batch, samples) -> (batch, 1 + deltas, n_mels, frames) float32, dB; the lowest band is row 0."""
 
-        Source: librosa.feature.melspectrogram and power_to_db (Slaney mel scale and area, periodic Hann, power 2).
-        """
+
+
         check_waveforms(waveforms)
         result = waveforms.new_empty(waveforms.shape[0], *self.shape(waveforms.shape[1]))
         for row, waveform in zip(result, waveforms, strict=True):
@@ -3360,11 +3360,11 @@ class LogMel:
 '''
 
 FILES["soundpost/front_ends/mel.py"] = r'''
-"""Short-time spectra and mel bands in stretches of frames that stay in the cache; the mathematics all front ends share.
+"""Short-time spectra and mel bands in stretches of frames that stay in the cache; the mathematics all front ends share."""
 
-Every clip is computed alone, in stretches that begin at the same frames whatever else is asked for, so a clip's
-spectrogram has the same bits alone and in any batch. Nothing is as long as the clip but the waveform and the result.
-"""
+
+
+
 
 import functools
 from collections import deque
@@ -3386,11 +3386,11 @@ PAD_MODES = ("reflect", "constant", "same")
 
 @dataclass(frozen=True)
 class Framing:
-    """Where the frames of a short-time Fourier transform lie.
+    """Where the frames of a short-time Fourier transform lie."""
 
-    "reflect" and "constant" centre frame t on sample t * hop_length, with n_fft // 2 mirrored samples or zeros at both
-    ends: frames = 1 + samples // hop_length. "same" spreads zeros evenly: frames = ceil(samples / hop_length).
-    """
+
+
+
 
     n_fft: int  # samples of a frame and of its periodic Hann window
     hop_length: int  # samples from one frame to the next
@@ -3418,18 +3418,18 @@ class Framing:
 
 
 def power_spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Tensor]]:
-    """Stretch by stretch, its first frame and the power spectra of its frames.
+    """Stretch by stretch, its first frame and the power spectra of its frames."""
 
-    Squaring in place and one strided sum take a tenth of the time of abs, which guards against overflow.
 
-    Args:
-        waveform: (samples,) float32.
-        framing: where the frames lie.
 
-    Yields:
-        First frame, and (frames, n_fft // 2 + 1) squared magnitudes, float32, in memory that the next stretch
-        overwrites.
-    """
+
+
+
+
+
+
+
+
     n_fft, hop, samples, device = framing.n_fft, framing.hop_length, waveform.shape[0], waveform.device
     real = torch.float64 if framing.double else torch.float32
     window = hann(n_fft, real, device)
@@ -3470,10 +3470,10 @@ def _borrowed(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def padded(waveform: Tensor, start: int, end: int, pad_mode: str) -> Tensor:
-    """Samples start ... end of a waveform (samples,) that is continued at both ends by mirroring, or by zeros.
+    """Samples start ... end of a waveform (samples,) that is continued at both ends by mirroring, or by zeros."""
 
-    Mirroring repeats as often as it takes, so one sample is enough; the sample at the edge is not doubled.
-    """
+
+
     samples = waveform.shape[0]
     if start >= 0 and end <= samples:
         return waveform[start:end]
@@ -3511,10 +3511,10 @@ class Bands:
 
 @functools.lru_cache(maxsize=32)
 def mel_bank(bands: Bands) -> np.ndarray:
-    """Triangular filters of equal area on the Slaney mel scale, (mels, n_fft // 2 + 1) float32.
+    """Triangular filters of equal area on the Slaney mel scale, (mels, n_fft // 2 + 1) float32."""
 
-    Source: librosa.filters.mel(htk=False, norm="slaney"), after Slaney's Auditory Toolbox, 1998.
-    """
+
+
     fmax = bands.fmax or bands.sample_rate / 2
     if not 0 <= bands.fmin < fmax:
         raise SettingsError(f"fmin {bands.fmin} Hz, fmax {fmax} Hz: no band lies between them. Correct [front_end].")
@@ -3526,10 +3526,10 @@ def mel_bank(bands: Bands) -> np.ndarray:
 
 
 def mel_frequencies(count: int, fmin: float, fmax: float) -> np.ndarray:
-    """Frequencies in Hz at equal distances on the Slaney mel scale, (count,) float64.
+    """Frequencies in Hz at equal distances on the Slaney mel scale, (count,) float64."""
 
-    Mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4).
-    """
+
+
     per_log = 27 / np.log(6.4)
     low, high = (hz * 3 / 200 if hz < 1000 else 15 + per_log * np.log(hz / 1000) for hz in (fmin, fmax))
     mel = np.linspace(low, high, count)
@@ -3538,10 +3538,10 @@ def mel_frequencies(count: int, fmin: float, fmax: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def blocks(bands: Bands, device: torch.device) -> tuple[tuple[slice, Tensor], ...]:
-    """The mel bank as small dense matrices along its diagonal, (bands, bins), with the bins that each one covers.
+    """The mel bank as small dense matrices along its diagonal, (bands, bins), with the bins that each one covers."""
 
-    All else in the bank is zero: the blocks hold a sixth of it.
-    """
+
+
     bank = torch.from_numpy(mel_bank(bands))
     found = []
     for some in bank.split(BANDS_AT_ONCE):
@@ -3552,17 +3552,17 @@ def blocks(bands: Bands, device: torch.device) -> tuple[tuple[slice, Tensor], ..
 
 
 def mel_power(waveform: Tensor, framing: Framing, bands: Bands, power: int = 2) -> Tensor:
-    """Mel bands of the squared magnitude (power 2) or of the magnitude (power 1) of one waveform.
+    """Mel bands of the squared magnitude (power 2) or of the magnitude (power 1) of one waveform."""
 
-    Args:
-        waveform: (samples,) float32.
-        framing: where the frames lie.
-        bands: which mel bands.
-        power: 1 or 2.
 
-    Returns:
-        (mels, frames) float32.
-    """
+
+
+
+
+
+
+
+
     result = waveform.new_empty(bands.n_mels, framing.frames(waveform.shape[0]))
     for first, values in power_spectra(waveform, framing):
         if power == 1:
@@ -3574,14 +3574,14 @@ def mel_power(waveform: Tensor, framing: Framing, bands: Bands, power: int = 2) 
 
 
 def decibels(power: Tensor, top_db: float) -> Tensor:
-    """10 log10 of a power of one clip in place, at least 1e-10, and at most top_db below the clip's largest value.
+    """10 log10 of a power of one clip in place, at least 1e-10, and at most top_db below the clip's largest value."""
 
-    Args:
-        power: any shape, of one clip.
-        top_db: dB; 0 sets no such floor.
 
-    Source: librosa.power_to_db(ref=1.0, amin=1e-10).
-    """
+
+
+
+
+
     power.clamp_(min=1e-10).log10_().mul_(10.0)
     return power.clamp_(min=power.max() - top_db) if top_db else power
 
@@ -3609,13 +3609,13 @@ SECONDS = 0.5  # between two measurements; four times as long while less than ha
 
 
 class Gauge:
-    """What the tree uses now and has used at most.
+    """What the tree uses now and has used at most."""
 
-    Args:
-        limit_bytes: of the tree.
-        pids: asked anew at every measurement, because workers come and go.
-        clock: seconds, monotonic.
-    """
+
+
+
+
+
 
     def __init__(
         self, limit_bytes: int, pids: Callable[[], Iterable[int]], clock: Callable[[], float] = time.monotonic
@@ -3655,11 +3655,11 @@ def return_free_memory() -> None:
 '''
 
 FILES["soundpost/grouping.py"] = r'''
-"""Batches of windows with equal frame counts under a cost budget: nothing padded, nobody lost, nobody twice.
+"""Batches of windows with equal frame counts under a cost budget: nothing padded, nobody lost, nobody twice."""
 
-Cost of a batch = windows x frames. Windows arrive as their clips become ready; a group leaves when it is full, when
-nothing more of its length can come, or when a device would otherwise stand idle.
-"""
+
+
+
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
@@ -3675,12 +3675,12 @@ class Unit:
 
 
 class Groups:
-    """Windows that wait for mates of the same length.
+    """Windows that wait for mates of the same length."""
 
-    Args:
-        budget_frames: most windows x frames in a batch; a single longer window still travels, alone.
-        max_units: most windows in a batch.
-    """
+
+
+
+
 
     def __init__(self, budget_frames: int, max_units: int) -> None:
         self.budget_frames = budget_frames
@@ -3703,12 +3703,12 @@ class Groups:
         self._open = unknown_clips
 
     def add(self, units: list[Unit], known: bool) -> None:
-        """All windows of one clip, which is ready now.
+        """All windows of one clip, which is ready now."""
 
-        Args:
-            units: at least one.
-            known: whether expect() counted them by length (or only their clip, as unknown).
-        """
+
+
+
+
         for unit in units:
             self._waiting.setdefault(unit.frames, []).append(unit)
             if known:
@@ -3734,11 +3734,11 @@ class Groups:
                 del self._waiting[frames]
 
     def take(self, hungry: bool) -> list[Unit]:
-        """The next batch; empty when it is better, or necessary, to wait.
+        """The next batch; empty when it is better, or necessary, to wait."""
 
-        Args:
-            hungry: a device has nothing to do, so any batch is better than none.
-        """
+
+
+
         for frames, units in self._waiting.items():
             if len(units) >= self._most(frames):
                 return self._leave(frames)
@@ -3783,11 +3783,11 @@ class ColumnMap:
 
 
 def map_columns(recipe: Recipe, columns: Sequence[str]) -> ColumnMap:
-    """The columns that a recipe can fill: a label's own name first, else its alias.
+    """The columns that a recipe can fill: a label's own name first, else its alias."""
 
-    Raises:
-        SettingsError: two labels claim one column.
-    """
+
+
+
     index = {name: i for i, name in enumerate(columns)}
     claimed: dict[int, str] = {}
     classes, filled = [], []
@@ -3807,11 +3807,11 @@ def map_columns(recipe: Recipe, columns: Sequence[str]) -> ColumnMap:
 
 
 def map_all(recipes: Sequence[Recipe], columns: Sequence[str]) -> dict[str, ColumnMap]:
-    """Every recipe's map, by recipe name.
+    """Every recipe's map, by recipe name."""
 
-    Raises:
-        SettingsError: no recipe fills any column; the message shows both lists' heads.
-    """
+
+
+
     maps = {recipe.name: map_columns(recipe, columns) for recipe in recipes}
     if not any(m.columns for m in maps.values()):
         known = ", ".join(list(dict.fromkeys(label for r in recipes for label in r.labels))[:5])
@@ -3838,11 +3838,11 @@ def column_priors(recipes: Sequence[Recipe], maps: dict[str, ColumnMap], n_colum
 '''
 
 FILES["soundpost/lanes.py"] = r'''
-"""Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back.
+"""Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back."""
 
-A lane on a GPU prepares the next batch while the last one is computed, and asks for an answer one batch late.
-A batch that does not fit into the device's memory is made to, see fitting.
-"""
+
+
+
 
 import os
 import queue
@@ -4006,11 +4006,11 @@ class Results:
 '''
 
 FILES["soundpost/libraries.py"] = r'''
-"""A compiled network without its weights, which every fold of its recipe brings along.
+"""A compiled network without its weights, which every fold of its recipe brings along."""
 
-Windows have one shape and come in any number from two up. The library is called through the plain C interface of
-torch's ahead-of-time compiler, without Python's lock, so that lanes run beside each other.
-"""
+
+
+
 
 import ctypes
 import json
@@ -4029,13 +4029,13 @@ MOST_WINDOWS = 512
 
 
 class Library:
-    """A compiled network without its weights.
+    """A compiled network without its weights."""
 
-    Args:
-        folder: where compile_network() left it.
-        lanes: threads that may call at the same time.
-        tell: takes one sentence for the log about each member.
-    """
+
+
+
+
+
 
     def __init__(self, folder: Path, lanes: int, tell: Callable[[str], None]) -> None:
         told = json.loads((folder / DONE).read_text())
@@ -4053,11 +4053,11 @@ class Library:
         return inputs.shape[1:] == self.shape and 2 <= len(inputs) <= MOST_WINDOWS and is_laid_out
 
     def weights(self, network: nn.Module) -> list[Tensor]:
-        """A network's weights in the library's order.
+        """A network's weights in the library's order."""
 
-        Raises:
-            ValueError: the network was folded in another way than the one that was compiled.
-        """
+
+
+
         found = weights_of(network)
         if described(found) != self.names:
             raise ValueError("its layers are not those that were compiled")
@@ -4120,15 +4120,15 @@ class Found:
 
 
 def locate(root: Path, competition: str = "") -> Found:
-    """The sample submission and the folder of test clips under an input root.
+    """The sample submission and the folder of test clips under an input root."""
 
-    Args:
-        root: /kaggle/input.
-        competition: slug; its folders are tried first. Empty: any.
 
-    Raises:
-        SettingsError: nothing there; the message lists what is.
-    """
+
+
+
+
+
+
     places = [root / competition, root / "competitions" / competition] if competition else []
     for place in places:
         if _is_file(place / SAMPLE):
@@ -4143,10 +4143,10 @@ def locate(root: Path, competition: str = "") -> Found:
 
 
 def _test_dir(folder: Path) -> Path:
-    """The folder of the clips beside a sample submission: test, or the first whose name begins so.
+    """The folder of the clips beside a sample submission: test, or the first whose name begins so."""
 
-    In a rerun it may only appear later, so a name is given in any case.
-    """
+
+
     if (folder / "test").is_dir():
         return folder / "test"
     named = sorted(p for p in _folders(folder) if p.name.lower().startswith("test"))
@@ -4238,15 +4238,15 @@ exit status:
 
 
 def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = None) -> int:
-    """One run from the command line, or from the settings block of a kernel.
+    """One run from the command line, or from the settings block of a kernel."""
 
-    Args:
-        argv: without the program's name; None: of this process.
-        settings: defaults for the options, by their long names; None values are no defaults.
 
-    Returns:
-        The exit status, see EPILOG.
-    """
+
+
+
+
+
+
     began = time.monotonic()
     options, _ = _parser(settings or {}).parse_known_args(argv)
     log = Path(options.log) if options.log else None
@@ -4441,10 +4441,10 @@ if __name__ == "__main__":
 '''
 
 FILES["soundpost/models/__init__.py"] = r'''
-"""Network families by name, imported when asked for (see registry.pick).
+"""Network families by name, imported when asked for (see registry.pick)."""
 
-Each class takes (settings, n_classes) and carries its settings dataclass as the attribute Settings.
-"""
+
+
 
 MODELS: dict[str, str] = {
     "argus_aux_skip_attention": "soundpost.models.argus:AuxSkipAttention",
@@ -4491,11 +4491,11 @@ class CompactSettings:
 
 
 class Level(nn.Module):
-    """Spectrograms relative to their own power: one channel to the clip's mean, one to each band's mean.
+    """Spectrograms relative to their own power: one channel to the clip's mean, one to each band's mean."""
 
-    The first keeps the colour of the sound and forgets its level; the second forgets the colour of room and microphone
-    too and keeps what moves. Both are the clip's own: no batch mate and no running statistic enters.
-    """
+
+
+
 
     def __init__(self, floor_db: float) -> None:
         super().__init__()
@@ -4574,13 +4574,13 @@ def _log_mean_exp(values: Tensor, axes: tuple[int, ...]) -> Tensor:
 '''
 
 FILES["soundpost/named_machines.py"] = r'''
-"""Machines by name, for a dry run that foretells another machine than the one it runs on: always an estimate.
+"""Machines by name, for a dry run that foretells another machine than the one it runs on: always an estimate."""
 
-Peaks are the makers' published ones: NVIDIA's data sheets for float32 arithmetic and memory bandwidth. Small
-convolutional networks are bound by one or the other, so the ratio of two devices is taken to be the worse of the two.
-Of a core of a server's processor: 32 operations a cycle (two 256-bit multiply-adds) at 3 GHz, and a core's share of
-the memory bandwidth. Sizes of Kaggle's sessions are those of its documentation.
-"""
+
+
+
+
+
 
 from dataclasses import dataclass
 
@@ -4629,11 +4629,11 @@ MACHINES: dict[str, NamedMachine] = {
 
 
 def named(name: str) -> NamedMachine:
-    """The machine of that name.
+    """The machine of that name."""
 
-    Raises:
-        SettingsError: no such machine; the message lists the known ones.
-    """
+
+
+
     if name not in MACHINES:
         raise SettingsError(f"--as {name}: not known; known: {', '.join(sorted(MACHINES))}. Name one of these.")
     return MACHINES[name]
@@ -4652,20 +4652,20 @@ def slowdown(measured: str, target: str) -> float:
 '''
 
 FILES["soundpost/pack_format.py"] = r'''
-"""The pack: named arrays in few bytes, quantised per channel. This is its decoder; packing.py writes it.
+"""The pack: named arrays in few bytes, quantised per channel. This is its decoder; packing.py writes it."""
 
-pack    = xz stream of (length, header, planes)
-length  = bytes of the header, uint32, little endian
-header  = JSON [1, [[name, dtype, shape, coding], ...]], names sorted; the leading 1 is the version of the format
-planes  = for each array in that order, by its coding:
-          "raw"    its values, little endian, as byte planes: all lowest bytes, ..., all highest
-          "half"   its values as float16, as byte planes
-          "int8"   quantised: one scale per channel (first axis), the upper 16 bits of a float32, as byte planes; then
-                   one whole number per value, which times its channel's scale is the value
-          "int16"  the same with whole numbers of 16 bits, as byte planes
-Byte planes lie beside each other because equal bytes near each other compress. A product of scale and whole number fits
-float32 exactly, so a pack gives the same arrays on every machine.
-"""
+
+
+
+
+
+
+
+
+
+
+
+
 
 import json
 import lzma
@@ -4681,15 +4681,15 @@ CODINGS = ("raw", "half", "int8", "int16")
 
 
 def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
-    """The named arrays of a pack, in their own dtypes and shapes.
+    """The named arrays of a pack, in their own dtypes and shapes."""
 
-    Args:
-        data: a pack.
-        where: what the pack is called, for messages.
 
-    Raises:
-        WeightsError: not a pack, cut, of a newer version, or with bytes left over.
-    """
+
+
+
+
+
+
     try:
         body = lzma.decompress(data, lzma.FORMAT_XZ)
         end = 4 + int.from_bytes(body[:4], "little")
@@ -4772,12 +4772,12 @@ class Pass:
 
 
 def all_passes(members: Sequence[tuple[Recipe, Member]]) -> list[Pass]:
-    """Every member with every view of its recipe, with its gain.
+    """Every member with every view of its recipe, with its gain."""
 
-    A recipe that was scored when it was made carries [gains]: blend[k] is the score of its best k + 1 members with
-    the first view, views[j] that of all its members with the first j + 1 views. Where these are missing, the first
-    member counts with its own score and each further pass with a tenth of the one before.
-    """
+
+
+
+
     rank: dict[str, int] = {}
     passes = []
     for number, (recipe, member) in enumerate(members):
@@ -4798,13 +4798,13 @@ def _step(scores: Sequence[float], index: int, first: float) -> float:
 
 
 def next_pass(passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float]) -> Pass | None:
-    """The pass to run now: the best first one gives every clip an answer; then gain per second decides.
+    """The pass to run now: the best first one gives every clip an answer; then gain per second decides."""
 
-    Args:
-        passes: all of them.
-        done: those that have run.
-        seconds: expected duration of a pass.
-    """
+
+
+
+
+
     seen = {(p.member, p.view) for p in done}
     begun = {p.member for p in done}
     open_passes = [p for p in passes if (p.member, p.view) not in seen and (p.view == 0 or p.member in begun)]
@@ -4823,16 +4823,16 @@ def company(
     seconds: Callable[[Pass], float],
     most: int,
 ) -> list[Pass]:
-    """A pass, and those that would follow it anyway and differ in the fold alone, so that they can share batches.
+    """A pass, and those that would follow it anyway and differ in the fold alone, so that they can share batches."""
 
-    Args:
-        passes: all of them.
-        done: those that have run, without work.
-        work: the pass to run now.
-        members: of the run, by number.
-        seconds: expected duration of a pass.
-        most: passes that there is time and room for together.
-    """
+
+
+
+
+
+
+
+
     found = [work]
     while len(found) < most:
         following = next_pass(passes, [*done, *found], seconds)
@@ -4843,11 +4843,11 @@ def company(
 '''
 
 FILES["soundpost/predict.py"] = r'''
-"""One member on one device: stacked windows in, probabilities (or logits, where the recipe averages those) out.
+"""One member on one device: stacked windows in, probabilities (or logits, where the recipe averages those) out."""
 
-A row's answer depends on its window alone: evaluation mode, no padding, no statistics over the batch. What the
-batch size changes is the order of sums inside the device's kernels, so answers agree to the last bits.
-"""
+
+
+
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -4870,12 +4870,12 @@ from soundpost.views.view import View, Window
 
 
 def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> nn.Module:
-    """The member's network in evaluation mode, on the CPU, built from recipe and arrays alone.
+    """The member's network in evaluation mode, on the CPU, built from recipe and arrays alone."""
 
-    Raises:
-        WeightsError: names or shapes of the arrays are not those of the network; the message lists both sides.
-        SettingsError: the recipe names a model or a setting that is not known.
-    """
+
+
+
+
     model_class = pick(MODELS, recipe.model.name, "model")
     model = model_class(settings_from(model_class.Settings, recipe.model.settings, "[model]"), len(recipe.labels))
     wanted = model.state_dict()
@@ -4895,17 +4895,17 @@ def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> n
 
 
 class Predictor:
-    """One member's network on one device, at one precision.
+    """One member's network on one device, at one precision."""
 
-    Args:
-        recipe: of the member.
-        member: one of its folds.
-        arrays: the member's state dict.
-        device: "cpu", "cuda:0", ...
-        precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
-            (is_half becomes False) where that does not hold.
-        choice: of half precision, shared by the members of a recipe; its own when there is none.
-    """
+
+
+
+
+
+
+
+
+
 
     def __init__(
         self,
@@ -4944,25 +4944,25 @@ class Predictor:
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor, view: View) -> Tensor:
-        """Answers of stacked windows.
+        """Answers of stacked windows."""
 
-        Args:
-            batch: (windows, channels, bins, frames), as View.cut makes them, any float type, any device.
-            view: the rule that cut them.
 
-        Returns:
-            (windows, classes) float32 on the device: probabilities, or logits where recipe.average is "logit".
-        """
+
+
+
+
+
+
         inputs = self.prepare(batch, view)
         self.settle(inputs)
         return self.answer(inputs)
 
     @torch.inference_mode()
     def rehearse(self, batch: Tensor, view: View) -> None:
-        """Do what a call does, with windows that are made up; they decide nothing about precision.
+        """Do what a call does, with windows that are made up; they decide nothing about precision."""
 
-        On a CPU this is done in float32, which takes the most memory.
-        """
+
+
         inputs = self.prepare(batch, view)
         self._fold(inputs)
         self.through(self.model, inputs, self.is_half and self.device.type != "cpu")
@@ -5031,17 +5031,17 @@ class Predictor:
 
 
 def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
-    """Windows of clips as one batch, cut one after the other into it.
+    """Windows of clips as one batch, cut one after the other into it."""
 
-    Args:
-        spectrograms: each (channels, bins, frames), one for each window (the same one may come again).
-        windows: which part of each.
-        view: the rule that cuts.
-        pinned: page-locked memory, for a copy to a GPU that does not wait.
 
-    Returns:
-        (windows, channels, bins, frames) in the spectrograms' type.
-    """
+
+
+
+
+
+
+
+
     first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
     if len(windows) == 1 and not pinned:
         return first[None]
@@ -5083,14 +5083,14 @@ class Probed:
 
 @torch.inference_mode()
 def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Probed:
-    """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); any numbers will do.
+    """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); any numbers will do."""
 
-    The first call warms the kernels up, the second is measured. Where two such windows have no room, one is tried,
-    then a part of it; where a GPU has room for none, the CPU answers in its place and is what counts.
 
-    Raises:
-        MemoryError: not even one window fits.
-    """
+
+
+
+
+
     spectrogram = torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape)
     window = max(view.windows(shape[2]), key=lambda window: window.frames)
     batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
@@ -5137,14 +5137,14 @@ def _has_room(predictor: Predictor, view: View, batch: Tensor) -> bool:
 
 
 def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:
-    """The largest budget up to budget_frames whose fullest batch runs on the predictor's GPU, found by running it.
+    """The largest budget up to budget_frames whose fullest batch runs on the predictor's GPU, found by running it."""
 
-    Args:
-        predictor: on a GPU.
-        view: of the pass.
-        shape: (channels, bins, frames) of the longest spectrogram to expect.
-        budget_frames: wished for; halved until the batch fits.
-    """
+
+
+
+
+
+
     spectrogram = torch.zeros(shape)
     windows = view.windows(shape[2])
     longest = max(windows, key=lambda window: window.frames)
@@ -5196,13 +5196,13 @@ LINE_SECONDS = 15.0  # between two plain lines of one pass
 
 
 class Progress:
-    """One pass after the other, and lines of the log between them.
+    """One pass after the other, and lines of the log between them."""
 
-    Args:
-        kind: "bar", "lines", "quiet", or "auto": a bar where the error stream is a terminal.
-        limit_seconds: of the run, for the heads of lines.
-        elapsed: seconds since the run began.
-    """
+
+
+
+
+
 
     def __init__(self, kind: str, limit_seconds: float, elapsed: Callable[[], float]) -> None:
         self.kind = ("bar" if sys.stderr.isatty() else "lines") if kind == "auto" else kind
@@ -5243,33 +5243,33 @@ class Progress:
 '''
 
 FILES["soundpost/recipes.py"] = r'''
-"""A recipe is everything the kernel must know about its members, as data; a submission is a list of recipes.
+"""A recipe is everything the kernel must know about its members, as data; a submission is a list of recipes."""
 
-recipe.toml
 
-    format = 1
-    name = "compact"
-    average = "probability"            # over the windows of a clip: "probability" or "logit"
-    activation = "sigmoid"             # "sigmoid" (multi-label) or "softmax" (single label)
-    labels = ["Baby_cry", ...]         # in the order of the network's outputs
-    priors = [0.1, ...]                # one per label: what a clip without an answer gets
 
-    [audio]                            # soundpost.audio.AudioSettings
-    [front_end]                        # name, and that front end's settings
-    [model]                            # name, and that model's settings
-    [[views]]                          # cheapest first: name, and that view's settings
-    [aliases]                          # label -> column of the submission, where the names differ
-    [gains]                            # what members and views add: see soundpost.plan
-    [[members]]                        # best first: fold, file, sha256, scores; bytes when it comes by a dataset
 
-submission.toml
 
-    format = 1
-    blend = "mean"                     # soundpost.blend.BLENDS
-    recipes = ["compact"]              # folders beside this file
-    second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
-    dataset = ""                       # owner/slug that holds the members with bytes
-"""
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
 
 import hashlib
 import json
@@ -5344,11 +5344,11 @@ class Submission:
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
-    """The recipe that the text of a recipe.toml describes.
+    """The recipe that the text of a recipe.toml describes."""
 
-    Raises:
-        SettingsError: not TOML, another format, a key missing or unknown, or lists whose lengths disagree.
-    """
+
+
+
     table = _table(text, where)
     known = {
         "format",
@@ -5414,13 +5414,13 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 
 def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submission:
-    """The submission that the text of a submission.toml describes.
+    """The submission that the text of a submission.toml describes."""
 
-    Args:
-        text: of submission.toml.
-        recipes: name -> text of its recipe.toml.
-        where: the file, for messages.
-    """
+
+
+
+
+
     table = _table(text, where)
     _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset"}, where)
     second_level = table.get("second_level", [])
@@ -5475,16 +5475,16 @@ T = TypeVar("T")
 
 
 def pick(registry: Mapping[str, str], name: str, kind: str) -> Any:
-    """The class or function of that name, imported when it is asked for, so that a kernel carries only what it uses.
+    """The class or function of that name, imported when it is asked for, so that a kernel carries only what it uses."""
 
-    Args:
-        registry: name -> "module:attribute", a plain dict such as MODELS.
-        name: what a recipe asks for.
-        kind: what the registry holds, in words, for the message ("model", "front end").
 
-    Raises:
-        SettingsError: no such entry; the message lists the known names.
-    """
+
+
+
+
+
+
+
     if name not in registry:
         known = ", ".join(sorted(registry))
         raise SettingsError(f"{kind} '{name}' is not known; known: {known}. Correct the name in the recipe.")
@@ -5493,11 +5493,11 @@ def pick(registry: Mapping[str, str], name: str, kind: str) -> Any:
 
 
 def settings_from(settings_class: type[T], table: Mapping[str, Any], where: str) -> T:
-    """A frozen settings dataclass filled from a table of a recipe; lists become tuples.
+    """A frozen settings dataclass filled from a table of a recipe; lists become tuples."""
 
-    Raises:
-        SettingsError: a key that the dataclass lacks, or a missing one that has no default.
-    """
+
+
+
     fields = {field.name: field for field in dataclasses.fields(settings_class)}
     unknown = sorted(set(table) - set(fields))
     if unknown:
@@ -5540,11 +5540,11 @@ class Report:
     passes_planned: int = 0
 
     def lines(self, n_answered: int) -> list[str]:
-        """The report as lines for the log.
+        """The report as lines for the log."""
 
-        Args:
-            n_answered: clips that have at least one member's answer.
-        """
+
+
+
         lost = len(self.missing) + len(self.unreadable)
         unreached = self.n_clips - n_answered - lost
         lines = [
@@ -5580,11 +5580,11 @@ def _listed(what: str, reasons: dict[str, str]) -> list[str]:
 '''
 
 FILES["soundpost/resources.py"] = r'''
-"""What this machine really allows: memory of the cgroup, space on disk, cores, devices that work.
+"""What this machine really allows: memory of the cgroup, space on disk, cores, devices that work."""
 
-psutil and /proc/meminfo show the host; a container's limit stands in its cgroup, version 1 or 2, of the process's
-own group or of any ancestor, so the smallest of all of them counts.
-"""
+
+
+
 
 import os
 from collections.abc import Iterable, Iterator
@@ -5606,12 +5606,12 @@ class MemoryGroup:
 
 
 def memory_groups(proc: Path = Path("/proc/self"), mounts: Path = Path("/sys/fs/cgroup")) -> list[MemoryGroup]:
-    """Every memory limit of this process's cgroup and of its ancestors, versions 1 and 2; empty without cgroups.
+    """Every memory limit of this process's cgroup and of its ancestors, versions 1 and 2; empty without cgroups."""
 
-    Args:
-        proc: folder that holds the file cgroup of the process.
-        mounts: where the cgroup file systems are mounted.
-    """
+
+
+
+
     try:
         lines = (proc / "cgroup").read_text().splitlines()
     except OSError:
@@ -5672,10 +5672,10 @@ def tree_memory(pids: Iterable[int]) -> int:
 
 
 def lonely_memory(pids: Iterable[int]) -> int:
-    """Resident bytes of these processes as they would be if no other process had the same libraries open.
+    """Resident bytes of these processes as they would be if no other process had the same libraries open."""
 
-    PSS is smaller as long as one has, and grows when it ends; so this is what to plan with.
-    """
+
+
     anonymous = 0
     files: dict[tuple[str, ...], int] = {}  # device, inode, offset -> bytes, of the process that has most of it
     for pid in pids:
@@ -5782,18 +5782,18 @@ Shape = tuple[int, int, int]
 
 
 class Roster:
-    """Who takes part, and what is known of them before anything is measured.
+    """Who takes part, and what is known of them before anything is measured."""
 
-    Args:
-        assets: submission, recipes and weights.
-        names: members to use, recipe/fold; empty: all.
-        n_views: view sets of each recipe to use, the cheapest first; 0: all.
-        precision: "auto", "float32", "float16" or "bfloat16".
-        skipped: told the name of a member that is left out, and why.
 
-    Raises:
-        SettingsError: a name that no member has.
-    """
+
+
+
+
+
+
+
+
+
 
     def __init__(
         self, assets: Assets, names: Sequence[str], n_views: int, precision: str, skipped: Callable[[str, str], None]
@@ -5971,13 +5971,13 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class Run:
-    """One run of the engine; run() is its story.
+    """One run of the engine; run() is its story."""
 
-    Args:
-        settings: what is asked for.
-        should_stop: whether a signal asks for the end.
-        tell: takes events for the supervisor.
-    """
+
+
+
+
+
 
     def __init__(self, settings: RunSettings, should_stop: Callable[[], bool], tell: Tell) -> None:
         self.settings = settings
@@ -6082,12 +6082,12 @@ class Run:
         self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
 
     def _try_out(self) -> list[tuple[Recipe, float]]:
-        """Each recipe with the bytes that a window x frame costs, by its first member that works.
+        """Each recipe with the bytes that a window x frame costs, by its first member that works."""
 
-        Raises:
-            WeightsError: no member works.
-            DeviceError: the GPU does not.
-        """
+
+
+
+
         costs = []
         for recipe in self.recipes:
             for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self.roster.predictors(i)):
@@ -6395,15 +6395,15 @@ def _about(seconds: float | None) -> str:
 
 
 def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
-    """Run once in this process.
+    """Run once in this process."""
 
-    Returns:
-        The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time.
 
-    Raises:
-        KitError: settings, weights or limits with which there can be no prediction at all.
-        DeviceError: a device broke; another engine, without it, can go on where this one stood.
-    """
+
+
+
+
+
+
     this = Run(settings, should_stop, tell)
     try:
         return this.run()
@@ -6445,19 +6445,19 @@ def ready_blend(
     columns: Sequence[str],
     load: Callable[[Recipe, Member], Mapping[str, np.ndarray]],
 ) -> Ready:
-    """The blend of a submission for the members of one run, its second level loaded.
+    """The blend of a submission for the members of one run, its second level loaded."""
 
-    A second-level member whose weights cannot be used is left out and named; the first level is blended all the same.
 
-    Args:
-        submission: whose [blend] and second_level are meant.
-        members: first-level names ("recipe/fold") of this run, in the order of its table; they may be a part of all.
-        columns: of the submission, in order.
-        load: the arrays of one member.
 
-    Raises:
-        SettingsError: a label that is no column, or a blend that cannot be made of these recipes.
-    """
+
+
+
+
+
+
+
+
+
     everyone = {member.name for recipe in submission.recipes for member in recipe.members}
     kept = {*members, *(name.split("/")[0] for name in members)}
     removed = {*everyone, *(recipe.name for recipe in submission.recipes)} - kept
@@ -6597,20 +6597,20 @@ class RunSettings:
 
 
 def parse_seconds(text: str | float, name: str) -> float:
-    """Seconds from "90", "90s", "55m", "1.5h".
+    """Seconds from "90", "90s", "55m", "1.5h"."""
 
-    Raises:
-        SettingsError: anything else, or a duration that is not positive.
-    """
+
+
+
     return _parse(str(text), _SECONDS, name, "55m, 90s, 1.5h")
 
 
 def parse_bytes(text: str | float, name: str) -> int:
-    """Bytes from "12G" (10^9), "800M", "1GiB" (2^30).
+    """Bytes from "12G" (10^9), "800M", "1GiB" (2^30)."""
 
-    Raises:
-        SettingsError: anything else, or a size that is not positive.
-    """
+
+
+
     return int(_parse(str(text), _BYTES, name, "12G, 800M, 2GiB"))
 
 
@@ -6625,12 +6625,12 @@ def _parse(text: str, units: dict[str, Any], name: str, examples: str) -> float:
 '''
 
 FILES["soundpost/submission.py"] = r'''
-"""submission.csv: read the sample, write a table whole or not at all, check what was written.
+"""submission.csv: read the sample, write a table whole or not at all, check what was written."""
 
-There are two formats, told apart by the sample's header. A wide one has a column for each class: its values are written
-with nine significant digits, which restore every float32 exactly. A ranked one has a single column, "label", with the
-likeliest classes of a clip, the likeliest first and spaces between.
-"""
+
+
+
+
 
 import csv
 import heapq
@@ -6698,16 +6698,16 @@ class RankedSample(Sample):
 
 
 def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
-    """Rows and columns of a sample_submission.csv.
+    """Rows and columns of a sample_submission.csv."""
 
-    Args:
-        path: the contest's file.
-        labels: those that there are, which a ranked sample does not say.
 
-    Raises:
-        SubmissionError: not readable as a table, no column beside the first, a name that stands twice, or, for a ranked
-            submission, a label that could not be told from two.
-    """
+
+
+
+
+
+
+
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if row]
@@ -6734,17 +6734,17 @@ def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
 
 
 def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
-    """Replace the file by this table, or leave the old file untouched: written aside, flushed to disk, renamed.
+    """Replace the file by this table, or leave the old file untouched: written aside, flushed to disk, renamed."""
 
-    Args:
-        path: submission.csv.
-        sample: names and columns.
-        rows: (clips, columns), in the sample's order; finite, in [0, 1].
 
-    Raises:
-        SubmissionError: a value is not finite or outside [0, 1], or rows or columns are missing.
-        OSError: the disk is full or read-only; the old file is untouched.
-    """
+
+
+
+
+
+
+
+
     part = aside(path)
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
@@ -6799,11 +6799,11 @@ def check(path: Path, sample: Sample) -> list[str]:
 '''
 
 FILES["soundpost/supervisor.py"] = r'''
-"""The process that the user starts: it writes the first submission, starts the engine, and outlives it.
+"""The process that the user starts: it writes the first submission, starts the engine, and outlives it."""
 
-It imports nothing heavy and does nothing that can take long. So whatever becomes of the engine - out of memory, a
-crash in a library, a device that hangs - there is somebody left who ends on time and tells the truth.
-"""
+
+
+
 
 import json
 import os
@@ -6838,16 +6838,16 @@ PREFIX = "soundpost-run-"
 
 
 class Supervisor:
-    """Starts engines until one ends well, time is up, or a signal comes.
+    """Starts engines until one ends well, time is up, or a signal comes."""
 
-    Args:
-        settings: of the run; scratch is set here.
-        scratch_root: where the run's private folder is made.
-        say: prints one line of the log.
-        relay: whether the engine's output must be read and printed here, because this process's own output is no
-            file that a child could write to (a notebook).
-        log: a file that gets a copy of the engine's output.
-    """
+
+
+
+
+
+
+
+
 
     def __init__(
         self, settings: RunSettings, scratch_root: Path, say: Callable[[str], None], relay: bool, log: Path | None
@@ -7066,11 +7066,11 @@ def _environment(package: str, events: int) -> dict[str, str]:
 '''
 
 FILES["soundpost/teams.py"] = r'''
-"""Folds that share a batch: windows are cut, moved and prepared once for all members of a recipe.
+"""Folds that share a batch: windows are cut, moved and prepared once for all members of a recipe."""
 
-The networks then run one after the other, or stacked as one, whichever a real batch shows to be faster. On a CPU
-the stacked networks see so many fewer windows at a time that they take no more memory than one network does.
-"""
+
+
+
 
 import threading
 from collections.abc import Callable, Sequence
@@ -7091,12 +7091,12 @@ STACK_GAIN = 1.05  # times as fast, at least, for stacked networks to replace on
 
 
 class Stacking:
-    """Whether the networks of a team run stacked, decided once for all devices.
+    """Whether the networks of a team run stacked, decided once for all devices."""
 
-    Args:
-        is_tried: whether there is enough to do for a trial, which takes a second or two.
-        tell: takes one sentence for the log.
-    """
+
+
+
+
 
     def __init__(self, is_tried: bool, tell: Callable[[str], None] = lambda _: None) -> None:
         self.lock = threading.Lock()
@@ -7125,12 +7125,12 @@ class Stacking:
 
 
 class Team:
-    """Members of one recipe on one device that answer the same windows; used as one Predictor is.
+    """Members of one recipe on one device that answer the same windows; used as one Predictor is."""
 
-    Args:
-        members: at least two.
-        stacking: shared by the teams of all devices.
-    """
+
+
+
+
 
     def __init__(self, members: Sequence[Predictor], stacking: Stacking) -> None:
         self.members = tuple(members)
@@ -7216,14 +7216,14 @@ class Trial:
 
 @torch.inference_mode()
 def compare(usual: Way, other: Way, device: torch.device, is_timed: bool = True) -> Trial:
-    """Try both ways on one batch, the first time for their answers, then for the seconds of the warm kernels.
+    """Try both ways on one batch, the first time for their answers, then for the seconds of the warm kernels."""
 
-    Args:
-        usual: probabilities of the batch, as they are made now.
-        other: the same, in the way that is to prove itself.
-        device: on which both compute; on a CPU by the calling thread alone, whose own seconds are then counted.
-        is_timed: whether speed matters.
-    """
+
+
+
+
+
+
     change = float((usual().float() - other().float()).abs().max())
     if not is_timed:
         return Trial(float("nan"), change)
@@ -7245,16 +7245,16 @@ def _seconds(way: Way, device: torch.device) -> float:
 
 
 class Choice:
-    """Whether the members of a recipe compute in another way on one kind of device, decided once for the whole run.
+    """Whether the members of a recipe compute in another way on one kind of device, decided once for the whole run."""
 
-    The first member's first batch decides for its recipe whether that is faster; each member's own first batch, whether
-    its answers hold. All devices of the kind follow.
 
-    Args:
-        least_gain: times as fast, at least; None where that does not matter, because the way was asked for by name.
-        bound: largest change of a probability.
-        tell: takes one sentence for the log about each member.
-    """
+
+
+
+
+
+
+
 
     def __init__(self, least_gain: float | None, bound: float, tell: Callable[[str], None] = lambda _: None) -> None:
         self.lock = threading.Lock()
@@ -7265,15 +7265,15 @@ class Choice:
         self._taken: dict[str, bool] = {}
 
     def takes(self, member: str, way: str, usual: Way, other: Way, device: torch.device) -> bool:
-        """Whether a member computes in the other way; tried out when it is asked for the first time.
+        """Whether a member computes in the other way; tried out when it is asked for the first time."""
 
-        Args:
-            member: its name.
-            way: the other one's name, for the log.
-            usual: the first batch's probabilities as they are made now.
-            other: the same in the other way.
-            device: of both.
-        """
+
+
+
+
+
+
+
         if member not in self._taken:
             if self._is_too_slow:
                 return False
@@ -7293,12 +7293,12 @@ class Choice:
 
 
 def half_choice(must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> Choice:
-    """Of half precision in place of float32.
+    """Of half precision in place of float32."""
 
-    Args:
-        must_gain: it has to be HALF_GAIN times as fast; where it was asked for by name, it has not.
-        tell: takes one sentence for the log about each member.
-    """
+
+
+
+
     return Choice(HALF_GAIN if must_gain else None, HALF_BOUND, tell)
 '''
 
@@ -7324,12 +7324,12 @@ OLDEST: dict[str, str] = {
 
 
 def missing(find: Callable[[str], str] = version, wanted: Mapping[str, str] = OLDEST) -> str:
-    """What is not installed and what to do about it, in one line; empty when all is there.
+    """What is not installed and what to do about it, in one line; empty when all is there."""
 
-    Args:
-        find: version of an installed package by its name.
-        wanted: packages and their oldest versions.
-    """
+
+
+
+
     absent = [f"{name} >= {oldest}" for name, oldest in wanted.items() if _found(find, name) is None]
     return (
         f"not installed: {', '.join(absent)}. Install it, or run where it is, as in Kaggle's image." if absent else ""
@@ -7451,20 +7451,20 @@ def crop(spectrogram: Tensor, start: int, frames: int, fill: float = 0.0) -> Ten
 
 
 def spread(index: int, axis: int) -> float:
-    """A number in [0, 1) that stands in for a random draw: the index-th of a sequence that fills the interval evenly.
+    """A number in [0, 1) that stands in for a random draw: the index-th of a sequence that fills the interval evenly."""
 
-    Args:
-        index: which draw, from 0.
-        axis: which of up to three quantities that are drawn together.
-    """
+
+
+
+
     return (0.5 + index * STEPS[axis]) % 1.0
 
 
 def starts(frames: int, width: int, count: int) -> tuple[int, ...]:
-    """Where count windows of that width start, evenly over all places; a shorter clip lies all over its window.
+    """Where count windows of that width start, evenly over all places; a shorter clip lies all over its window."""
 
-    The middle of each of count equal parts of the range of starts: one window is the middle of the clip.
-    """
+
+
     room = frames - width  # negative: zeros that lie before and behind the clip
     places = [round(abs(room) * (2 * i + 1) / (2 * count)) for i in range(count)]
     return tuple(places if room >= 0 else [-place for place in places])
@@ -7491,22 +7491,22 @@ SECOND = tuple(c / 462 for c in (28, 7, -8, -17, -20, -17, -8, 7, 28))
 
 
 def with_derivatives(batch: Tensor) -> Tensor:
-    """A spectrogram and its first two time derivatives as three channels.
+    """A spectrogram and its first two time derivatives as three channels."""
 
-    The four frames at each end take the derivatives of the nearest full fit: a line has one slope, a parabola one
-    second derivative.
 
-    Args:
-        batch: (batch, 1, bins, frames) with at least 9 frames.
 
-    Returns:
-        (batch, 3, bins, frames).
 
-    Raises:
-        ShapeError: other axes, or too few frames.
 
-    Source: librosa.feature.delta(width=9, order=1 and 2, mode="interp"), Savitzky and Golay 1964.
-    """
+
+
+
+
+
+
+
+
+
+
     if batch.dim() != 4 or batch.shape[1] != 1 or batch.shape[3] < WIDTH:
         raise ShapeError(
             f"derivatives of a batch of shape {tuple(batch.shape)}: (batch, 1, bins, frames) with {WIDTH} frames or "
@@ -7533,10 +7533,10 @@ SHORTEST_PART = 64  # frames; the published networks that take any length need u
 
 @dataclass(frozen=True)
 class Window:
-    """One deterministic variant of a clip, described before any tensor exists.
+    """One deterministic variant of a clip, described before any tensor exists."""
 
-    start may be negative and start + frames may pass the end: the view's own padding rule fills what is missing.
-    """
+
+
 
     start: int  # first frame of the clip that is shown
     frames: int  # frames that the network sees
@@ -7633,16 +7633,16 @@ from soundpost.pack_format import unpack
 
 
 def load_arrays(path: Path, sha256: str, member: str) -> dict[str, np.ndarray]:
-    """The arrays of one member by name, as its network's state dict calls them.
+    """The arrays of one member by name, as its network's state dict calls them."""
 
-    Args:
-        path: a .safetensors file, or a .pack file such as a kernel carries.
-        sha256: of the file, as the recipe has it, in hex.
-        member: recipe/fold, for messages.
 
-    Raises:
-        WeightsError: the file is missing, altered, or neither safetensors nor a pack.
-    """
+
+
+
+
+
+
+
     if not path.is_file():
         raise WeightsError(
             f"member {member}: {path} is not there. Put the file back, or leave the member out by members."
@@ -7668,14 +7668,14 @@ def sha256_of(path: Path) -> str:
 '''
 
 FILES["soundpost/workers.py"] = r'''
-"""Processes that decode clips and compute their spectrograms straight into the cache's slots.
+"""Processes that decode clips and compute their spectrograms straight into the cache's slots."""
 
-A worker holds nothing that others need: it talks to the engine over its own pipe in a few small messages and
-writes arrays in place, so it can be killed at any moment at the cost of one clip's attempt.
 
-    engine -> worker   Task                               worker -> engine   Wanted(shape): room, please
-    engine -> worker   Slot, or None: there is none       worker -> engine   Stored | Refused(disk full) | Failed
-"""
+
+
+
+
+
 
 import ctypes
 import multiprocessing
@@ -7857,14 +7857,14 @@ class Worker:
 
 
 class WorkerPool:
-    """A fixed number of workers; one that dies is replaced by a freshly spawned one.
+    """A fixed number of workers; one that dies is replaced by a freshly spawned one."""
 
-    Args:
-        count: of processes.
-        pages: the cache's memory tier, mapped by every worker.
-        start_method: "fork" (cheap: must happen before threads and CUDA) or "spawn".
-        max_replacements: after so many deaths no new worker is started any more.
-    """
+
+
+
+
+
+
 
     def __init__(self, count: int, pages: SharedPages | None, start_method: str, max_replacements: int = 20) -> None:
         self._pages = pages
@@ -7887,12 +7887,12 @@ class WorkerPool:
         return [worker for worker in self.workers if worker.task is not None]
 
     def messages(self, timeout: float, extra: tuple[Any, ...] = ()) -> Iterator[tuple[Worker, Message]]:
-        """What the workers have to say, waiting at most timeout seconds for the first word.
+        """What the workers have to say, waiting at most timeout seconds for the first word."""
 
-        Args:
-            timeout: seconds.
-            extra: more waitable objects that end the waiting, such as the read end of a pipe.
-        """
+
+
+
+
         by_connection = {worker.connection: worker for worker in self.workers}
         by_sentinel = {worker.process.sentinel: worker for worker in self.workers}
         ready = wait([*by_connection, *by_sentinel, *extra], timeout)
@@ -7948,13 +7948,13 @@ from soundpost.submission import Sample
 
 
 class Writer:
-    """A thread that replaces submission.csv by the newest table handed in.
+    """A thread that replaces submission.csv by the newest table handed in."""
 
-    Args:
-        path: submission.csv.
-        sample: its rows and columns.
-        wrote: told after each write: seconds it took, and how many clips were answered in it.
-    """
+
+
+
+
+
 
     def __init__(self, path: Path, sample: Sample, wrote: Callable[[float, int], None]) -> None:
         self._path, self._sample, self._wrote = path, sample, wrote
@@ -8785,69 +8785,69 @@ j%`s?=lGKJd!Xl8znqdI`cv`<2Ot+oK_js-*r2?Y#1}}=3xRAr3vila-cUV@y*?_%Y$3mgdGU&|oQ`@<
 '''
 
 HASHES["soundpost/__init__.py"] = "c2b65db783787f6503fde83f5cadae040f6787228833e0df5d6a81646a8eb427"
-HASHES["soundpost/answers.py"] = "40a3350b8d079598976480011a059aa3cb211ec0640fdedee863214f64309dd0"
-HASHES["soundpost/assets.py"] = "b03d4ebb46132df890c8f5e76a961e65f20015dce98af78218561ff76b99ebae"
-HASHES["soundpost/attached.py"] = "d592d4e6337cb5fd970ec9c585ada40cb1768c11e392d05caefb5d6a365d9d18"
-HASHES["soundpost/audio.py"] = "5634c1d3e98be46507394557754fef178deeaf98b5c68c674b83c5f67c529201"
-HASHES["soundpost/blend.py"] = "ab1697d682341300bcfaa732141c252ebed5337d4ad021d2761f367c1f2437e9"
-HASHES["soundpost/budget.py"] = "a4e1aaa4b527752f707e8668e6299df484aae59b75bb347f4230e18de9b998a4"
+HASHES["soundpost/answers.py"] = "be814d98751bed0769e65bd5c86a73b697d728751224a0dac31fa50851057130"
+HASHES["soundpost/assets.py"] = "0fc428f93624dab09c57f32efb70168202c02c902132c792109f78f754704962"
+HASHES["soundpost/attached.py"] = "0f7cb09db4b888843e9d35d14305c95df2da2c9f89c6b258ca600beb0772b128"
+HASHES["soundpost/audio.py"] = "81d860340a6fc8713964744aa281273712a89a51c04e02b0ff900e1d196a0487"
+HASHES["soundpost/blend.py"] = "243253239a9015a79d3b9f23d5cbb453de4d01b3c69e4fc4d3f9ece16bd8ff2f"
+HASHES["soundpost/budget.py"] = "28cb807e2c448e2f438f64cdc51b72b2b7e586515ba0e52961a30f3aa9304857"
 HASHES["soundpost/cache/__init__.py"] = "eab396df20dbf9225860831bb805634c5f1d2ad77adf8a852be9b8edf51d619e"
-HASHES["soundpost/cache/disk_tier.py"] = "85b523c0e364526e4be611b9b72fd2faef7287761e8ed87ff108c3607eedf3f2"
-HASHES["soundpost/cache/memory_tier.py"] = "7c8725807b8699c01826931f941bee88629e69a40ad95d55536e36bbac4f32c1"
-HASHES["soundpost/cache/slots.py"] = "d20e7cabf6900442aebd1c7002a20e7152b6bef216c2a5cfb65d2be4b83ec5d3"
-HASHES["soundpost/cache/spectrogram_cache.py"] = "7fc41834bc689d5bdaaafdd01204ccfa5e08a63ae451387922b6ba6d11cbffb7"
-HASHES["soundpost/clips.py"] = "45179688ac164fd2ee2d0d32ccede00cbe16f6f715eb1bd8e6b6c1d344daa4bb"
-HASHES["soundpost/compiling.py"] = "1b829e8af99ba6667feae70993c4aa40d85ee61d84980bd98e655a9a0ef872cf"
-HASHES["soundpost/deadline.py"] = "2651b711723d6b633c816488d412caac34655b27ab1236adfefdaa2e18f9bbc0"
-HASHES["soundpost/devices.py"] = "27cef8645146b59da88190c65116b4fb07d279222eae9f774e21998ebe52480c"
-HASHES["soundpost/dry_run.py"] = "51b9cf36ddbefcf2763c1c686e2763e89b615f77ce115089786854fadf966856"
-HASHES["soundpost/engine.py"] = "2efb912299afaf529b63f84cb6285d6677c94f29a55b5051d3eb92e6f0e8aebd"
-HASHES["soundpost/errors.py"] = "7faec22f902ac164a346438b7c81810716984af737b295ecabe7514ef8941632"
-HASHES["soundpost/excerpt.py"] = "083f0b00264e6fa18c12d2f3a3afd14340848a461c954f1a2e13d03afe333b7f"
-HASHES["soundpost/feeding.py"] = "92304963c853a0f2866522bba99ea3e566863989c82948eba19efa18bd018e68"
-HASHES["soundpost/fitting.py"] = "53af046b1dfc8197f8b49c0d4f27ec22ab6bd8eaad15619861f5b0e8b760c325"
-HASHES["soundpost/folding.py"] = "11ae6325db036698e23b07b424d0ad0dfbba08d09a060f438df46b7e69193824"
-HASHES["soundpost/forecast.py"] = "b2fe6dd21fb0d880626684354289123ab7d9ee9d41920370903065868cca5155"
+HASHES["soundpost/cache/disk_tier.py"] = "9eb60cc8f6e27afc63281927a98386fdeb990d4c94c118361ce43c55169e2a8c"
+HASHES["soundpost/cache/memory_tier.py"] = "91e709a85b949891a19f306c1bcb26119be5e882ef9272fbe8d22dcf62162e14"
+HASHES["soundpost/cache/slots.py"] = "a4a2008bd7790848c7cb9eb5bc20fadfb4792356d693e838113a3425fcf1a0d9"
+HASHES["soundpost/cache/spectrogram_cache.py"] = "c09e7d5bf32ebe35605a9e490fc417f9a0d07d728bc67d7dfc6047407d3445c7"
+HASHES["soundpost/clips.py"] = "4b9c513614d6886a49bf557c8eb2313592b306e31865c68d710ad61579482e14"
+HASHES["soundpost/compiling.py"] = "23745528a21f3d16c695c5073a20e2fa2c87e4e1928901beaf72c0023b4afae5"
+HASHES["soundpost/deadline.py"] = "c06c43850ab58bae7c776f8c7941a8fcef01464a631ad0fb8ee4bf43c5728917"
+HASHES["soundpost/devices.py"] = "0c653352fef04911419102426fa6229548135578076e064457828dd6956d2fe5"
+HASHES["soundpost/dry_run.py"] = "3a8f903eb79bb0af34850aa3f86aa4f99df2af95c0e38a70f9b05ebbacb5add2"
+HASHES["soundpost/engine.py"] = "5cd55282d06f7755a97118013b5bcb1913a8fa49e461ac6b1c2b4f56cce72c4b"
+HASHES["soundpost/errors.py"] = "3dbd60161c9d7689ea73c22b5ff05104eb66068469673dc4ef854bcf3ac5ad87"
+HASHES["soundpost/excerpt.py"] = "45438b864e3cb8a2190e1fe9698e75065cd60a29e59f5a387106fa9499b3db7d"
+HASHES["soundpost/feeding.py"] = "0ffd9a3302937b1930a6f9cdd2204f8f0efdc4654c09e6456d7b25f24c1a552f"
+HASHES["soundpost/fitting.py"] = "f426e2f2754ce3af5a861f85cd72bebb46a60c241f73d954adb18cedb30a1ca8"
+HASHES["soundpost/folding.py"] = "d06c06da19b8965df8402c7ca55c9de1b45a84ed508ab5966f865d586b64bd99"
+HASHES["soundpost/forecast.py"] = "b1147900d4032eb495f7a669a6d41dbf5ab8c9d2f0421af1aff0183d9a8c305a"
 HASHES["soundpost/front_ends/__init__.py"] = "6eb1ef520460f70c45cab116a8fd42c2cb979eccf19a81f7e0cdb33e7d60efff"
-HASHES["soundpost/front_ends/log_mel.py"] = "f34c2d39338bfea67a6d106429f4a1d7d021be1473d055abe50227003ee96e1e"
-HASHES["soundpost/front_ends/mel.py"] = "f216fd819fe3d440d5234116e44829ef85944584da1223fd636f1186f46bc9e5"
-HASHES["soundpost/gauge.py"] = "f088cdaa110746278601faf5f0566fec2a68eb6a92161b8695853ad451f6d963"
-HASHES["soundpost/grouping.py"] = "d46ac20ca8c0d121d96ba0ff98b6f2e5974eb80deb1f0f220eaf3ab7b4a8d354"
-HASHES["soundpost/labels.py"] = "90d99d3f892101b3c7668f7c66db4893afa8468be5c106f43d49bbd8c710063c"
-HASHES["soundpost/lanes.py"] = "da848e298d9543234dbc8e1640fc896933157ebe2cb91444f446489d3b301c92"
-HASHES["soundpost/libraries.py"] = "0a7c6cdafdf0c95c3113c0e38d13bae01394c48e9d7f22893124f99e5400d523"
-HASHES["soundpost/locate.py"] = "eb648266ca55a93e997016c149a98f86f54562e44353e2e3fbeb7f374f755e57"
-HASHES["soundpost/main.py"] = "f57ab41596da79d880da9f3f976321ae6be69528402d6c16b34427b3669abe7c"
-HASHES["soundpost/models/__init__.py"] = "4980f8de73cfe8114780878691b9e4f92624a1601a3a959b1661bd6b1893d67f"
-HASHES["soundpost/models/compact.py"] = "94761602fa1db74446dabf454b7bbabae6d94fdd1fa4cf7607b94a3be1f50ab5"
-HASHES["soundpost/named_machines.py"] = "085d6a00f8133b681909f243df65c500988bd35f8c45bf78f79cb3a900518b03"
-HASHES["soundpost/pack_format.py"] = "fb56513b0c3a87c541f5c4398760381f808c40a74053cec393196a0b85dbf1a4"
-HASHES["soundpost/plan.py"] = "ed5fe7d914b0f2fec646bc5b56fa47997bf0139c6bf732669ed418294582805b"
-HASHES["soundpost/predict.py"] = "04c6b7979e6da7f9a042c7c364872db4eed3619c693829937c9b8771fbb44753"
-HASHES["soundpost/probing.py"] = "225953f56d12a0df3d2f643bc9128123528124ca3c8d79d120fba7af9f10c213"
-HASHES["soundpost/progress.py"] = "aac6ac3a64deb86997b2e0cfc9832e8c21970d9bea3f601084046a32761e6547"
-HASHES["soundpost/recipes.py"] = "94400d38c6ad0a6f7db72d0c8e4a76b30d2b574da67f0b40fce51d88c5ef5933"
-HASHES["soundpost/registry.py"] = "3d419c785bbcadee18cd5580df27da2d1c98bec2107ee526c09519a81ff7d42e"
-HASHES["soundpost/report.py"] = "6603eb373726edf2428a4c96289810565516b3c8c77b0442906507d12f369ce8"
-HASHES["soundpost/resources.py"] = "4501dc2ec52471eda7cd2defab3cd0ee199c5afe5468212cf84442f83f35b284"
-HASHES["soundpost/roster.py"] = "3c746cb198933f3202ecd7c140b27e426192ab6f13ed5634576da1589092d83b"
-HASHES["soundpost/runner.py"] = "cbffe95cb2c7f23c18e2bcccac79925d6c1b5d2a719b69b3d729dc0585cf23b5"
-HASHES["soundpost/second_level.py"] = "7f212fb6d2ab99a73667a0305d4a88f3e68240a15d2930d72d4d133b28ef70b7"
-HASHES["soundpost/settings.py"] = "2f24a3277cfd5eee4c19b9cc0f1eeadaa3fa3bb697a0a8798db312345a7f1328"
-HASHES["soundpost/submission.py"] = "9b92cef2c3049a8da2d0608719832659d385efc712122a10dca418e07d452661"
-HASHES["soundpost/supervisor.py"] = "6bf154aa6458ea0d1be011bfbc0a77319caef3a1e63ae344ee70ba1a9d879504"
-HASHES["soundpost/teams.py"] = "021d7dc89f56d73e3965a990f0c4159f549dc2013a4e59b63c01457581915dc6"
-HASHES["soundpost/trials.py"] = "36f7840062670114abb4b05cacb44dc325014ad6dc55e87419a688be3397141a"
-HASHES["soundpost/versions.py"] = "b04368d43cf24be63120a5864789756b3fd3a59201fe63b56dab853c9961bd9e"
+HASHES["soundpost/front_ends/log_mel.py"] = "86c445202de9fe76679e6b332e509666e4286cce516bc1dd07eb21ae99a6b906"
+HASHES["soundpost/front_ends/mel.py"] = "3309ec7875530e0f2e99cc27557c56f24622eacfeea38cd26e6095ed7b93178b"
+HASHES["soundpost/gauge.py"] = "66b41ebc081a1ab460f3d62dccb06d32ad8a7fa3fdea3aa12c9118c03c8e50ce"
+HASHES["soundpost/grouping.py"] = "95306b7b08a4c6ff58eb6f064c574bba88b571362b95eef573d597734ee48414"
+HASHES["soundpost/labels.py"] = "e5b104c10dfc1525eb8722116457de44e6444ed3864f03a528b9be3879f6cd32"
+HASHES["soundpost/lanes.py"] = "4b903e5d55ab79f51a7b77da5e0aed79d57a5f9f81103429ab358fdb6571171c"
+HASHES["soundpost/libraries.py"] = "f9616c4ca6b5417d9b8473c16233da41a51637941c6b29ed38399b9bc5538f7e"
+HASHES["soundpost/locate.py"] = "e94c4c74219511c868581c7b074f0931f520ac56a8c088193b88f93e96f4ccf6"
+HASHES["soundpost/main.py"] = "7466a785c85e9af1a326d02996ef7883587fb342e2f6a60ccb6dda6dd9494364"
+HASHES["soundpost/models/__init__.py"] = "1e81c04c98eaa946317a4e61ebf2784fbaf33a67593feb5b17066633fc1987b2"
+HASHES["soundpost/models/compact.py"] = "10de81e818eac60a273fdc71fcb7fdae4f07b1b86479b56dd8cf83e4dd3eac51"
+HASHES["soundpost/named_machines.py"] = "3775178ccb23c98d58fe6cd201effa0b7a00a77df90f780105a19d125983187d"
+HASHES["soundpost/pack_format.py"] = "9d1f6d38635632b15a10a4a09b083e6db66e4b945cc087f312bf9607f3e74ca6"
+HASHES["soundpost/plan.py"] = "58a636031fbf597ad5840c948b7eebbe273337f4d40e76a27f0152b417479ded"
+HASHES["soundpost/predict.py"] = "3c51eec5f02b66a258acf0d31a02cb0065cf7f7de03668e099c3e7945417ebef"
+HASHES["soundpost/probing.py"] = "564a26cbbae1642a4e679b6e7194f652cf0c9e24076efefb2a2f0261aa8986a3"
+HASHES["soundpost/progress.py"] = "79100c63d76ed359481e47062bc2cd4852f4cd59410edf5a31b74713fa3ad83e"
+HASHES["soundpost/recipes.py"] = "666c4720957d07becb8d2bf0f161fe60ec0183856b8c40e170d44efef18a2b77"
+HASHES["soundpost/registry.py"] = "8211ecd4bf46b0cc74955f41816ce011e53ed3b8ee5f9657a79f835e3d942245"
+HASHES["soundpost/report.py"] = "33bcc3516064a4cc7f3885fe65312bbcee4408ea9c7dc71b7c7ed6c64dd08c0a"
+HASHES["soundpost/resources.py"] = "078c93966c2e30e9447110ccdf0894d5dc8c65fdce22104a25df5a525f18d46a"
+HASHES["soundpost/roster.py"] = "58238f119e7890c711798049bca813b41bc4aedee6e1e8fa0e490257615ef146"
+HASHES["soundpost/runner.py"] = "905539c2ea7cdf08113c68e456c30e1d13b97f6cbb6addba187cc1699be4e8e3"
+HASHES["soundpost/second_level.py"] = "d8a2dda06cd875c10cdd1fbcb8044d7c70a69a7696dcb2f6ccac0411cc7cc1d5"
+HASHES["soundpost/settings.py"] = "9a8f9a3e9aea254e5fdce64607a9983b9405a19788f76a2be4722bc6be2e4368"
+HASHES["soundpost/submission.py"] = "c46fd858ae14e1770e9344e8516bb0608c4c46f6668fe719aa70430c113fa5da"
+HASHES["soundpost/supervisor.py"] = "05ab0cd8bba21fb0bf61d327713c8cca35df859f52ac9d127c85dcdba43a1f85"
+HASHES["soundpost/teams.py"] = "470c77cd698326f699a8f77cf1ec6ef59a813fba6465a555f9cd61649eedaa50"
+HASHES["soundpost/trials.py"] = "1f9b57153d9eb7bdfbc7f4db357f7b2855115bdfe4b3ca7865be5c0190c0f9c6"
+HASHES["soundpost/versions.py"] = "11ba14dd190a52080b90e6e6f632b1dcbc3d92fa2f47061f6a337399b34e585f"
 HASHES["soundpost/views/__init__.py"] = "a66144044aff2b0d7b264a6461ad1c8ebe55d45b64b990874ea55fdd01fe445a"
 HASHES["soundpost/views/band_shifts.py"] = "6203a6fdf4a3c4d40ebdc6809800832f64876ba00be54e9da9cb2012941584b3"
-HASHES["soundpost/views/crop.py"] = "27c8d2799bcb38b29b67d248bab4805d231471b036dad19a24064476be47ad64"
-HASHES["soundpost/views/deltas.py"] = "b3737da9f09f42e8cbde8d0478a8f20e3e9f1d670f95d147862cb0ea67a13bb6"
-HASHES["soundpost/views/view.py"] = "8e426a38c1e048beaca9d8f1b8d8de31acf2f903b470619e42be496a4691199b"
+HASHES["soundpost/views/crop.py"] = "e1e41f51d28ecdb1e9674a5d90bb97ee550b80c28a5711c4afdd8dbc35363436"
+HASHES["soundpost/views/deltas.py"] = "5fb121d215c5be69453577c973e1956e41656139aa39089fe334c6f7f1d3c8f6"
+HASHES["soundpost/views/view.py"] = "4bc7bd08676b0810a1af2c5f3dd77f8137c69eb950e6f78f6dc375a5a57c3554"
 HASHES["soundpost/views/whole.py"] = "3bf2bfc312088cb34995d9b3047475ec57cf52f173f044d8cfc5ecd99b042bde"
-HASHES["soundpost/weights.py"] = "928c13c326d0dbe2975d55e391ecd106f0d3f181615cd82e783c61ea26b7a5ec"
-HASHES["soundpost/workers.py"] = "daec076f8d28b3bad96014f513255553c27918b9e8e5589519d043e570d077e3"
-HASHES["soundpost/writer.py"] = "f4e739e48707922ea98e7ae8499ee659ac0912bf67ff8d81603e4f468cfb1277"
+HASHES["soundpost/weights.py"] = "ce3a9fd748ab2e74af0d4d4efd523b409bc8d20033a7b5f400c5841e89158e65"
+HASHES["soundpost/workers.py"] = "1e1aa49ea820fdc2e63b574451b0d476385dc1ccdd660dbbdb5676c844f11046"
+HASHES["soundpost/writer.py"] = "d00d34ecc1065476f9287a2a37f628a4e6270356e7a0eb8ef6f59915bc2456b4"
 HASHES["weights/submission.toml"] = "22edbb01591fd83dafed28e636f4cfc21e7c0d132160e58b3f9c3edd3da06e25"
 HASHES["weights/compact/recipe.toml"] = "ec9f09b9d449c51eba3f31790cd8e6f0dd59b20e64c095105c71af7fcbe50ca4"
 

@@ -376,7 +376,17 @@ def test_notebook_bytes_are_those_that_the_client_sends(kit: Path) -> None:
 @pytest.fixture
 def command(kit: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """build_kernel.py in the stand-in checkout."""
-    for name in ("blend", "bundle", "closure", "kaggle_metadata", "kernel_text", "packing", "routes", "rounding"):
+    for name in (
+        "blend",
+        "bundle",
+        "closure",
+        "kaggle_metadata",
+        "kernel_text",
+        "packing",
+        "routes",
+        "rounding",
+        "shortening",
+    ):
         shutil.copy(ROOT / "src" / "soundpost" / f"{name}.py", kit / "src" / "soundpost")
     shutil.copy(ROOT / "build_kernel.py", kit)
 

@@ -20,6 +20,7 @@ from soundpost.kernel_text import LIMIT_BYTES, Kernel, write
 from soundpost.packing import pack, pack_members
 from soundpost.recipes import Member, Recipe, parse_submission
 from soundpost.routes import OVERHEAD_BYTES, Apart, travel_apart
+from soundpost.shortening import shortened
 
 PACKS_BYTES = 520_000  # of all packs whose bit widths are not written down; 650,000 bytes of text
 PACKING = "packing.toml"  # beside recipe.toml: [bits], tensor -> bit width, as soundpost.calibration wrote it
@@ -49,7 +50,8 @@ def build(
     """
     assets = _only(find_assets(submission.parent, submission.name), members)
     recipes = (*assets.submission.recipes, *assets.submission.second_level)
-    modules = collect(source, [*ENTRIES, *_registered(source, assets)])
+    collected = collect(source, [*ENTRIES, *_registered(source, assets)])
+    modules = {path: shortened(text) for path, text in collected.items()}
     room = LIMIT_BYTES - OVERHEAD_BYTES - sum(len(text.encode()) for text in modules.values())
     sent = travel_apart(assets, (*assets.submission.second_level, *assets.submission.recipes), apart, room)
     packs = _packs(assets, _without(recipes, [file.member.name for file in sent]))

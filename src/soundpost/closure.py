@@ -47,6 +47,7 @@ NEVER_BUNDLED = tuple(
         "routes",
         "sample",
         "sample_sounds",
+        "shortening",
         "training",
     )
 )
