@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "4f966a2264f8243f6964b8aed252bf26f59ff84e2abc3a6f2dcc2771a724ebd8"  # names this build: sha256 of everything it carries
+BUILD = "67cf8445b1e55710d8d6035cffa8cb326fa5dfe02850c92382b37d0ee2b4f165"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -1870,9 +1870,16 @@ FILES["soundpost/deadline.py"] = r'''
 import time
 from collections.abc import Callable
 
-EXIT_SECONDS = 1.1  # between the last write and the exit of the last process, at least
+EXIT_SECONDS = 0.5  # of an orderly exit, at least
 EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
-KILL_SECONDS = 0.6  # before the limit: whatever still runs is killed
+KILL_SECONDS = (0.6, 5.0)  # least and most that is kept for killing what still runs, and for seeing it gone
+KILL_SHARE = 0.02  # of the limit, between these two
+
+
+def kill_seconds(limit_seconds: float) -> float:
+    """How long before the limit whatever still runs is killed: it takes a crowded machine seconds."""
+    least, most = KILL_SECONDS
+    return min(most, max(least, KILL_SHARE * limit_seconds))
 
 
 class Deadline:
@@ -1905,8 +1912,12 @@ class Deadline:
 
     @property
     def reserve_seconds(self) -> float:
-        """Kept for the last write, twice as long as the slowest so far, and for the exit."""
-        return self._exit_seconds + 2 * self._write_seconds
+        """Kept for the last write, twice as long as the slowest so far, for the exit, and for killing."""
+        return self._exit_seconds + 2 * self._write_seconds + kill_seconds(self.limit_seconds)
+
+    def before_kill(self) -> float:
+        """Seconds until whatever still runs is killed."""
+        return self.limit_seconds - self.elapsed() - kill_seconds(self.limit_seconds)
 
     def left(self) -> float:
         """Seconds of work that are left before the reserve begins; negative when it has begun."""
@@ -5931,7 +5942,7 @@ from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
 from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
-from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
+from soundpost.deadline import Deadline, Estimate
 from soundpost.devices import choose_devices
 from soundpost.errors import DeviceError, WeightsError, sentence
 from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
@@ -6347,8 +6358,7 @@ class Run:
     def _finish(self) -> int:
         """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
         self._checkpoint()
-        left = self.deadline.limit_seconds - self.deadline.elapsed() - KILL_SECONDS
-        written = self.writer.finish(max(0.2, left - 0.1)) and not self.writer.error
+        written = self.writer.finish(max(0.2, self.deadline.before_kill() - 0.1)) and not self.writer.error
         if not written:
             self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
         for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
@@ -6823,7 +6833,7 @@ from types import FrameType
 from typing import Any
 
 from soundpost import submission
-from soundpost.deadline import KILL_SECONDS
+from soundpost.deadline import kill_seconds
 from soundpost.engine import STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
 from soundpost.errors import SettingsError
 from soundpost.resources import memory_allowed
@@ -6937,7 +6947,7 @@ class Supervisor:
     def _watch(self, events: int) -> int:
         """Take events in until the engine ends; at a signal ask it to, at the limit or when it does not, kill it."""
         assert self._engine is not None
-        ends = self._left() + time.monotonic() - KILL_SECONDS
+        ends = self._left() + time.monotonic() - kill_seconds(self.settings.time_limit_seconds)
         asked = False
         buffered = b""
         with selectors.DefaultSelector() as selector:
@@ -8798,7 +8808,7 @@ HASHES["soundpost/cache/slots.py"] = "a4a2008bd7790848c7cb9eb5bc20fadfb4792356d6
 HASHES["soundpost/cache/spectrogram_cache.py"] = "c09e7d5bf32ebe35605a9e490fc417f9a0d07d728bc67d7dfc6047407d3445c7"
 HASHES["soundpost/clips.py"] = "4b9c513614d6886a49bf557c8eb2313592b306e31865c68d710ad61579482e14"
 HASHES["soundpost/compiling.py"] = "23745528a21f3d16c695c5073a20e2fa2c87e4e1928901beaf72c0023b4afae5"
-HASHES["soundpost/deadline.py"] = "c06c43850ab58bae7c776f8c7941a8fcef01464a631ad0fb8ee4bf43c5728917"
+HASHES["soundpost/deadline.py"] = "c0f55d0bfff424f93fa0ee4db6d8d6b3d321ef3fd801ab7be432fc6e76a5fea9"
 HASHES["soundpost/devices.py"] = "0c653352fef04911419102426fa6229548135578076e064457828dd6956d2fe5"
 HASHES["soundpost/dry_run.py"] = "3a8f903eb79bb0af34850aa3f86aa4f99df2af95c0e38a70f9b05ebbacb5add2"
 HASHES["soundpost/engine.py"] = "5cd55282d06f7755a97118013b5bcb1913a8fa49e461ac6b1c2b4f56cce72c4b"
@@ -8831,11 +8841,11 @@ HASHES["soundpost/registry.py"] = "8211ecd4bf46b0cc74955f41816ce011e53ed3b8ee5f9
 HASHES["soundpost/report.py"] = "33bcc3516064a4cc7f3885fe65312bbcee4408ea9c7dc71b7c7ed6c64dd08c0a"
 HASHES["soundpost/resources.py"] = "078c93966c2e30e9447110ccdf0894d5dc8c65fdce22104a25df5a525f18d46a"
 HASHES["soundpost/roster.py"] = "58238f119e7890c711798049bca813b41bc4aedee6e1e8fa0e490257615ef146"
-HASHES["soundpost/runner.py"] = "905539c2ea7cdf08113c68e456c30e1d13b97f6cbb6addba187cc1699be4e8e3"
+HASHES["soundpost/runner.py"] = "682487db90ac1163be3afb5379326854ff6e9f4db0915fe49f2150aa61e66fd6"
 HASHES["soundpost/second_level.py"] = "d8a2dda06cd875c10cdd1fbcb8044d7c70a69a7696dcb2f6ccac0411cc7cc1d5"
 HASHES["soundpost/settings.py"] = "9a8f9a3e9aea254e5fdce64607a9983b9405a19788f76a2be4722bc6be2e4368"
 HASHES["soundpost/submission.py"] = "c46fd858ae14e1770e9344e8516bb0608c4c46f6668fe719aa70430c113fa5da"
-HASHES["soundpost/supervisor.py"] = "05ab0cd8bba21fb0bf61d327713c8cca35df859f52ac9d127c85dcdba43a1f85"
+HASHES["soundpost/supervisor.py"] = "ac32c03b4aebcaff99a8eb585e0ae5a134860014c960902c729c94eacdb2ba93"
 HASHES["soundpost/teams.py"] = "470c77cd698326f699a8f77cf1ec6ef59a813fba6465a555f9cd61649eedaa50"
 HASHES["soundpost/trials.py"] = "1f9b57153d9eb7bdfbc7f4db357f7b2855115bdfe4b3ca7865be5c0190c0f9c6"
 HASHES["soundpost/versions.py"] = "11ba14dd190a52080b90e6e6f632b1dcbc3d92fa2f47061f6a337399b34e585f"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from soundpost.deadline import EXIT_SECONDS, KILL_SECONDS, Deadline, Estimate
+from soundpost.deadline import EXIT_SECONDS, Deadline, Estimate, kill_seconds
 
 
 class Clock:
@@ -33,7 +33,8 @@ def test_deadline_is_over_before_the_limit_by_its_reserve() -> None:
     assert deadline.left() > 0
     clock.now += 0.002
     assert deadline.left() < 0
-    assert deadline.reserve_seconds > EXIT_SECONDS > KILL_SECONDS > 0
+    assert deadline.reserve_seconds > EXIT_SECONDS + kill_seconds(10.0)
+    assert deadline.before_kill() > EXIT_SECONDS
 
 
 def test_deadline_after_a_slow_write_stops_earlier() -> None:
@@ -44,7 +45,7 @@ def test_deadline_after_a_slow_write_stops_earlier() -> None:
     deadline.wrote(3.0)
     deadline.wrote(0.01)
 
-    assert deadline.reserve_seconds == EXIT_SECONDS + 6.0
+    assert deadline.reserve_seconds == pytest.approx(EXIT_SECONDS + 6.0 + kill_seconds(60.0))
     assert deadline.reserve_seconds > before
 
 
@@ -60,6 +61,11 @@ def test_deadline_after_a_slow_start_stops_earlier() -> None:
 
     assert deadlines[0].reserve_seconds == usual
     assert deadlines[1].reserve_seconds == pytest.approx(usual + 0.1 * 30.0 - EXIT_SECONDS)
+
+
+def test_kill_comes_earlier_before_a_longer_limit_within_bounds() -> None:
+    """Ten seconds cannot spare much; an hour can spare five, and needs no more."""
+    assert [pytest.approx(kill_seconds(limit)) for limit in (10.0, 30.0, 120.0, 3300.0)] == [0.6, 0.6, 2.4, 5.0]
 
 
 def test_deadline_that_is_shorter_than_its_reserve_leaves_no_time() -> None:

@@ -3,9 +3,16 @@
 import time
 from collections.abc import Callable
 
-EXIT_SECONDS = 1.1  # between the last write and the exit of the last process, at least
+EXIT_SECONDS = 0.5  # of an orderly exit, at least
 EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
-KILL_SECONDS = 0.6  # before the limit: whatever still runs is killed
+KILL_SECONDS = (0.6, 5.0)  # least and most that is kept for killing what still runs, and for seeing it gone
+KILL_SHARE = 0.02  # of the limit, between these two
+
+
+def kill_seconds(limit_seconds: float) -> float:
+    """How long before the limit whatever still runs is killed: it takes a crowded machine seconds."""
+    least, most = KILL_SECONDS
+    return min(most, max(least, KILL_SHARE * limit_seconds))
 
 
 class Deadline:
@@ -38,8 +45,12 @@ class Deadline:
 
     @property
     def reserve_seconds(self) -> float:
-        """Kept for the last write, twice as long as the slowest so far, and for the exit."""
-        return self._exit_seconds + 2 * self._write_seconds
+        """Kept for the last write, twice as long as the slowest so far, for the exit, and for killing."""
+        return self._exit_seconds + 2 * self._write_seconds + kill_seconds(self.limit_seconds)
+
+    def before_kill(self) -> float:
+        """Seconds until whatever still runs is killed."""
+        return self.limit_seconds - self.elapsed() - kill_seconds(self.limit_seconds)
 
     def left(self) -> float:
         """Seconds of work that are left before the reserve begins; negative when it has begun."""

@@ -15,7 +15,7 @@ from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
 from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
-from soundpost.deadline import KILL_SECONDS, Deadline, Estimate
+from soundpost.deadline import Deadline, Estimate
 from soundpost.devices import choose_devices
 from soundpost.errors import DeviceError, WeightsError, sentence
 from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
@@ -431,8 +431,7 @@ class Run:
     def _finish(self) -> int:
         """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
         self._checkpoint()
-        left = self.deadline.limit_seconds - self.deadline.elapsed() - KILL_SECONDS
-        written = self.writer.finish(max(0.2, left - 0.1)) and not self.writer.error
+        written = self.writer.finish(max(0.2, self.deadline.before_kill() - 0.1)) and not self.writer.error
         if not written:
             self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
         for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from soundpost import submission
-from soundpost.deadline import KILL_SECONDS
+from soundpost.deadline import kill_seconds
 from soundpost.engine import STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
 from soundpost.errors import SettingsError
 from soundpost.resources import memory_allowed
@@ -136,7 +136,7 @@ class Supervisor:
     def _watch(self, events: int) -> int:
         """Take events in until the engine ends; at a signal ask it to, at the limit or when it does not, kill it."""
         assert self._engine is not None
-        ends = self._left() + time.monotonic() - KILL_SECONDS
+        ends = self._left() + time.monotonic() - kill_seconds(self.settings.time_limit_seconds)
         asked = False
         buffered = b""
         with selectors.DefaultSelector() as selector:
