@@ -43,8 +43,8 @@ class Measured:
 class DryRun(Run):
     """A run over at most MOST_CLIPS clips that ends in a forecast; its submission goes where main put it."""
 
-    def __init__(self, settings: RunSettings, should_stop: Callable[[], bool], tell: Tell) -> None:
-        super().__init__(settings, should_stop, tell)
+    def _read_contest(self) -> None:
+        super()._read_contest()
         self.there = sum(clip.path is not None for clip in self.clips)
         self.clips = _spread(self.clips)
         self.report.n_clips = len(self.clips)
@@ -58,6 +58,7 @@ class DryRun(Run):
         """
         target = named(self.settings.as_machine) if self.settings.as_machine else None
         self._start_workers()
+        self._read_contest()
         self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         measured = self._measure()

@@ -10,7 +10,7 @@ NAMED = 12  # clips that a list names before it only counts
 class Report:
     """The books of one run."""
 
-    n_clips: int
+    n_clips: int = 0
     missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
     unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not

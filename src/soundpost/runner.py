@@ -74,15 +74,7 @@ class Run:
         self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
         self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
         self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
-        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
-        self.maps = map_all(self.recipes, self.sample.columns)
-        self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
-        found = find_clips(self.sample.names, Path(settings.test_dir))
-        self.clips = found.clips
-        self.report = Report(n_clips=len(self.clips))
-        self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
-        self.report.counts["audio files in no row"] += max(0, found.n_strays)
-        self.report.passes_planned = len(self.passes)
+        self.report = Report(passes_planned=len(self.passes))
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
         self.written = 0  # clips answered in the submission that lies on disk
@@ -90,12 +82,12 @@ class Run:
         self.last_written = -1
         self.compiled: list[Recipe] = []  # whose networks the compiler was asked for, the latest last
         self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
-        self.table = np.zeros((0, len(self.sample.columns)))
 
     def run(self) -> int:
         """Every stage in order; the exit status of the engine."""
-        self._say_what()
         self._start_workers()
+        self._read_contest()
+        self._say_what()
         self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         done: list[Pass] = []
@@ -107,6 +99,19 @@ class Run:
         return self._finish()
 
     # ------------------------------------------------------------ before the first pass
+
+    def _read_contest(self) -> None:
+        """Rows, columns and clips; after the workers have been forked, as these need none of it in their memory."""
+        settings = self.settings
+        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
+        self.maps = map_all(self.recipes, self.sample.columns)
+        self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
+        self.table = np.zeros((0, len(self.sample.columns)))
+        found = find_clips(self.sample.names, Path(settings.test_dir))
+        self.clips = found.clips
+        self.report.n_clips = len(self.clips)
+        self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
+        self.report.counts["audio files in no row"] += max(0, found.n_strays)
 
     def _say_what(self) -> None:
         unknown = sorted(set(range(len(self.sample.columns))) - {c for m in self.maps.values() for c in m.columns})

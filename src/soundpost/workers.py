@@ -8,6 +8,7 @@ writes arrays in place, so it can be killed at any moment at the cost of one cli
 """
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -200,7 +201,9 @@ class WorkerPool:
         self._pages = pages
         self._replacements_left = max_replacements
         context = multiprocessing.get_context(start_method)
+        gc.freeze()  # a forked worker's collector would write to every page of objects that it shares with the engine
         self.workers = [Worker(context, pages) for _ in range(count)]
+        gc.unfreeze()  # here; the workers leave them alone for good
         self.deaths = 0
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """Room for one array, reserved before a byte of it exists."""
 

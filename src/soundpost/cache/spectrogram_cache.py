@@ -23,7 +23,7 @@ from soundpost.errors import CacheError
 PRESSURE_LIMIT = 0.95  # share of the machine's memory from which on new spectrograms go to disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Key:
     """A clip under one front end."""
 
@@ -31,7 +31,7 @@ class Key:
     clip: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     slot: Slot
     keep: bool
