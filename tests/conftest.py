@@ -121,8 +121,12 @@ def make_clips(tmp_path: Path) -> ClipMaker:
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> SettingsMaker:
-    """Makes the settings of a run in this process over a folder that make_clips made; each has its own scratch."""
+    """Makes the settings of a run in this process over a folder that make_clips made; each has its own scratch.
+
+    In float32, as some machines would choose bfloat16 by the clock and answer a little differently.
+    """
     numbers = count()
+    usual = {"time_limit_seconds": 300.0, "progress": "quiet", "workers": 2, "device": "cpu", "precision": "float32"}
 
     def make(assets: Path, contest: Path, **others: object) -> RunSettings:
         scratch = tmp_path / str(others.pop("scratch", f"scratch{next(numbers)}"))
@@ -133,7 +137,7 @@ def make_settings(tmp_path: Path) -> SettingsMaker:
             sample_submission=str(contest / "sample_submission.csv"),
             out=str(tmp_path / str(others.pop("out", "submission.csv"))),
             scratch=str(scratch),
-            **{"time_limit_seconds": 300.0, "progress": "quiet", "workers": 2, "device": "cpu", **others},
+            **(usual | others),
         )
 
     return make

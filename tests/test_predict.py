@@ -247,6 +247,22 @@ def test_half_precision_stays_where_it_holds_and_within_its_bound() -> None:
     assert 0 < (found - exact(clips, WHOLE)).abs().max() <= HALF_BOUND
 
 
+def test_half_precision_rounds_weights_once_and_answers_as_autocast_does() -> None:
+    """Autocast would round the weights of every layer again at each call; on the CPU the twin computes in float32."""
+    half, clips = predictor("bfloat16"), spectrograms(16)
+    half.rehearse(clips, WHOLE)
+    inputs = half.prepare(clips, WHOLE)
+    by_autocast = half.through(half.model, inputs, is_half=True)
+
+    found = half(clips, WHOLE)
+
+    kinds = {m.weight.dtype for m in half.model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))}
+    assert kinds == {torch.bfloat16}
+    torch.testing.assert_close(found, by_autocast, rtol=0, atol=0)
+    assert {tensor.dtype for tensor in half.on_cpu().model.parameters()} == {torch.float32}
+    assert (half.on_cpu()(clips, WHOLE) - found).abs().max() <= HALF_BOUND
+
+
 def test_half_precision_is_given_up_where_it_changes_answers() -> None:
     """A network that half precision would turn is answered in float32 from the first clip on."""
     settings = {"model": "steep", "scale": 30.0}
@@ -284,7 +300,7 @@ def test_run_takes_half_precision_where_it_is_faster_and_says_so(
     monkeypatch.setattr("soundpost.trials._seconds", lambda way, device: 1.0 + len(timed.append(way) or timed) % 2)
     capfd.readouterr()
 
-    found = run_once(make_settings(assets, contest))
+    found = run_once(make_settings(assets, contest, precision="auto"))
 
     assert 0 < np.abs(found - exact).max() <= HALF_BOUND
     said = capfd.readouterr().out

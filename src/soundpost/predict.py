@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import WeightsError, sentence
-from soundpost.folding import fold_batch_norms, logits_of
+from soundpost.folding import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.libraries import Library
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe
@@ -94,7 +94,7 @@ class Predictor:
         if self._twin is None:
             self._twin = copy(self)
             self._twin.device, self._twin.is_half, self._twin._is_settled = torch.device("cpu"), False, True
-            self._twin.model = deepcopy(self.model).to("cpu")
+            self._twin.model = deepcopy(self.model).to("cpu", torch.float32)
         return self._twin
 
     @torch.inference_mode()
@@ -133,7 +133,8 @@ class Predictor:
             with self._choice.lock:
                 if not self._is_settled:
                     self._fold(inputs)
-                    self.is_half = self.is_half and self._takes_half(inputs)
+                    if self.is_half:
+                        self._settle_half(inputs)
                     self._is_settled = True
         if self.library is not None and not self.is_half and self.library.fits(inputs):
             with self._choice.lock:
@@ -162,12 +163,16 @@ class Predictor:
             self.model = fold_batch_norms(self.model, inputs[:1])
             self._is_folded = True
 
-    def _takes_half(self, inputs: Tensor) -> bool:
+    def _settle_half(self, inputs: Tensor) -> None:
+        rounded = _rounded(self.model, self.half)
         exact, half = (
-            lambda is_half=is_half: self.probabilities(self.through(self.model, inputs, is_half))
-            for is_half in (False, True)
+            lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
+            for model, is_half in ((self.model, False), (rounded, True))
         )
-        return self._choice.takes(self.member.name, str(self.half).removeprefix("torch."), exact, half, self.device)
+        name = str(self.half).removeprefix("torch.")
+        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
+        if self.is_half:
+            self.model = rounded
 
     def _try_compiled(self, library: Library, inputs: Tensor) -> None:
         try:
@@ -183,6 +188,15 @@ class Predictor:
 
     def _activate(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
+
+
+def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
+    """A copy with its convolutions and linear layers in half precision, where autocast would round at every call."""
+    model = deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+            module.to(half)
+    return model
 
 
 def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
