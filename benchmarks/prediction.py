@@ -9,17 +9,25 @@ a long run would make beside itself, which takes minutes on a busy machine.
 
 import argparse
 import json
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from measuring import ROOT
+import tomli_w
+import torch
+from torch import nn
 
-sys.path.insert(0, str(ROOT / "src"))
+from soundpost.assets import find_assets
+from soundpost.compiling import Compiler
+from soundpost.importers.recipe_files import ImportedMember, write_recipe
+from soundpost.libraries import Library
+from soundpost.predict import Predictor, build
+from soundpost.teams import Stacking, Team
+from soundpost.training.recipe_fit import make_network
+from soundpost.views.tiles import Tiles, TilesSettings
+
 FOLDS = 3
 SHAPES = {"argus": (1, 128, 256), "compact": (1, 64, 256)}
 MODELS_OF = {"argus": "argus_aux_skip_attention", "compact": "compact"}
@@ -27,41 +35,22 @@ MODELS_OF = {"argus": "argus_aux_skip_attention", "compact": "compact"}
 
 def make_assets(root: Path, kind: str) -> None:
     """A recipe of three folds with random weights, as its files."""
-    import hashlib
-
-    import tomli_w
-    import torch
-    from safetensors.numpy import save_file
-
-    from soundpost.models import MODELS
-    from soundpost.registry import pick, settings_from
-
-    model_class = pick(MODELS, MODELS_OF[kind], "model")
     labels = [f"Label {number}" for number in range(80)]
-    members = []
-    (root / kind).mkdir()
-    for fold in range(1, FOLDS + 1):
-        torch.manual_seed(fold)
-        model = model_class(settings_from(model_class.Settings, {}, "[model]"), len(labels))
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                torch.nn.init.kaiming_normal_(parameter)
-        path = root / kind / f"{fold}.safetensors"
-        save_file({name: tensor.numpy() for name, tensor in model.state_dict().items()}, path)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        members.append({"fold": str(fold), "file": path.name, "sha256": sha256, "scores": {"lwlrap": 0.5}})
-    recipe = {
-        "format": 1,
-        "name": kind,
-        "labels": labels,
-        "priors": [0.1] * len(labels),
+    table = {
         "audio": {"sample_rate": 44100},
         "front_end": {"name": "log_mel", "n_mels": SHAPES[kind][1]},
         "model": {"name": MODELS_OF[kind]},
         "views": [{"name": "tiles", "frames": 256, "step": 128, "derivatives": kind == "argus"}],
-        "members": members,
     }
-    (root / kind / "recipe.toml").write_text(tomli_w.dumps(recipe))
+    members = []
+    for fold in range(FOLDS):
+        torch.manual_seed(fold)
+        network = make_network(table, len(labels))
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                nn.init.kaiming_normal_(parameter)
+        members.append(ImportedMember(str(fold), network.state_dict()))
+    write_recipe(root / kind, kind, table, labels, members)
     (root / "submission.toml").write_text(tomli_w.dumps({"format": 1, "blend": "mean", "recipes": [kind]}))
 
 
@@ -73,16 +62,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="compile, too")
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
-
-    from soundpost.assets import find_assets
-    from soundpost.compiling import Compiler
-    from soundpost.libraries import Library
-    from soundpost.predict import Predictor, build
-    from soundpost.teams import Stacking, Team
-    from soundpost.views.tiles import Tiles, TilesSettings
-
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         root = Path(folder)
@@ -98,7 +77,7 @@ def main() -> None:
             fold.settle(inputs)
         plain = build(recipe, recipe.members[0], found.arrays(recipe.members[0])).to(memory_format=torch.channels_last)
         half = Predictor(recipe, recipe.members[0], found.arrays(recipe.members[0]), "cpu", "bfloat16")
-        half._fold(inputs)
+        half.settle(inputs)
         team = Team(folds, Stacking(is_tried=False))
         ways: dict[str, tuple[Callable[[], torch.Tensor], int]] = {
             "eager": (lambda: first.through(plain, inputs, is_half=False), 1),
