@@ -51,6 +51,18 @@ def test_plan_begins_with_the_best_single_member_however_slow() -> None:
     assert order(passes, {(1, 0): 100.0})[0] == (1, 0)
 
 
+def test_plan_begins_with_a_weaker_member_where_the_best_would_reach_few_clips() -> None:
+    """Score times the share of clips reached: half of the clips by 0.9 are less than all of them by 0.6."""
+    passes = all_passes(members_of(recipe("weak", (0.6,)), recipe("best", (0.9,))))
+
+    def first(left_seconds: float) -> Pass | None:
+        return next_pass(passes, [], lambda p: (5.0, 40.0)[p.member], left_seconds)
+
+    assert first(20.0) == passes[0]
+    assert first(30.0) == passes[1], "three quarters of the clips by 0.9 are more than all of them by 0.6"
+    assert first(0.0) == passes[0], "when nothing can be reached any more, there is still a plan"
+
+
 def test_plan_goes_on_by_gain_per_second() -> None:
     """Of two further members, the one that adds more in each second comes first."""
     passes = [Pass(0, 0, 0.9), Pass(1, 0, 0.02), Pass(2, 0, 0.03)]

@@ -1,5 +1,6 @@
 """The plan: passes (member x view), best gain per second first; every prefix of it is a valid blend."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -46,13 +47,19 @@ def _step(scores: Sequence[float], index: int, first: float) -> float:
     return max(1e-6, first * 10.0**-index)
 
 
-def next_pass(passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float]) -> Pass | None:
+def next_pass(
+    passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float], left_seconds: float = math.inf
+) -> Pass | None:
     """The pass to run now: the best first one gives every clip an answer; then gain per second decides.
+
+    Where the best member would not reach every clip in time, the first pass is that of the highest score times the share
+    of clips that it reaches: a clip without any answer costs more than one with a weaker answer.
 
     Args:
         passes: all of them.
         done: those that have run.
         seconds: expected duration of a pass.
+        left_seconds: for passes.
     """
     seen = {(p.member, p.view) for p in done}
     begun = {p.member for p in done}
@@ -60,7 +67,7 @@ def next_pass(passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[P
     if not open_passes:
         return None
     if not done:
-        return max(open_passes, key=lambda p: (p.gain, -p.member))
+        return max(open_passes, key=lambda p: (p.gain * min(1.0, left_seconds / max(1e-9, seconds(p))), -p.member))
     return max(open_passes, key=lambda p: (p.gain / max(1e-9, seconds(p)), -p.member))
 
 

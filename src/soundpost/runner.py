@@ -45,6 +45,7 @@ TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages tha
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
 COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
+FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
 TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
 TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
 TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
@@ -249,12 +250,13 @@ class Run:
     # ------------------------------------------------------------ passes
 
     def _next(self, done: list[Pass]) -> Pass | None:
-        return next_pass(self.roster.open_passes(), done, self._expected_seconds)
+        left = FIRST_SHARE * max(0.0, self.deadline.left())
+        return next_pass(self.roster.open_passes(), done, self._expected_seconds, left)
 
     def _expected_seconds(self, work: Pass) -> float:
-        """Of a pass, up to a factor that all share: speed of its recipe times frames shown of a typical clip."""
+        """Of a pass: speed of its recipe times frames shown of as many typical clips as there are, on all lanes."""
         speed = self.machine.speed.get(self.members[work.member][0].name)
-        frames = self.roster.typical_frames(work)
+        frames = self.roster.typical_frames(work) * len(self.clips) / len(self.machine.lanes)
         return (speed.seconds(frames) if speed else None) or float(frames)
 
     def _skipped(self, name: str, reason: str) -> None:
