@@ -52,8 +52,8 @@ def next_pass(
 ) -> Pass | None:
     """The pass to run now: the best first one gives every clip an answer; then gain per second decides.
 
-    Where the best member would not reach every clip in time, the first pass is that of the highest score times the share
-    of clips that it reaches: a clip without any answer costs more than one with a weaker answer.
+    Where the best member would not reach every clip in time, the first pass is that of the highest score times the
+    share of clips that it reaches: a clip without any answer costs more than one with a weaker answer.
 
     Args:
         passes: all of them.
