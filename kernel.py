@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "67cf8445b1e55710d8d6035cffa8cb326fa5dfe02850c92382b37d0ee2b4f165"  # names this build: sha256 of everything it carries
+BUILD = "ad1f5f7f1cd6febc53905b8ef335f7f93a5f3a16def41207401c31faba789465"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -1278,7 +1278,7 @@ import numpy as np
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """Room for one array, reserved before a byte of it exists."""
 
@@ -1370,7 +1370,7 @@ from soundpost.errors import CacheError
 PRESSURE_LIMIT = 0.95  # share of the machine's memory from which on new spectrograms go to disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Key:
     """A clip under one front end."""
 
@@ -1378,7 +1378,7 @@ class Key:
     clip: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     slot: Slot
     keep: bool
@@ -1613,7 +1613,7 @@ from pathlib import Path
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus", ".w64", ".caf"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One row of the submission."""
 
@@ -2062,8 +2062,8 @@ class Measured:
 class DryRun(Run):
     """A run over at most MOST_CLIPS clips that ends in a forecast; its submission goes where main put it."""
 
-    def __init__(self, settings: RunSettings, should_stop: Callable[[], bool], tell: Tell) -> None:
-        super().__init__(settings, should_stop, tell)
+    def _read_contest(self) -> None:
+        super()._read_contest()
         self.there = sum(clip.path is not None for clip in self.clips)
         self.clips = _spread(self.clips)
         self.report.n_clips = len(self.clips)
@@ -2077,6 +2077,7 @@ class DryRun(Run):
 
         target = named(self.settings.as_machine) if self.settings.as_machine else None
         self._start_workers()
+        self._read_contest()
         self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         measured = self._measure()
@@ -4762,6 +4763,7 @@ def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str, whe
 FILES["soundpost/plan.py"] = r'''
 """The plan: passes (member x view), best gain per second first; every prefix of it is a valid blend."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -4808,8 +4810,14 @@ def _step(scores: Sequence[float], index: int, first: float) -> float:
     return max(1e-6, first * 10.0**-index)
 
 
-def next_pass(passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float]) -> Pass | None:
+def next_pass(
+    passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float], left_seconds: float = math.inf
+) -> Pass | None:
     """The pass to run now: the best first one gives every clip an answer; then gain per second decides."""
+
+
+
+
 
 
 
@@ -4822,7 +4830,7 @@ def next_pass(passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[P
     if not open_passes:
         return None
     if not done:
-        return max(open_passes, key=lambda p: (p.gain, -p.member))
+        return max(open_passes, key=lambda p: (p.gain * min(1.0, left_seconds / max(1e-9, seconds(p))), -p.member))
     return max(open_passes, key=lambda p: (p.gain / max(1e-9, seconds(p)), -p.member))
 
 
@@ -4871,7 +4879,7 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import WeightsError, sentence
-from soundpost.folding import fold_batch_norms, logits_of
+from soundpost.folding import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.libraries import Library
 from soundpost.models import MODELS
 from soundpost.recipes import Member, Recipe
@@ -4950,7 +4958,7 @@ class Predictor:
         if self._twin is None:
             self._twin = copy(self)
             self._twin.device, self._twin.is_half, self._twin._is_settled = torch.device("cpu"), False, True
-            self._twin.model = deepcopy(self.model).to("cpu")
+            self._twin.model = deepcopy(self.model).to("cpu", torch.float32)
         return self._twin
 
     @torch.inference_mode()
@@ -4989,7 +4997,8 @@ class Predictor:
             with self._choice.lock:
                 if not self._is_settled:
                     self._fold(inputs)
-                    self.is_half = self.is_half and self._takes_half(inputs)
+                    if self.is_half:
+                        self._settle_half(inputs)
                     self._is_settled = True
         if self.library is not None and not self.is_half and self.library.fits(inputs):
             with self._choice.lock:
@@ -5018,12 +5027,16 @@ class Predictor:
             self.model = fold_batch_norms(self.model, inputs[:1])
             self._is_folded = True
 
-    def _takes_half(self, inputs: Tensor) -> bool:
+    def _settle_half(self, inputs: Tensor) -> None:
+        rounded = _rounded(self.model, self.half)
         exact, half = (
-            lambda is_half=is_half: self.probabilities(self.through(self.model, inputs, is_half))
-            for is_half in (False, True)
+            lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
+            for model, is_half in ((self.model, False), (rounded, True))
         )
-        return self._choice.takes(self.member.name, str(self.half).removeprefix("torch."), exact, half, self.device)
+        name = str(self.half).removeprefix("torch.")
+        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
+        if self.is_half:
+            self.model = rounded
 
     def _try_compiled(self, library: Library, inputs: Tensor) -> None:
         try:
@@ -5039,6 +5052,15 @@ class Predictor:
 
     def _activate(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
+
+
+def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
+    """A copy with its convolutions and linear layers in half precision, where autocast would round at every call."""
+    model = deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+            module.to(half)
+    return model
 
 
 def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
@@ -5535,7 +5557,7 @@ NAMED = 12  # clips that a list names before it only counts
 class Report:
     """The books of one run."""
 
-    n_clips: int
+    n_clips: int = 0
     missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
     unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
@@ -5972,6 +5994,7 @@ TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages tha
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
 SHOWN_CLIPS = 6  # whose likeliest tags end the log
 COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
+FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
 TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
 TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
 TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
@@ -6001,15 +6024,7 @@ class Run:
         self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
         self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
         self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
-        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
-        self.maps = map_all(self.recipes, self.sample.columns)
-        self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
-        found = find_clips(self.sample.names, Path(settings.test_dir))
-        self.clips = found.clips
-        self.report = Report(n_clips=len(self.clips))
-        self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
-        self.report.counts["audio files in no row"] += max(0, found.n_strays)
-        self.report.passes_planned = len(self.passes)
+        self.report = Report(passes_planned=len(self.passes))
         self.checkpointed = -CHECKPOINT_SECONDS
         self.write_seconds = 0.0
         self.written = 0  # clips answered in the submission that lies on disk
@@ -6017,12 +6032,12 @@ class Run:
         self.last_written = -1
         self.compiled: list[Recipe] = []  # whose networks the compiler was asked for, the latest last
         self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
-        self.table = np.zeros((0, len(self.sample.columns)))
 
     def run(self) -> int:
         """Every stage in order; the exit status of the engine."""
-        self._say_what()
         self._start_workers()
+        self._read_contest()
+        self._say_what()
         self.devices = self.roster.devices = choose_devices(self.settings.device)
         self._share_memory()
         done: list[Pass] = []
@@ -6034,6 +6049,19 @@ class Run:
         return self._finish()
 
     # ------------------------------------------------------------ before the first pass
+
+    def _read_contest(self) -> None:
+        """Rows, columns and clips; after the workers have been forked, as these need none of it in their memory."""
+        settings = self.settings
+        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
+        self.maps = map_all(self.recipes, self.sample.columns)
+        self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
+        self.table = np.zeros((0, len(self.sample.columns)))
+        found = find_clips(self.sample.names, Path(settings.test_dir))
+        self.clips = found.clips
+        self.report.n_clips = len(self.clips)
+        self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
+        self.report.counts["audio files in no row"] += max(0, found.n_strays)
 
     def _say_what(self) -> None:
         unknown = sorted(set(range(len(self.sample.columns))) - {c for m in self.maps.values() for c in m.columns})
@@ -6171,12 +6199,13 @@ class Run:
     # ------------------------------------------------------------ passes
 
     def _next(self, done: list[Pass]) -> Pass | None:
-        return next_pass(self.roster.open_passes(), done, self._expected_seconds)
+        left = FIRST_SHARE * max(0.0, self.deadline.left())
+        return next_pass(self.roster.open_passes(), done, self._expected_seconds, left)
 
     def _expected_seconds(self, work: Pass) -> float:
-        """Of a pass, up to a factor that all share: speed of its recipe times frames shown of a typical clip."""
+        """Of a pass: speed of its recipe times frames shown of as many typical clips as there are, on all lanes."""
         speed = self.machine.speed.get(self.members[work.member][0].name)
-        frames = self.roster.typical_frames(work)
+        frames = self.roster.typical_frames(work) * len(self.clips) / len(self.machine.lanes)
         return (speed.seconds(frames) if speed else None) or float(frames)
 
     def _skipped(self, name: str, reason: str) -> None:
@@ -7072,6 +7101,7 @@ def _environment(package: str, events: int) -> dict[str, str]:
     environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 * MIB))
     # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
     environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    environment.setdefault("LRU_CACHE_CAPACITY", "16")  # of torch's own keeping of the same kernels; 1,024 otherwise
     return environment
 '''
 
@@ -7688,6 +7718,7 @@ FILES["soundpost/workers.py"] = r'''
 
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -7880,6 +7911,7 @@ class WorkerPool:
         self._pages = pages
         self._replacements_left = max_replacements
         context = multiprocessing.get_context(start_method)
+        gc.freeze()  # a collection, here or in a forked worker, would write to every page of objects that they share
         self.workers = [Worker(context, pages) for _ in range(count)]
         self.deaths = 0
 
@@ -8804,13 +8836,13 @@ HASHES["soundpost/budget.py"] = "28cb807e2c448e2f438f64cdc51b72b2b7e586515ba0e52
 HASHES["soundpost/cache/__init__.py"] = "eab396df20dbf9225860831bb805634c5f1d2ad77adf8a852be9b8edf51d619e"
 HASHES["soundpost/cache/disk_tier.py"] = "9eb60cc8f6e27afc63281927a98386fdeb990d4c94c118361ce43c55169e2a8c"
 HASHES["soundpost/cache/memory_tier.py"] = "91e709a85b949891a19f306c1bcb26119be5e882ef9272fbe8d22dcf62162e14"
-HASHES["soundpost/cache/slots.py"] = "a4a2008bd7790848c7cb9eb5bc20fadfb4792356d693e838113a3425fcf1a0d9"
-HASHES["soundpost/cache/spectrogram_cache.py"] = "c09e7d5bf32ebe35605a9e490fc417f9a0d07d728bc67d7dfc6047407d3445c7"
-HASHES["soundpost/clips.py"] = "4b9c513614d6886a49bf557c8eb2313592b306e31865c68d710ad61579482e14"
+HASHES["soundpost/cache/slots.py"] = "007a92e2eafce133096dcc4a2f756f826e3ceec1e7b3c64f2319b897a954ab9c"
+HASHES["soundpost/cache/spectrogram_cache.py"] = "7a1e18afb54339fc703bcc2197c30a9aa4fa11e22374ed1159b89766586b93af"
+HASHES["soundpost/clips.py"] = "8c7127d9c87feeb2bdeb6e1bb50bee65f5a75c6e08e8fb79cc52665923a8e4c5"
 HASHES["soundpost/compiling.py"] = "23745528a21f3d16c695c5073a20e2fa2c87e4e1928901beaf72c0023b4afae5"
 HASHES["soundpost/deadline.py"] = "c0f55d0bfff424f93fa0ee4db6d8d6b3d321ef3fd801ab7be432fc6e76a5fea9"
 HASHES["soundpost/devices.py"] = "0c653352fef04911419102426fa6229548135578076e064457828dd6956d2fe5"
-HASHES["soundpost/dry_run.py"] = "3a8f903eb79bb0af34850aa3f86aa4f99df2af95c0e38a70f9b05ebbacb5add2"
+HASHES["soundpost/dry_run.py"] = "d5b9020419d89bd65095cfa11ec528a2dc1166b9b2c13d94f3fc53575771386e"
 HASHES["soundpost/engine.py"] = "5cd55282d06f7755a97118013b5bcb1913a8fa49e461ac6b1c2b4f56cce72c4b"
 HASHES["soundpost/errors.py"] = "3dbd60161c9d7689ea73c22b5ff05104eb66068469673dc4ef854bcf3ac5ad87"
 HASHES["soundpost/excerpt.py"] = "45438b864e3cb8a2190e1fe9698e75065cd60a29e59f5a387106fa9499b3db7d"
@@ -8832,20 +8864,20 @@ HASHES["soundpost/models/__init__.py"] = "1e81c04c98eaa946317a4e61ebf2784fbaf33a
 HASHES["soundpost/models/compact.py"] = "10de81e818eac60a273fdc71fcb7fdae4f07b1b86479b56dd8cf83e4dd3eac51"
 HASHES["soundpost/named_machines.py"] = "3775178ccb23c98d58fe6cd201effa0b7a00a77df90f780105a19d125983187d"
 HASHES["soundpost/pack_format.py"] = "9d1f6d38635632b15a10a4a09b083e6db66e4b945cc087f312bf9607f3e74ca6"
-HASHES["soundpost/plan.py"] = "58a636031fbf597ad5840c948b7eebbe273337f4d40e76a27f0152b417479ded"
-HASHES["soundpost/predict.py"] = "3c51eec5f02b66a258acf0d31a02cb0065cf7f7de03668e099c3e7945417ebef"
+HASHES["soundpost/plan.py"] = "161459cd8aec945aa91b884a66539e131fb88214e365f4c74fbd076cbb8560ec"
+HASHES["soundpost/predict.py"] = "c5d0d6928939b27128024a295660deedd91b4bdce16feb2a5f2201c2298ae5f6"
 HASHES["soundpost/probing.py"] = "564a26cbbae1642a4e679b6e7194f652cf0c9e24076efefb2a2f0261aa8986a3"
 HASHES["soundpost/progress.py"] = "79100c63d76ed359481e47062bc2cd4852f4cd59410edf5a31b74713fa3ad83e"
 HASHES["soundpost/recipes.py"] = "666c4720957d07becb8d2bf0f161fe60ec0183856b8c40e170d44efef18a2b77"
 HASHES["soundpost/registry.py"] = "8211ecd4bf46b0cc74955f41816ce011e53ed3b8ee5f9657a79f835e3d942245"
-HASHES["soundpost/report.py"] = "33bcc3516064a4cc7f3885fe65312bbcee4408ea9c7dc71b7c7ed6c64dd08c0a"
+HASHES["soundpost/report.py"] = "6d940834f7fa07294edaabc9d10a60a08c8d343d414f4dd6c8e273292666ef22"
 HASHES["soundpost/resources.py"] = "078c93966c2e30e9447110ccdf0894d5dc8c65fdce22104a25df5a525f18d46a"
 HASHES["soundpost/roster.py"] = "58238f119e7890c711798049bca813b41bc4aedee6e1e8fa0e490257615ef146"
-HASHES["soundpost/runner.py"] = "682487db90ac1163be3afb5379326854ff6e9f4db0915fe49f2150aa61e66fd6"
+HASHES["soundpost/runner.py"] = "8b1e509cc6e33212a9b8dad55df9ee04460c74dab74fc5c6228c267d4cc4c8f0"
 HASHES["soundpost/second_level.py"] = "d8a2dda06cd875c10cdd1fbcb8044d7c70a69a7696dcb2f6ccac0411cc7cc1d5"
 HASHES["soundpost/settings.py"] = "9a8f9a3e9aea254e5fdce64607a9983b9405a19788f76a2be4722bc6be2e4368"
 HASHES["soundpost/submission.py"] = "c46fd858ae14e1770e9344e8516bb0608c4c46f6668fe719aa70430c113fa5da"
-HASHES["soundpost/supervisor.py"] = "ac32c03b4aebcaff99a8eb585e0ae5a134860014c960902c729c94eacdb2ba93"
+HASHES["soundpost/supervisor.py"] = "87fe76701bc9f74c5aec59c23e0fac351dd6b59fcee9870778eb218169bbb116"
 HASHES["soundpost/teams.py"] = "470c77cd698326f699a8f77cf1ec6ef59a813fba6465a555f9cd61649eedaa50"
 HASHES["soundpost/trials.py"] = "1f9b57153d9eb7bdfbc7f4db357f7b2855115bdfe4b3ca7865be5c0190c0f9c6"
 HASHES["soundpost/versions.py"] = "11ba14dd190a52080b90e6e6f632b1dcbc3d92fa2f47061f6a337399b34e585f"
@@ -8856,7 +8888,7 @@ HASHES["soundpost/views/deltas.py"] = "5fb121d215c5be69453577c973e1956e41656139a
 HASHES["soundpost/views/view.py"] = "4bc7bd08676b0810a1af2c5f3dd77f8137c69eb950e6f78f6dc375a5a57c3554"
 HASHES["soundpost/views/whole.py"] = "3bf2bfc312088cb34995d9b3047475ec57cf52f173f044d8cfc5ecd99b042bde"
 HASHES["soundpost/weights.py"] = "ce3a9fd748ab2e74af0d4d4efd523b409bc8d20033a7b5f400c5841e89158e65"
-HASHES["soundpost/workers.py"] = "1e1aa49ea820fdc2e63b574451b0d476385dc1ccdd660dbbdb5676c844f11046"
+HASHES["soundpost/workers.py"] = "37a73da70d85c7008655023cb217748aeb49de980f7c4f16e857587a8c30b9bb"
 HASHES["soundpost/writer.py"] = "d00d34ecc1065476f9287a2a37f628a4e6270356e7a0eb8ef6f59915bc2456b4"
 HASHES["weights/submission.toml"] = "22edbb01591fd83dafed28e636f4cfc21e7c0d132160e58b3f9c3edd3da06e25"
 HASHES["weights/compact/recipe.toml"] = "ec9f09b9d449c51eba3f31790cd8e6f0dd59b20e64c095105c71af7fcbe50ca4"

@@ -7,7 +7,8 @@ a process of its own, because threads that one library leaves spinning are count
 counts its best repeat; the table has medians over turns, of times and of ratios. Both are given decoded waveforms.
 Ours runs on one thread, as in a worker; theirs on one and then on as many as its libraries start by themselves, as in
 a plain notebook. Peak memory is that of one call on ten minutes of audio, above what the process held before.
-"theirs" is librosa's function of the same name; for the reassigned picture, the formula written out in numpy.
+"theirs" is librosa's function of the same name; for the reassigned picture, the formula written out in numpy; and once
+the log-mel as it is usually written in torch: torch.stft, its magnitudes squared, times the whole filter bank.
 """
 
 import argparse
@@ -58,6 +59,21 @@ def theirs(name: str) -> Call:
         constants = {"gain": 0.6, "bias": 0.1, "power": 0.2, "eps": 1e-9, "zi": np.zeros((256, 1))}
         return librosa.pcen(mel(y, PCEN), sr=RATE, hop_length=PCEN["hop_length"], **constants)
 
+    def torch_stft() -> Call:
+        import torch
+
+        bank = torch.from_numpy(librosa.filters.mel(sr=RATE, n_fft=2560, n_mels=128, fmin=20))
+        window = torch.hann_window(2560)
+
+        def log_mel(y: np.ndarray) -> torch.Tensor:
+            spectrum = torch.stft(torch.from_numpy(y), 2560, 690, window=window, return_complex=True)
+            level = 10 * torch.log10((bank @ spectrum.abs().square()).clamp(min=1e-10))
+            return level.clamp(min=level.max() - 80)
+
+        return log_mel
+
+    if name == "log_mel, torch.stft":
+        return torch_stft()
     return {
         "trim": lambda y: librosa.effects.trim(y),
         "log_mel": log_mel,
@@ -89,6 +105,7 @@ def ours(name: str) -> Call:
         return lambda y: reassigned(torch.from_numpy(y), grid)
     front_end = {
         "log_mel": lambda: LogMel(LogMelSettings(**LOG_MEL)),
+        "log_mel, torch.stft": lambda: LogMel(LogMelSettings(**LOG_MEL)),
         "log_mel, 2 deltas": lambda: LogMel(LogMelSettings(**LOG_MEL, deltas=2)),
         "picture": lambda: Picture(PictureSettings(sample_rate=RATE, **PICTURE)),
         "pcen": lambda: Pcen(PcenSettings(**PCEN)),
@@ -118,7 +135,16 @@ def plain_reassignment(y: np.ndarray) -> np.ndarray:
 
 
 CONTESTANTS = (("ours", 1), ("theirs", 1), ("theirs", 0))  # and threads; 0: what the libraries start
-NAMES = ("trim", "log_mel", "log_mel, 2 deltas", "picture", "pcen", "log_stft", "reassigned, 2 s")
+NAMES = (
+    "trim",
+    "log_mel",
+    "log_mel, torch.stft",
+    "log_mel, 2 deltas",
+    "picture",
+    "pcen",
+    "log_stft",
+    "reassigned, 2 s",
+)
 
 
 def make_waveforms(count: int) -> list[np.ndarray]:

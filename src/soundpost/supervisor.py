@@ -261,4 +261,5 @@ def _environment(package: str, events: int) -> dict[str, str]:
     environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 * MIB))
     # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
     environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    environment.setdefault("LRU_CACHE_CAPACITY", "16")  # of torch's own keeping of the same kernels; 1,024 otherwise
     return environment

@@ -201,9 +201,8 @@ class WorkerPool:
         self._pages = pages
         self._replacements_left = max_replacements
         context = multiprocessing.get_context(start_method)
-        gc.freeze()  # a forked worker's collector would write to every page of objects that it shares with the engine
+        gc.freeze()  # a collection, here or in a forked worker, would write to every page of objects that they share
         self.workers = [Worker(context, pages) for _ in range(count)]
-        gc.unfreeze()  # here; the workers leave them alone for good
         self.deaths = 0
 
     @property
