@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "ad1f5f7f1cd6febc53905b8ef335f7f93a5f3a16def41207401c31faba789465"  # names this build: sha256 of everything it carries
+BUILD = "6aa846442f318c362c1e6bd19420d85d6671f23f1e0c00caa3f307dfd93c0d18"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -1720,7 +1720,9 @@ from soundpost.workers import die_with_parent
 
 COMPILE_SECONDS = 45.0  # of one core: 30 for argus's network where nothing else ran, 45 at worst in the issue
 COMPILE_BYTES = 2 * 2**30  # of the child and the C++ compiler that it starts
-COMPILE_GAIN = 0.08  # of a forward pass that is saved; 0.05 by benchmarks/prediction.py with AVX2, 0.17 in the issue
+COMPILE_GAIN = (
+    0.05  # of a forward pass; benchmarks/prediction.py measured 0.02 and 0.05 on two machines, the issue 0.17
+)
 PATIENCE = 8  # times COMPILE_SECONDS on the clock, after which the child is given up
 
 
@@ -2014,6 +2016,111 @@ def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinf
     with suppress(OSError):
         flags.update(cpuinfo.read_text().split())
     return "bfloat16" if flags & BFLOAT16_UNITS else "float32"
+'''
+
+FILES["soundpost/draft.py"] = r'''
+"""The submission as it grows: blended from the answers so far, written now and then beside the run, and at its end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundpost.answers import Answers
+from soundpost.blend import Blend
+from soundpost.deadline import Deadline
+from soundpost.labels import ColumnMap
+from soundpost.submission import Sample
+from soundpost.writer import Writer
+
+PAUSE_SECONDS = 2.0  # between two rewrites of submission.csv, at least
+PAUSE_SHARE = 20  # times what the last blend and write took, at least
+SHOWN_CLIPS = 6  # whose likeliest tags end the log
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Draft:
+    """What is known so far as a table and, a moment later, as submission.csv."""
+
+
+
+
+
+
+
+
+
+
+
+
+    def __init__(
+        self,
+        out: Path,
+        sample: Sample,
+        answers: Answers,
+        blend: Blend,
+        maps: Mapping[str, ColumnMap],
+        priors: Sequence[float],
+        deadline: Deadline,
+        tell: Tell,
+    ) -> None:
+        self._sample = sample
+        self._answers = answers
+        self._blend, self._maps, self._priors = blend, dict(maps), priors
+        self._deadline = deadline
+        self._tell = tell
+        self._table = np.zeros((0, len(sample.columns)))
+        self._renewed = -PAUSE_SECONDS  # when
+        self._seen = -1  # answers in the latest table
+        self._blend_seconds = 0.0
+        self.write_seconds = 0.0  # of the slowest write
+        self.written = 0  # clips answered in the submission that lies on disk
+        self._writer = Writer(out, sample, self._wrote)
+
+    @property
+    def error(self) -> str:
+        """Of the last write, if it failed; the file before it is untouched."""
+        return self._writer.error
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last write is over and long enough ago."""
+        pause = max(PAUSE_SECONDS, PAUSE_SHARE * (self._blend_seconds + self.write_seconds))
+        return self._deadline.elapsed() - self._renewed > pause and self._writer.is_idle
+
+    def renew(self) -> None:
+        """Blend all answers and hand the table to the writer, if there is anything new."""
+        seen = self._answers.total()
+        if seen == self._seen and not self.error:
+            return
+        self._seen = seen
+        self._renewed = self._deadline.elapsed()
+        answered = int(self._answers.answered().sum())
+        self._table = self._answers.blended(self._blend, self._maps, self._priors)
+        self._blend_seconds = self._deadline.elapsed() - self._renewed
+        self._writer.hand_in(self._table, answered)
+
+    def finish(self) -> bool:
+        """Renew it for the last time; whether what is known lies on disk, before whatever still runs is killed."""
+        self.renew()
+        return self._writer.finish(max(0.2, self._deadline.before_kill() - 0.1)) and not self.error
+
+    def top_tags(self) -> list[str]:
+        """The three likeliest columns of the first predicted clips."""
+        lines = []
+        for clip in np.flatnonzero(self._answers.answered())[:SHOWN_CLIPS]:
+            best = np.argsort(-self._table[clip], kind="stable")[:3]
+            tags = ", ".join(f"{self._sample.columns[i]} {self._table[clip][i]:.2f}" for i in best)
+            lines.append(f"{self._sample.names[clip]}: {tags}")
+        return lines
+
+    def _wrote(self, seconds: float, answered: int) -> None:
+        self.write_seconds = max(self.write_seconds, seconds)
+        self.written = answered
+        self._deadline.wrote(self._blend_seconds + seconds)
+        self._tell({"event": "wrote", "answered": answered, "at": self._deadline.elapsed()})
 '''
 
 FILES["soundpost/dry_run.py"] = r'''
@@ -5954,24 +6061,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from soundpost import budget, submission
 from soundpost.answers import Answers
 from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
-from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
 from soundpost.deadline import Deadline, Estimate
 from soundpost.devices import choose_devices
-from soundpost.errors import DeviceError, WeightsError, sentence
+from soundpost.draft import Draft, Tell
+from soundpost.errors import DeviceError, WeightsError
 from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
 from soundpost.gauge import Gauge, return_free_memory
 from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.lanes import Lane, Results
-from soundpost.libraries import Library
 from soundpost.plan import Pass, company, next_pass
 from soundpost.predict import Predictor
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
@@ -5984,7 +6087,7 @@ from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
 from soundpost.teams import Team
 from soundpost.workers import WorkerPool
-from soundpost.writer import Writer
+from soundpost.workshop import Workshop
 
 PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
@@ -5992,16 +6095,11 @@ GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much 
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
 TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
-SHOWN_CLIPS = 6  # whose likeliest tags end the log
-COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
 FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
 TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
 TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
 TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
 STACK_SECONDS = 60.0  # that the passes of a team are expected to take, at least, for stacked networks to be tried
-CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 class Run:
@@ -6025,12 +6123,6 @@ class Run:
         self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
         self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
         self.report = Report(passes_planned=len(self.passes))
-        self.checkpointed = -CHECKPOINT_SECONDS
-        self.write_seconds = 0.0
-        self.written = 0  # clips answered in the submission that lies on disk
-        self.blend_seconds = 0.0
-        self.last_written = -1
-        self.compiled: list[Recipe] = []  # whose networks the compiler was asked for, the latest last
         self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
 
     def run(self) -> int:
@@ -6056,7 +6148,6 @@ class Run:
         self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
         self.maps = map_all(self.recipes, self.sample.columns)
         self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
-        self.table = np.zeros((0, len(self.sample.columns)))
         found = find_clips(self.sample.names, Path(settings.test_dir))
         self.clips = found.clips
         self.report.n_clips = len(self.clips)
@@ -6084,7 +6175,7 @@ class Run:
         if is_in_memory(scratch):
             self.report.counts["scratch is memory, nothing is spilled"] += 1
             disk = 0
-        self.compiler = Compiler(scratch / "compiler")
+        self.workshop = Workshop(settings, scratch / "compiler", self.progress.say)
         self.gauge = Gauge(self.memory_limit, self._pids)
         self.cache = SpectrogramCache(
             int(0.8 * self.memory_limit), disk, scratch, settings.cache_dtype, pressure=self.gauge.pressure
@@ -6092,7 +6183,7 @@ class Run:
         self.pool = WorkerPool(settings.workers or min(16, cores()), self.cache.pages, self.start_method)
 
     def _pids(self) -> list[int]:
-        pids = [*self.pool.pids, *self.compiler.pids]
+        pids = [*self.pool.pids, *self.workshop.pids]
         return [*pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
 
     def _set_up(self) -> None:
@@ -6113,12 +6204,13 @@ class Run:
             max_seconds=PROBE_SECONDS,
             should_stop=self.should_stop,
         )
-        self.blend, skipped = ready_blend(
+        blend, skipped = ready_blend(
             self.assets.submission, names, self.sample.columns, lambda _, m: self.assets.arrays(m)
         )
         for name, reason in skipped.items():
             self._skipped(name, reason)
-        self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
+        out, answers = Path(self.settings.out), self.machine.answers
+        self.draft = Draft(out, self.sample, answers, blend, self.maps, self.priors, self.deadline, self.tell)
 
     def _try_out(self) -> list[tuple[Recipe, float]]:
         """Each recipe with the bytes that a window x frame costs, by its first member that works."""
@@ -6287,60 +6379,33 @@ class Run:
     # ------------------------------------------------------------ compiling beside the passes
 
     def _compile(self, run: PassRun) -> None:
-        """Start the compiler once that pays back; hand what it made to the members of its recipe."""
-        if self.compiler.is_running:
-            result = self.compiler.result()
-            if isinstance(result, Path):
-                try:
-                    library = Library(result, len(self.machine.lanes), self.roster.notes.append)
-                    self.roster.hand_out(self.compiled[-1], library)
-                except Exception as error:  # whatever it is, the networks go on as they are
-                    result = sentence(error)
-            if isinstance(result, str):
-                self.progress.say(f"{self.compiled[-1].name}: not compiled: {result}")
+        """Take up what the compiler made, or let it begin; networks on a GPU are not compiled."""
+        lanes = len(self.machine.lanes)
+        if self.workshop.is_busy:
+            self.workshop.collect(self.roster, lanes)
             return
         work, later = self.at_work
-        recipe, member = self.members[work.member]
         left = run.seconds_left()
-        if recipe in self.compiled or left is None or self.settings.attempt or not self._can_compile(work):
+        if left is None or self.machine.on_gpu:
             return
         each = left * run.total / max(1, run.total - run.done) / run.count
-        if not pays_back(min(left + later * each, self.deadline.left()), len(self.machine.lanes)):
-            return
-        room = int(SQUEEZE * self.memory_limit) - self.gauge.used_bytes - COMPILE_BYTES - self.cache.staging_bytes
-        if room < 0:
-            return
-        self.cache.lower_limit(self.cache.memory_bytes + self.cache.staging_bytes + room, self.cache.staging_bytes)
-        self.compiled.append(recipe)
-        self.progress.say(f"{recipe.name}: compiling beside the run")
-        settings, shape = self.settings, self.roster.shape(recipe, TYPICAL_SECONDS)
-        self.compiler.start(
-            assets=settings.assets,
-            input_root=settings.input_root,
-            recipe=recipe.name,
-            member=member.name,
-            view=work.view,
-            shape=shape,
-        )
+        seconds = min(left + later * each, self.deadline.left())
+        self.workshop.consider(self.roster, work, seconds, lanes, self._make_room)
 
-    def _can_compile(self, work: Pass) -> bool:
-        """Whether there is a compiler, for float32 on a CPU, and the pass shows windows of one length alone."""
-        recipe, _ = self.members[work.member]
-        predictors = self.roster.predictors(work.member) or {}
-        view = self.roster.view(recipe, work.view)
-        shapes = [self.roster.shape(recipe, seconds) for seconds in COMPARED_SECONDS]
-        lengths = {window.frames for shape in shapes for window in view.windows(shape[2])}
-        is_float = not any(predictor.is_half for predictor in predictors.values())
-        return not self.machine.on_gpu and is_float and len(lengths) == 1 and is_possible()
+    def _make_room(self, n_bytes: int) -> bool:
+        """Whether so much memory can be had for a while, which the cache will then not grow into."""
+        room = int(SQUEEZE * self.memory_limit) - self.gauge.used_bytes - n_bytes - self.cache.staging_bytes
+        if room < 0:
+            return False
+        self.cache.lower_limit(self.cache.memory_bytes + self.cache.staging_bytes + room, self.cache.staging_bytes)
+        return True
 
     # ------------------------------------------------------------ while a pass runs
 
     def _tick(self, run: PassRun) -> None:
         self._say_notes()
         self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
-        now = self.deadline.elapsed()
-        pause = max(CHECKPOINT_SECONDS, 20 * (self.blend_seconds + self.write_seconds))
-        if now - self.checkpointed > pause and self.writer.is_idle:
+        if self.draft.is_due:
             self._checkpoint()
         if not self.gauge.look():
             return
@@ -6349,30 +6414,15 @@ class Run:
             return_free_memory()
         self._compile(run)
         if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
-            if self.compiler.is_running:
-                self.compiler.stop()
-                self.progress.say(f"{self.compiled[-1].name}: not compiled: memory is short")
+            if self.workshop.is_busy:
+                self.workshop.give_up("memory is short")
             self.report.counts["memory squeezes"] += 1
             self.cache.freeze()
             frames = self.machine.batch_frames
             frames.update({name: max(1, count // 2) for name, count in frames.items()})
 
     def _checkpoint(self) -> None:
-        answered = int(self.machine.answers.answered().sum())
-        seen = self.machine.answers.total()
-        if seen == self.last_written and not self.writer.error:
-            return
-        self.last_written = seen
-        self.checkpointed = self.deadline.elapsed()
-        self.table = self.machine.answers.blended(self.blend, self.maps, self.priors)
-        self.blend_seconds = self.deadline.elapsed() - self.checkpointed
-        self.writer.hand_in(self.table, answered)
-
-    def _wrote(self, seconds: float, answered: int) -> None:
-        self.write_seconds = max(self.write_seconds, seconds)
-        self.written = answered
-        self.deadline.wrote(self.blend_seconds + seconds)
-        self.tell({"event": "wrote", "answered": answered, "at": self.deadline.elapsed()})
+        self.draft.renew()
 
     def _cache_note(self) -> str:
         counts = self.cache.counts
@@ -6386,45 +6436,35 @@ class Run:
 
     def _finish(self) -> int:
         """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
-        self._checkpoint()
-        written = self.writer.finish(max(0.2, self.deadline.before_kill() - 0.1)) and not self.writer.error
+        written = self.draft.finish()
         if not written:
-            self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
+            self.report.counts[f"last write failed ({self.draft.error or 'too slow'}), the one before it stands"] += 1
         for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
             if self.cache.counts[what]:
                 self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
         lanes = len(self.machine.lanes)
         predicting = lanes * (self.deadline.elapsed() - self.report.seconds["start"])
         self.report.seconds["idle (lanes)"] = max(0.0, predicting - self.report.seconds["forward (lanes)"])
-        self.report.seconds["last write"] = self.write_seconds
+        self.report.seconds["last write"] = self.draft.write_seconds
         self.report.seconds["in all"] = self.deadline.elapsed()
         answered = int(self.machine.answers.answered().sum())
-        for line in [*self.report.lines(answered), *self._top_tags()]:
+        for line in [*self.report.lines(answered), *self.draft.top_tags()]:
             self.progress.say(line)
         self.progress.say(
             f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
             f"{self.memory_limit / 1e6:,.0f} MB allowed"
         )
-        self.tell({"event": "finished", "answered": self.written, "peak_bytes": self.gauge.peak_bytes})
+        self.tell({"event": "finished", "answered": self.draft.written, "peak_bytes": self.gauge.peak_bytes})
         readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
         if not written:
             return 1
         return 0 if answered or readable == 0 else 3
 
-    def _top_tags(self) -> list[str]:
-        """The three likeliest columns of the first predicted clips."""
-        lines = []
-        for clip in np.flatnonzero(self.machine.answers.answered())[:SHOWN_CLIPS]:
-            best = np.argsort(-self.table[clip], kind="stable")[:3]
-            tags = ", ".join(f"{self.sample.columns[i]} {self.table[clip][i]:.2f}" for i in best)
-            lines.append(f"{self.clips[clip].name}: {tags}")
-        return lines
-
     def close(self) -> None:
         """Lanes, workers and cache go."""
         for lane in self.machine.lanes if hasattr(self, "machine") else ():
             lane.close()
-        self.compiler.stop()
+        self.workshop.close()
         self.pool.close()
         self.cache.close()
 
@@ -7975,6 +8015,110 @@ class WorkerPool:
         self.workers.clear()
 '''
 
+FILES["soundpost/workshop.py"] = r'''
+"""Which networks are compiled beside the run, and when: where that pays back, and what comes of it for the members."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
+from soundpost.errors import sentence
+from soundpost.libraries import Library
+from soundpost.plan import Pass
+from soundpost.recipes import Recipe
+from soundpost.roster import TYPICAL_SECONDS, Roster
+from soundpost.settings import RunSettings
+
+COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
+
+
+class Workshop:
+    """One compiler for the run's recipes, one after the other."""
+
+
+
+
+
+
+
+    def __init__(self, settings: RunSettings, folder: Path, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._compiler = Compiler(folder)
+        self._say = say
+        self._asked: list[Recipe] = []  # the latest last
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the compiler is at work."""
+        return self._compiler.is_running
+
+    @property
+    def pids(self) -> list[int]:
+        """Of its processes."""
+        return self._compiler.pids
+
+    def collect(self, roster: Roster, lanes: int) -> None:
+        """Hand what the compiler made, if it is done, to the members of its recipe."""
+
+
+
+
+
+        result = self._compiler.result()
+        if isinstance(result, Path):
+            try:
+                roster.hand_out(self._asked[-1], Library(result, lanes, roster.notes.append))
+            except Exception as error:  # whatever it is, the networks go on as they are
+                result = sentence(error)
+        if isinstance(result, str):
+            self._say(f"{self._asked[-1].name}: not compiled: {result}")
+
+    def consider(self, roster: Roster, work: Pass, seconds: float, lanes: int, has_room: Callable[[int], bool]) -> None:
+        """Begin to compile the network of a pass, if that is possible and pays back."""
+
+
+
+
+
+
+
+
+        recipe, member = roster.members[work.member]
+        if recipe in self._asked or self._settings.attempt or not self._is_possible(roster, work):
+            return
+        if not pays_back(seconds, lanes) or not has_room(COMPILE_BYTES):
+            return
+        self._asked.append(recipe)
+        self._say(f"{recipe.name}: compiling beside the run")
+        self._compiler.start(
+            assets=self._settings.assets,
+            input_root=self._settings.input_root,
+            recipe=recipe.name,
+            member=member.name,
+            view=work.view,
+            shape=roster.shape(recipe, TYPICAL_SECONDS),
+        )
+
+    def _is_possible(self, roster: Roster, work: Pass) -> bool:
+        """Whether there is a compiler, for float32, and the pass shows windows of one length alone."""
+        recipe, _ = roster.members[work.member]
+        predictors = roster.predictors(work.member) or {}
+        view = roster.view(recipe, work.view)
+        shapes = [roster.shape(recipe, seconds) for seconds in COMPARED_SECONDS]
+        lengths = {window.frames for shape in shapes for window in view.windows(shape[2])}
+        is_float = not any(predictor.is_half for predictor in predictors.values())
+        return is_float and len(lengths) == 1 and is_possible()
+
+    def give_up(self, reason: str) -> None:
+        """End what the compiler is at, and say why."""
+        self._compiler.stop()
+        self._say(f"{self._asked[-1].name}: not compiled: {reason}")
+
+    def close(self) -> None:
+        """End the compiler without a word."""
+        self._compiler.stop()
+'''
+
 FILES["soundpost/writer.py"] = r'''
 """Writes submissions beside the run, the newest one first, so that a slow disk never holds up prediction."""
 
@@ -8839,9 +8983,10 @@ HASHES["soundpost/cache/memory_tier.py"] = "91e709a85b949891a19f306c1bcb26119be5
 HASHES["soundpost/cache/slots.py"] = "007a92e2eafce133096dcc4a2f756f826e3ceec1e7b3c64f2319b897a954ab9c"
 HASHES["soundpost/cache/spectrogram_cache.py"] = "7a1e18afb54339fc703bcc2197c30a9aa4fa11e22374ed1159b89766586b93af"
 HASHES["soundpost/clips.py"] = "8c7127d9c87feeb2bdeb6e1bb50bee65f5a75c6e08e8fb79cc52665923a8e4c5"
-HASHES["soundpost/compiling.py"] = "23745528a21f3d16c695c5073a20e2fa2c87e4e1928901beaf72c0023b4afae5"
+HASHES["soundpost/compiling.py"] = "6873c9f981a5905f696112e8826dc6fa2af867b38747ad7475b1569ff6141867"
 HASHES["soundpost/deadline.py"] = "c0f55d0bfff424f93fa0ee4db6d8d6b3d321ef3fd801ab7be432fc6e76a5fea9"
 HASHES["soundpost/devices.py"] = "0c653352fef04911419102426fa6229548135578076e064457828dd6956d2fe5"
+HASHES["soundpost/draft.py"] = "f230a22a69f758e0a2b6fe33a3ee4f43824b6759cce1299e793ef878f80f3ac9"
 HASHES["soundpost/dry_run.py"] = "d5b9020419d89bd65095cfa11ec528a2dc1166b9b2c13d94f3fc53575771386e"
 HASHES["soundpost/engine.py"] = "5cd55282d06f7755a97118013b5bcb1913a8fa49e461ac6b1c2b4f56cce72c4b"
 HASHES["soundpost/errors.py"] = "3dbd60161c9d7689ea73c22b5ff05104eb66068469673dc4ef854bcf3ac5ad87"
@@ -8873,7 +9018,7 @@ HASHES["soundpost/registry.py"] = "8211ecd4bf46b0cc74955f41816ce011e53ed3b8ee5f9
 HASHES["soundpost/report.py"] = "6d940834f7fa07294edaabc9d10a60a08c8d343d414f4dd6c8e273292666ef22"
 HASHES["soundpost/resources.py"] = "078c93966c2e30e9447110ccdf0894d5dc8c65fdce22104a25df5a525f18d46a"
 HASHES["soundpost/roster.py"] = "58238f119e7890c711798049bca813b41bc4aedee6e1e8fa0e490257615ef146"
-HASHES["soundpost/runner.py"] = "8b1e509cc6e33212a9b8dad55df9ee04460c74dab74fc5c6228c267d4cc4c8f0"
+HASHES["soundpost/runner.py"] = "7dd4fca8856e8ab73d7e2c8786fa1329169341bff6eb1d095ad03fcc7f483add"
 HASHES["soundpost/second_level.py"] = "d8a2dda06cd875c10cdd1fbcb8044d7c70a69a7696dcb2f6ccac0411cc7cc1d5"
 HASHES["soundpost/settings.py"] = "9a8f9a3e9aea254e5fdce64607a9983b9405a19788f76a2be4722bc6be2e4368"
 HASHES["soundpost/submission.py"] = "c46fd858ae14e1770e9344e8516bb0608c4c46f6668fe719aa70430c113fa5da"
@@ -8889,6 +9034,7 @@ HASHES["soundpost/views/view.py"] = "4bc7bd08676b0810a1af2c5f3dd77f8137c69eb950e
 HASHES["soundpost/views/whole.py"] = "3bf2bfc312088cb34995d9b3047475ec57cf52f173f044d8cfc5ecd99b042bde"
 HASHES["soundpost/weights.py"] = "ce3a9fd748ab2e74af0d4d4efd523b409bc8d20033a7b5f400c5841e89158e65"
 HASHES["soundpost/workers.py"] = "37a73da70d85c7008655023cb217748aeb49de980f7c4f16e857587a8c30b9bb"
+HASHES["soundpost/workshop.py"] = "5246c5a6164de4d262b71a60b427cb9a38cfdc2a7a7295c006bfa47eb4e8b36b"
 HASHES["soundpost/writer.py"] = "d00d34ecc1065476f9287a2a37f628a4e6270356e7a0eb8ef6f59915bc2456b4"
 HASHES["weights/submission.toml"] = "22edbb01591fd83dafed28e636f4cfc21e7c0d132160e58b3f9c3edd3da06e25"
 HASHES["weights/compact/recipe.toml"] = "ec9f09b9d449c51eba3f31790cd8e6f0dd59b20e64c095105c71af7fcbe50ca4"

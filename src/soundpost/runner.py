@@ -5,24 +5,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from soundpost import budget, submission
 from soundpost.answers import Answers
 from soundpost.assets import find_assets
 from soundpost.cache import SpectrogramCache
 from soundpost.clips import find_clips
-from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
 from soundpost.deadline import Deadline, Estimate
 from soundpost.devices import choose_devices
-from soundpost.errors import DeviceError, WeightsError, sentence
+from soundpost.draft import Draft, Tell
+from soundpost.errors import DeviceError, WeightsError
 from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
 from soundpost.gauge import Gauge, return_free_memory
 from soundpost.labels import column_priors, contest_labels, map_all
 from soundpost.lanes import Lane, Results
-from soundpost.libraries import Library
 from soundpost.plan import Pass, company, next_pass
 from soundpost.predict import Predictor
 from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
@@ -35,7 +31,7 @@ from soundpost.second_level import ready_blend
 from soundpost.settings import GIB, MIB, RunSettings
 from soundpost.teams import Team
 from soundpost.workers import WorkerPool
-from soundpost.writer import Writer
+from soundpost.workshop import Workshop
 
 PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
 LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
@@ -43,16 +39,11 @@ GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much 
 BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
 TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
 SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
-SHOWN_CLIPS = 6  # whose likeliest tags end the log
-COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
 FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
 TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
 TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
 TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
 STACK_SECONDS = 60.0  # that the passes of a team are expected to take, at least, for stacked networks to be tried
-CHECKPOINT_SECONDS = 2.0  # between two rewrites of submission.csv, at least
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 class Run:
@@ -76,12 +67,6 @@ class Run:
         self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
         self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
         self.report = Report(passes_planned=len(self.passes))
-        self.checkpointed = -CHECKPOINT_SECONDS
-        self.write_seconds = 0.0
-        self.written = 0  # clips answered in the submission that lies on disk
-        self.blend_seconds = 0.0
-        self.last_written = -1
-        self.compiled: list[Recipe] = []  # whose networks the compiler was asked for, the latest last
         self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
 
     def run(self) -> int:
@@ -107,7 +92,6 @@ class Run:
         self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
         self.maps = map_all(self.recipes, self.sample.columns)
         self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
-        self.table = np.zeros((0, len(self.sample.columns)))
         found = find_clips(self.sample.names, Path(settings.test_dir))
         self.clips = found.clips
         self.report.n_clips = len(self.clips)
@@ -135,7 +119,7 @@ class Run:
         if is_in_memory(scratch):
             self.report.counts["scratch is memory, nothing is spilled"] += 1
             disk = 0
-        self.compiler = Compiler(scratch / "compiler")
+        self.workshop = Workshop(settings, scratch / "compiler", self.progress.say)
         self.gauge = Gauge(self.memory_limit, self._pids)
         self.cache = SpectrogramCache(
             int(0.8 * self.memory_limit), disk, scratch, settings.cache_dtype, pressure=self.gauge.pressure
@@ -143,7 +127,7 @@ class Run:
         self.pool = WorkerPool(settings.workers or min(16, cores()), self.cache.pages, self.start_method)
 
     def _pids(self) -> list[int]:
-        pids = [*self.pool.pids, *self.compiler.pids]
+        pids = [*self.pool.pids, *self.workshop.pids]
         return [*pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
 
     def _set_up(self) -> None:
@@ -164,12 +148,13 @@ class Run:
             max_seconds=PROBE_SECONDS,
             should_stop=self.should_stop,
         )
-        self.blend, skipped = ready_blend(
+        blend, skipped = ready_blend(
             self.assets.submission, names, self.sample.columns, lambda _, m: self.assets.arrays(m)
         )
         for name, reason in skipped.items():
             self._skipped(name, reason)
-        self.writer = Writer(Path(self.settings.out), self.sample, self._wrote)
+        out, answers = Path(self.settings.out), self.machine.answers
+        self.draft = Draft(out, self.sample, answers, blend, self.maps, self.priors, self.deadline, self.tell)
 
     def _try_out(self) -> list[tuple[Recipe, float]]:
         """Each recipe with the bytes that a window x frame costs, by its first member that works.
@@ -338,60 +323,33 @@ class Run:
     # ------------------------------------------------------------ compiling beside the passes
 
     def _compile(self, run: PassRun) -> None:
-        """Start the compiler once that pays back; hand what it made to the members of its recipe."""
-        if self.compiler.is_running:
-            result = self.compiler.result()
-            if isinstance(result, Path):
-                try:
-                    library = Library(result, len(self.machine.lanes), self.roster.notes.append)
-                    self.roster.hand_out(self.compiled[-1], library)
-                except Exception as error:  # whatever it is, the networks go on as they are
-                    result = sentence(error)
-            if isinstance(result, str):
-                self.progress.say(f"{self.compiled[-1].name}: not compiled: {result}")
+        """Take up what the compiler made, or let it begin; networks on a GPU are not compiled."""
+        lanes = len(self.machine.lanes)
+        if self.workshop.is_busy:
+            self.workshop.collect(self.roster, lanes)
             return
         work, later = self.at_work
-        recipe, member = self.members[work.member]
         left = run.seconds_left()
-        if recipe in self.compiled or left is None or self.settings.attempt or not self._can_compile(work):
+        if left is None or self.machine.on_gpu:
             return
         each = left * run.total / max(1, run.total - run.done) / run.count
-        if not pays_back(min(left + later * each, self.deadline.left()), len(self.machine.lanes)):
-            return
-        room = int(SQUEEZE * self.memory_limit) - self.gauge.used_bytes - COMPILE_BYTES - self.cache.staging_bytes
-        if room < 0:
-            return
-        self.cache.lower_limit(self.cache.memory_bytes + self.cache.staging_bytes + room, self.cache.staging_bytes)
-        self.compiled.append(recipe)
-        self.progress.say(f"{recipe.name}: compiling beside the run")
-        settings, shape = self.settings, self.roster.shape(recipe, TYPICAL_SECONDS)
-        self.compiler.start(
-            assets=settings.assets,
-            input_root=settings.input_root,
-            recipe=recipe.name,
-            member=member.name,
-            view=work.view,
-            shape=shape,
-        )
+        seconds = min(left + later * each, self.deadline.left())
+        self.workshop.consider(self.roster, work, seconds, lanes, self._make_room)
 
-    def _can_compile(self, work: Pass) -> bool:
-        """Whether there is a compiler, for float32 on a CPU, and the pass shows windows of one length alone."""
-        recipe, _ = self.members[work.member]
-        predictors = self.roster.predictors(work.member) or {}
-        view = self.roster.view(recipe, work.view)
-        shapes = [self.roster.shape(recipe, seconds) for seconds in COMPARED_SECONDS]
-        lengths = {window.frames for shape in shapes for window in view.windows(shape[2])}
-        is_float = not any(predictor.is_half for predictor in predictors.values())
-        return not self.machine.on_gpu and is_float and len(lengths) == 1 and is_possible()
+    def _make_room(self, n_bytes: int) -> bool:
+        """Whether so much memory can be had for a while, which the cache will then not grow into."""
+        room = int(SQUEEZE * self.memory_limit) - self.gauge.used_bytes - n_bytes - self.cache.staging_bytes
+        if room < 0:
+            return False
+        self.cache.lower_limit(self.cache.memory_bytes + self.cache.staging_bytes + room, self.cache.staging_bytes)
+        return True
 
     # ------------------------------------------------------------ while a pass runs
 
     def _tick(self, run: PassRun) -> None:
         self._say_notes()
         self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
-        now = self.deadline.elapsed()
-        pause = max(CHECKPOINT_SECONDS, 20 * (self.blend_seconds + self.write_seconds))
-        if now - self.checkpointed > pause and self.writer.is_idle:
+        if self.draft.is_due:
             self._checkpoint()
         if not self.gauge.look():
             return
@@ -400,30 +358,15 @@ class Run:
             return_free_memory()
         self._compile(run)
         if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
-            if self.compiler.is_running:
-                self.compiler.stop()
-                self.progress.say(f"{self.compiled[-1].name}: not compiled: memory is short")
+            if self.workshop.is_busy:
+                self.workshop.give_up("memory is short")
             self.report.counts["memory squeezes"] += 1
             self.cache.freeze()
             frames = self.machine.batch_frames
             frames.update({name: max(1, count // 2) for name, count in frames.items()})
 
     def _checkpoint(self) -> None:
-        answered = int(self.machine.answers.answered().sum())
-        seen = self.machine.answers.total()
-        if seen == self.last_written and not self.writer.error:
-            return
-        self.last_written = seen
-        self.checkpointed = self.deadline.elapsed()
-        self.table = self.machine.answers.blended(self.blend, self.maps, self.priors)
-        self.blend_seconds = self.deadline.elapsed() - self.checkpointed
-        self.writer.hand_in(self.table, answered)
-
-    def _wrote(self, seconds: float, answered: int) -> None:
-        self.write_seconds = max(self.write_seconds, seconds)
-        self.written = answered
-        self.deadline.wrote(self.blend_seconds + seconds)
-        self.tell({"event": "wrote", "answered": answered, "at": self.deadline.elapsed()})
+        self.draft.renew()
 
     def _cache_note(self) -> str:
         counts = self.cache.counts
@@ -437,45 +380,35 @@ class Run:
 
     def _finish(self) -> int:
         """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
-        self._checkpoint()
-        written = self.writer.finish(max(0.2, self.deadline.before_kill() - 0.1)) and not self.writer.error
+        written = self.draft.finish()
         if not written:
-            self.report.counts[f"last write failed ({self.writer.error or 'too slow'}), the one before it stands"] += 1
+            self.report.counts[f"last write failed ({self.draft.error or 'too slow'}), the one before it stands"] += 1
         for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
             if self.cache.counts[what]:
                 self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
         lanes = len(self.machine.lanes)
         predicting = lanes * (self.deadline.elapsed() - self.report.seconds["start"])
         self.report.seconds["idle (lanes)"] = max(0.0, predicting - self.report.seconds["forward (lanes)"])
-        self.report.seconds["last write"] = self.write_seconds
+        self.report.seconds["last write"] = self.draft.write_seconds
         self.report.seconds["in all"] = self.deadline.elapsed()
         answered = int(self.machine.answers.answered().sum())
-        for line in [*self.report.lines(answered), *self._top_tags()]:
+        for line in [*self.report.lines(answered), *self.draft.top_tags()]:
             self.progress.say(line)
         self.progress.say(
             f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
             f"{self.memory_limit / 1e6:,.0f} MB allowed"
         )
-        self.tell({"event": "finished", "answered": self.written, "peak_bytes": self.gauge.peak_bytes})
+        self.tell({"event": "finished", "answered": self.draft.written, "peak_bytes": self.gauge.peak_bytes})
         readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
         if not written:
             return 1
         return 0 if answered or readable == 0 else 3
 
-    def _top_tags(self) -> list[str]:
-        """The three likeliest columns of the first predicted clips."""
-        lines = []
-        for clip in np.flatnonzero(self.machine.answers.answered())[:SHOWN_CLIPS]:
-            best = np.argsort(-self.table[clip], kind="stable")[:3]
-            tags = ", ".join(f"{self.sample.columns[i]} {self.table[clip][i]:.2f}" for i in best)
-            lines.append(f"{self.clips[clip].name}: {tags}")
-        return lines
-
     def close(self) -> None:
         """Lanes, workers and cache go."""
         for lane in self.machine.lanes if hasattr(self, "machine") else ():
             lane.close()
-        self.compiler.stop()
+        self.workshop.close()
         self.pool.close()
         self.cache.close()
 
