@@ -1,6 +1,6 @@
 """argus's pipeline in the kit against the same computation written the published way: CPU seconds, same answers.
 
-    python benchmarks/argus_way.py [--clips 8] [--folds 2] [--repeats 3]
+    python benchmarks/argus_way.py [--clips 8] [--folds 2] [--repeats 3] [--precision float32]
 
 The published way: all log-mels at once by librosa; then for one fold after the other, for every clip, tiles with their
 padding and derivatives made anew and shown at most 16 at a time, never those of two clips together, batch norms as they
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", default="auto", help="of the kit: auto, float32 or bfloat16")
     parser.add_argument("--published", nargs=3, metavar=("WEIGHTS", "CLIPS", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.published:
@@ -113,6 +114,7 @@ def main() -> None:
         out, answers = folder / "submission.csv", folder / "answers.npy"
         kit = [sys.executable, "-m", "soundpost.main", "--assets", name, "--test-dir", str(folder / "test")]
         kit += ["--sample-submission", str(sample), "--out", str(out), "--progress", "quiet"]
+        kit += ["--precision", arguments.precision]
         script = str(ROOT / "benchmarks/argus_way.py")
         published = [sys.executable, script, "--published", name, str(folder / "test"), str(answers)]
         for _ in range(arguments.repeats):

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +32,21 @@ class Usage:
     output: str
 
 
-def run(command: Sequence[str], timeout_seconds: float = 1800, one_core: bool = False) -> Usage:
+def run(
+    command: Sequence[str],
+    timeout_seconds: float = 1800,
+    one_core: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Usage:
     """Run a program to its end and measure its whole process tree; on one core, where that makes seconds comparable."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **(environment or {})},
         cwd=ROOT,
         preexec_fn=(lambda: os.sched_setaffinity(0, {0})) if one_core else None,
     )

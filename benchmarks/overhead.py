@@ -4,8 +4,8 @@
 
 Both are measured in turns in one run. The bare work is one process and one thread: every clip decoded and its
 spectrogram computed once, then for each member groups of equally long clips, as large as the kit's batches. Both are
-kept to one core, because two cores that share caches and memory make each other's seconds longer. Imports are in the
-whole run and not in the bare work.
+kept to one core, because two cores that share caches and memory make each other's seconds longer. Both are in float32,
+and the bare work has the engine's settings of the memory allocator. Imports are in the whole run and not in it.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from measuring import ROOT, make_clips, run
+
+from soundpost.supervisor import ENGINE_ENVIRONMENT
 
 
 def bare(test_dir: Path) -> dict[str, float]:
@@ -89,10 +91,13 @@ def main() -> None:
         folder = Path(name)
         sample = make_clips(folder, arguments.clips, arguments.seconds)
         kernel = [sys.executable, "kernel.py", "--test-dir", str(folder / "test"), "--sample-submission", str(sample)]
+        quiet = ["--progress", "quiet", "--precision", "float32"]
         for _ in range(arguments.repeats):
-            whole = run([*kernel, "--out", str(folder / "submission.csv"), "--progress", "quiet"], one_core=True)
+            whole = run([*kernel, "--out", str(folder / "submission.csv"), *quiet], one_core=True)
             alone = run(
-                [sys.executable, str(ROOT / "benchmarks/overhead.py"), "--bare", str(folder / "test")], one_core=True
+                [sys.executable, str(ROOT / "benchmarks/overhead.py"), "--bare", str(folder / "test")],
+                one_core=True,
+                environment=ENGINE_ENVIRONMENT,
             )
             parts = json.loads(alone.output.splitlines()[-1])
             work = sum(parts.values())

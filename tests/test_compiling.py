@@ -13,7 +13,7 @@ import torch
 from conftest import compact_arrays
 from torch import Tensor
 
-from soundpost import compiling, runner, trials, workshop
+from soundpost import compiling, libraries, runner, trials, workshop
 from soundpost.compiling import COMPILE_SECONDS, Compiler, pays_back
 from soundpost.libraries import Library
 from soundpost.models.compact import Compact, CompactSettings
@@ -276,6 +276,40 @@ def test_runs_of_a_minute_compile_nothing(
     submission_of(make_settings(make_assets(TILES), make_clips()))
 
     assert Ready.started == []
+
+
+class Awaited(Compiler):
+    """The real compiler, which the run waits for, as the run is over long before it."""
+
+    def result(self) -> Path | str | None:
+        """Once it is done."""
+        while (found := super().result()) is None:
+            time.sleep(0.1)
+        return found
+
+
+@pytest.mark.skipif(not compiling.is_possible(), reason="no C++ compiler is installed")
+def test_network_is_really_compiled_and_answers_in_a_run_as_it_did(
+    make_assets: Callable[..., Path],
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing plays a part here but the question whether it pays back; the second fold and the third use it, too."""
+    assets, contest = make_assets(TILES), make_clips()
+    expected = submission_of(make_settings(assets, contest))
+    monkeypatch.setattr(workshop, "Compiler", Awaited)
+    monkeypatch.setattr(workshop, "pays_back", lambda seconds, lanes: True)
+    monkeypatch.setattr(libraries, "LEAST_GAIN", 0.0)
+    monkeypatch.setattr("soundpost.gauge.SECONDS", 0.0)
+
+    found = submission_of(make_settings(assets, contest))
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=trials.SAME_BOUND)
+    said = capfd.readouterr().out
+    assert said.count("compiled network taken") >= 2, said
+    assert "not compiled" not in said
 
 
 # ---------------------------------------------------------------- the library

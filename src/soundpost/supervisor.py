@@ -34,6 +34,17 @@ ATTEMPTS = 3  # engines in one run
 LEAST_SECONDS = 6.0  # that must be left for another engine to be worth its start
 SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
 PREFIX = "soundpost-run-"
+ENGINE_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
+    "KMP_BLOCKTIME": "0",
+    "MALLOC_ARENA_MAX": "4",
+    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * MIB),
+    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "16",  # torch's own list of them
+}
 
 
 class Supervisor:
@@ -248,18 +259,8 @@ def _born(pid: int) -> str:
 
 
 def _environment(package: str, events: int) -> dict[str, str]:
-    """The engine's environment: this one, with the source first and idle cores that sleep instead of spinning."""
-    environment = dict(os.environ)
+    """The engine's environment: this one, with the source first, and ENGINE_ENVIRONMENT where it says nothing else."""
+    environment = {**ENGINE_ENVIRONMENT, **os.environ, "SOUNDPOST_EVENTS": str(events)}
     paths = [package, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    environment["SOUNDPOST_EVENTS"] = str(events)
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    environment.setdefault("KMP_BLOCKTIME", "0")
-    environment.setdefault("MALLOC_ARENA_MAX", "4")
-    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
-    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * MIB))
-    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 * MIB))
-    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
-    environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    environment.setdefault("LRU_CACHE_CAPACITY", "16")  # of torch's own keeping of the same kernels; 1,024 otherwise
     return environment
