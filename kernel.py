@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "6aa846442f318c362c1e6bd19420d85d6671f23f1e0c00caa3f307dfd93c0d18"  # names this build: sha256 of everything it carries
+BUILD = "a96df5cb327a63c5daab3b3046d66839e66e7167736895d55cd1c7bc555c975e"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -6914,6 +6914,17 @@ ATTEMPTS = 3  # engines in one run
 LEAST_SECONDS = 6.0  # that must be left for another engine to be worth its start
 SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
 PREFIX = "soundpost-run-"
+ENGINE_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
+    "KMP_BLOCKTIME": "0",
+    "MALLOC_ARENA_MAX": "4",
+    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * MIB),
+    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "16",  # torch's own list of them
+}
 
 
 class Supervisor:
@@ -7128,20 +7139,10 @@ def _born(pid: int) -> str:
 
 
 def _environment(package: str, events: int) -> dict[str, str]:
-    """The engine's environment: this one, with the source first and idle cores that sleep instead of spinning."""
-    environment = dict(os.environ)
+    """The engine's environment: this one, with the source first, and ENGINE_ENVIRONMENT where it says nothing else."""
+    environment = {**ENGINE_ENVIRONMENT, **os.environ, "SOUNDPOST_EVENTS": str(events)}
     paths = [package, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    environment["SOUNDPOST_EVENTS"] = str(events)
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    environment.setdefault("KMP_BLOCKTIME", "0")
-    environment.setdefault("MALLOC_ARENA_MAX", "4")
-    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
-    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * MIB))
-    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 * MIB))
-    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
-    environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    environment.setdefault("LRU_CACHE_CAPACITY", "16")  # of torch's own keeping of the same kernels; 1,024 otherwise
     return environment
 '''
 
@@ -9022,7 +9023,7 @@ HASHES["soundpost/runner.py"] = "7dd4fca8856e8ab73d7e2c8786fa1329169341bff6eb1d0
 HASHES["soundpost/second_level.py"] = "d8a2dda06cd875c10cdd1fbcb8044d7c70a69a7696dcb2f6ccac0411cc7cc1d5"
 HASHES["soundpost/settings.py"] = "9a8f9a3e9aea254e5fdce64607a9983b9405a19788f76a2be4722bc6be2e4368"
 HASHES["soundpost/submission.py"] = "c46fd858ae14e1770e9344e8516bb0608c4c46f6668fe719aa70430c113fa5da"
-HASHES["soundpost/supervisor.py"] = "87fe76701bc9f74c5aec59c23e0fac351dd6b59fcee9870778eb218169bbb116"
+HASHES["soundpost/supervisor.py"] = "81be2e01d1794ee4c2e1ec12ec8b0884d83f6c90f909670898eed4d9bbf04016"
 HASHES["soundpost/teams.py"] = "470c77cd698326f699a8f77cf1ec6ef59a813fba6465a555f9cd61649eedaa50"
 HASHES["soundpost/trials.py"] = "1f9b57153d9eb7bdfbc7f4db357f7b2855115bdfe4b3ca7865be5c0190c0f9c6"
 HASHES["soundpost/versions.py"] = "11ba14dd190a52080b90e6e6f632b1dcbc3d92fa2f47061f6a337399b34e585f"

@@ -8,8 +8,8 @@ counts its best repeat; the table has medians over turns, of times and of ratios
 Ours runs on one thread, as in a worker; theirs on one and then on as many as its libraries start by themselves, as in
 a plain notebook. Peak memory is that of one call on ten minutes of audio, above what the process held before.
 "theirs" is librosa's function of the same name; for the reassigned picture, the formula written out in numpy; and once
-the log-mel as it is usually written in torch: torch.stft, its magnitudes squared, times the whole filter bank. "its rfft" is
-the transform of the log-mel's frames and nothing else, by torch and by scipy, which librosa calls.
+the log-mel as it is usually written in torch: torch.stft, its magnitudes squared, times the whole filter bank. The row
+"its rfft" is the transform of the log-mel's frames and nothing else, by torch and by scipy, which librosa calls.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python benchmarks/overhead.py [--clips 600] [--seconds 8.5] [--repeats 3]
 
 Both are measured in turns in one run. The bare work is one process and one thread: every clip decoded and its
-spectrogram computed once, then for each member groups of equally long clips, as large as the kit's batches. Both are
-kept to one core, because two cores that share caches and memory make each other's seconds longer. Both are in float32,
-and the bare work has the engine's settings of the memory allocator. Imports are in the whole run and not in it.
+spectrogram computed once, then groups of equally long clips, as large as the kit's batches, each through all members.
+Both are kept to one core, because two cores that share caches and memory make each other's seconds longer. Both are in
+float32, and the bare work has the engine's settings of the memory allocator. Imports are in the whole run alone.
 """
 
 import argparse
@@ -67,8 +67,8 @@ def bare(test_dir: Path) -> dict[str, float]:
             size = max(1, int(most / frames))
             for part in (group[i : i + size] for i in range(0, len(group), size)):
                 batches.append(stack([s for s, _ in part], [w for _, w in part], view))
-        for predictor in predictors:
-            for batch in batches:
+        for batch in batches:
+            for predictor in predictors:
                 started = time.process_time()
                 predictor(batch, view)
                 seconds["forward"] += time.process_time() - started
