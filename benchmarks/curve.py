@@ -54,6 +54,7 @@ def main() -> None:
     axes.plot(limits, scores, marker="o")
     axes.set(xscale="log", xlabel="--time-limit, seconds", ylabel="lwlrap", title="More time, better answer")
     axes.set_xticks(limits, [f"{limit:g}" for limit in limits])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     figure.savefig(arguments.out, dpi=110)
 
