@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "a96df5cb327a63c5daab3b3046d66839e66e7167736895d55cd1c7bc555c975e"  # names this build: sha256 of everything it carries
+BUILD = "d68fa08d317306645734696bc7bf58ad61ce3f1f809c2aafed00653a01aefee2"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -1720,9 +1720,7 @@ from soundpost.workers import die_with_parent
 
 COMPILE_SECONDS = 45.0  # of one core: 30 for argus's network where nothing else ran, 45 at worst in the issue
 COMPILE_BYTES = 2 * 2**30  # of the child and the C++ compiler that it starts
-COMPILE_GAIN = (
-    0.05  # of a forward pass; benchmarks/prediction.py measured 0.02 and 0.05 on two machines, the issue 0.17
-)
+COMPILE_GAIN = 0.05  # of a forward pass that is saved; benchmarks/prediction.py measured 0.03 and 0.05 on two machines
 PATIENCE = 8  # times COMPILE_SECONDS on the clock, after which the child is given up
 
 
@@ -7952,7 +7950,8 @@ class WorkerPool:
         self._pages = pages
         self._replacements_left = max_replacements
         context = multiprocessing.get_context(start_method)
-        gc.freeze()  # a collection, here or in a forked worker, would write to every page of objects that they share
+        if start_method == "fork":
+            gc.freeze()  # a collection, here or in a worker, would write to every page of objects that they share
         self.workers = [Worker(context, pages) for _ in range(count)]
         self.deaths = 0
 
@@ -8984,7 +8983,7 @@ HASHES["soundpost/cache/memory_tier.py"] = "91e709a85b949891a19f306c1bcb26119be5
 HASHES["soundpost/cache/slots.py"] = "007a92e2eafce133096dcc4a2f756f826e3ceec1e7b3c64f2319b897a954ab9c"
 HASHES["soundpost/cache/spectrogram_cache.py"] = "7a1e18afb54339fc703bcc2197c30a9aa4fa11e22374ed1159b89766586b93af"
 HASHES["soundpost/clips.py"] = "8c7127d9c87feeb2bdeb6e1bb50bee65f5a75c6e08e8fb79cc52665923a8e4c5"
-HASHES["soundpost/compiling.py"] = "6873c9f981a5905f696112e8826dc6fa2af867b38747ad7475b1569ff6141867"
+HASHES["soundpost/compiling.py"] = "5d92f53a6a2ea6db6f8f7f64bd8d873ebe1005a758afc054da110481f0a8bd84"
 HASHES["soundpost/deadline.py"] = "c0f55d0bfff424f93fa0ee4db6d8d6b3d321ef3fd801ab7be432fc6e76a5fea9"
 HASHES["soundpost/devices.py"] = "0c653352fef04911419102426fa6229548135578076e064457828dd6956d2fe5"
 HASHES["soundpost/draft.py"] = "f230a22a69f758e0a2b6fe33a3ee4f43824b6759cce1299e793ef878f80f3ac9"
@@ -9034,7 +9033,7 @@ HASHES["soundpost/views/deltas.py"] = "5fb121d215c5be69453577c973e1956e41656139a
 HASHES["soundpost/views/view.py"] = "4bc7bd08676b0810a1af2c5f3dd77f8137c69eb950e6f78f6dc375a5a57c3554"
 HASHES["soundpost/views/whole.py"] = "3bf2bfc312088cb34995d9b3047475ec57cf52f173f044d8cfc5ecd99b042bde"
 HASHES["soundpost/weights.py"] = "ce3a9fd748ab2e74af0d4d4efd523b409bc8d20033a7b5f400c5841e89158e65"
-HASHES["soundpost/workers.py"] = "37a73da70d85c7008655023cb217748aeb49de980f7c4f16e857587a8c30b9bb"
+HASHES["soundpost/workers.py"] = "979ba7c5fea7be68b21dc9b08f0ddae7f4f2ff8321119de0a40f2343d5716087"
 HASHES["soundpost/workshop.py"] = "5246c5a6164de4d262b71a60b427cb9a38cfdc2a7a7295c006bfa47eb4e8b36b"
 HASHES["soundpost/writer.py"] = "d00d34ecc1065476f9287a2a37f628a4e6270356e7a0eb8ef6f59915bc2456b4"
 HASHES["weights/submission.toml"] = "22edbb01591fd83dafed28e636f4cfc21e7c0d132160e58b3f9c3edd3da06e25"

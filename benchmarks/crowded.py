@@ -1,6 +1,6 @@
 """Runs on a machine that others crowd: does the process end before its limit, however little it gets?
 
-    python benchmarks/crowded.py [--limits 10,30,120] [--others 0,20] [--repeats 3] [--kernel kernel.py]
+    python benchmarks/crowded.py [--limits 10,30,120] [--others 0,20] [--repeats 3] [--kernel FILE [--input-root DIR]]
 
 The others keep every core busy and walk through memory, each in a session of its own, so that the scheduler gives none
 of them less than the run. There are more clips than any of these limits is enough for.
@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--others", default="0,20", help="busy programs beside the run")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--kernel", default="kernel.py")
+    parser.add_argument("--input-root", default="", help="where the weights of that kernel lie, if not inside it")
     arguments = parser.parse_args()
     limits = [int(limit) for limit in arguments.limits.split(",")]
     is_late = False
@@ -49,6 +50,7 @@ def main() -> int:
         sample = make_clips(folder, CLIPS_PER_SECOND * max(limits), CLIP_SECONDS, longest_seconds=4.0)
         command = [sys.executable, str(Path(arguments.kernel).resolve()), "--test-dir", str(folder / "test")]
         command += ["--sample-submission", str(sample), "--out", str(folder / "submission.csv"), "--progress", "quiet"]
+        command += ["--input-root", arguments.input_root] if arguments.input_root else []
         for others in map(int, arguments.others.split(",")):
             for limit in limits:
                 with crowd(others):

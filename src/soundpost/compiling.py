@@ -26,9 +26,7 @@ from soundpost.workers import die_with_parent
 
 COMPILE_SECONDS = 45.0  # of one core: 30 for argus's network where nothing else ran, 45 at worst in the issue
 COMPILE_BYTES = 2 * 2**30  # of the child and the C++ compiler that it starts
-COMPILE_GAIN = (
-    0.05  # of a forward pass; benchmarks/prediction.py measured 0.02 and 0.05 on two machines, the issue 0.17
-)
+COMPILE_GAIN = 0.05  # of a forward pass that is saved; benchmarks/prediction.py measured 0.03 and 0.05 on two machines
 PATIENCE = 8  # times COMPILE_SECONDS on the clock, after which the child is given up
 
 

@@ -201,7 +201,8 @@ class WorkerPool:
         self._pages = pages
         self._replacements_left = max_replacements
         context = multiprocessing.get_context(start_method)
-        gc.freeze()  # a collection, here or in a forked worker, would write to every page of objects that they share
+        if start_method == "fork":
+            gc.freeze()  # a collection, here or in a worker, would write to every page of objects that they share
         self.workers = [Worker(context, pages) for _ in range(count)]
         self.deaths = 0
 
