@@ -3,11 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE := .venv-image/bin
-ENGINE_TESTS := $(addprefix tests/test_,$(addsuffix .py,answers audio blend cache front_ends predict runs submission \
-	supervisor versions weights workers))
+ENGINE_TESTS := $(addprefix tests/,audio engine ensemble/test_blend.py ensemble/test_weights.py contest/test_submission.py front_ends \
+	inference launch spectrograms whole/test_runs.py)
 
 submission: .venv/installed
-	$(BIN)/python -m soundpost.sample --out sample
+	$(BIN)/python -m soundpost.sample.folder --out sample
 	$(BIN)/python build_kernel.py
 	$(BIN)/python kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out submission.csv
 
@@ -18,14 +18,14 @@ test: .venv/installed
 	$(BIN)/python build_kernel.py --check
 
 image: .venv/installed .venv-image/installed
-	$(BIN)/python -m soundpost.sample --out sample
+	$(BIN)/python -m soundpost.sample.folder --out sample
 	$(BIN)/python build_kernel.py --out sample/kernel.py
 	$(IMAGE)/python sample/kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out sample/submission.csv
 	$(IMAGE)/python -m pytest --numprocesses auto $(ENGINE_TESTS)
 
 push: .venv/installed
 	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)"
-	$(BIN)/python -m soundpost.push
+	$(BIN)/python -m soundpost.kernel.push
 
 .venv/installed: requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -14,16 +14,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from soundpost.bundle import build  # noqa: E402
 from soundpost.errors import KitError  # noqa: E402
-from soundpost.kaggle_metadata import (  # noqa: E402
+from soundpost.kernel.build import build  # noqa: E402
+from soundpost.kernel.metadata import (  # noqa: E402
     DATASET_FILE,
     KERNEL_FILE,
     dataset_metadata,
     kernel_metadata,
     title_for,
 )
-from soundpost.kernel_text import WARNING_BYTES, Kernel, check_size, notebook, sent_bytes  # noqa: E402
+from soundpost.kernel.render import WARNING_BYTES, Kernel, check_size, notebook, sent_bytes  # noqa: E402
 
 TITLE = """# Soundpost
 
@@ -144,7 +144,7 @@ def _write_push(kernel: Kernel, push: dict[str, dict[str, Any]], arguments: argp
     if kernel.apart:
         text = json.dumps(push["dataset"], indent=2) + "\n"
         (arguments.dist / "weights-dataset" / DATASET_FILE).write_text(text, "utf-8")
-    print(f"push it: make push, or python -m soundpost.push {arguments.dist}")
+    print(f"push it: make push, or python -m soundpost.kernel.push {arguments.dist}")
 
 
 def _write_apart(kernel: Kernel, folder: Path) -> None:

@@ -33,7 +33,7 @@ SETTINGS: dict[str, object] = {
     "log": None,  # a file that gets a copy of the log
 }
 
-BUILD = "d68fa08d317306645734696bc7bf58ad61ce3f1f809c2aafed00653a01aefee2"  # names this build: sha256 of everything it carries
+BUILD = "88247b8a9344813f5cdea80f82ee41d3b6f985a1a196799b22ea728f129133a9"  # names this build: sha256 of everything it carries
 FILES: dict[str, str] = {}  # path in the unpacked folder -> text; a pack of weights stands as base85
 HASHES: dict[str, str] = {}  # path -> sha256 of that text; those of packs are in their recipe.toml
 
@@ -66,20 +66,20 @@ def binary(text: str) -> bytes:
 
 
 def launch() -> None:
-    """Unpack, run soundpost.main in this process, clean up; end with its status."""
+    """Unpack, run soundpost.launch.main in this process, clean up; end with its status."""
     in_cell = "__file__" not in globals()  # a notebook's argv is that of its kernel, and SystemExit an error to it
     for name in [name for name in sys.modules if name.partition(".")[0] == "soundpost"]:
         del sys.modules[name]  # of another run in the same notebook
     folder = unpack()
     sys.path.insert(0, str(folder))
     try:
-        from soundpost import versions
+        from soundpost.launch import requirements
 
-        if lack := versions.missing():
+        if lack := requirements.missing():
             print(f"error: {lack}")
             status = 2
         else:
-            from soundpost.main import main
+            from soundpost.launch.main import main
 
             status = main([] if in_cell else sys.argv[1:], SETTINGS)
     except Exception:
@@ -102,353 +102,11 @@ FILES["soundpost/__init__.py"] = r'''
 __version__ = "0.1.0"
 '''
 
-FILES["soundpost/answers.py"] = r'''
-"""What every member has answered so far, clip by clip, in files that outlive a crash of the engine."""
-
-import os
-from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
-
-from soundpost.blend import Blend
-from soundpost.labels import ColumnMap
-from soundpost.recipes import Member, Recipe
-
-ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
-ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
-
-
-class Answers:
-    """Sums over passes for each member and clip, and which pass has answered which clip."""
-
-
-
-
-
-
-
-
-    def __init__(
-        self,
-        members: Sequence[tuple[Recipe, Member]],
-        n_clips: int,
-        passes: Sequence[tuple[int, int]],
-        folder: Path,
-    ) -> None:
-        self._members = members
-        self._row = {key: i for i, key in enumerate(passes)}
-        self._member_of = np.array([member for member, _ in passes])
-        folder.mkdir(parents=True, exist_ok=True)
-        self._sums = [
-            _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
-            for i, (recipe, _) in enumerate(members)
-        ]
-        self._marks = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
-        self._mend()
-
-    def _mend(self) -> None:
-        """Forget all of a member about a clip whose sum an engine died in the middle of."""
-        for row, clip in np.argwhere(self._marks == ADDING):
-            member = self._member_of[row]
-            self._sums[member][clip] = 0.0
-            self._marks[self._member_of == member, clip] = ABSENT
-
-    def add(self, member: int, view: int, clip: int, answer: np.ndarray) -> None:
-        """One clip's answer, averaged over the windows of one pass: (classes,) probabilities or logits."""
-        row = self._row[member, view]
-        self._marks[row, clip] = ADDING
-        self._sums[member][clip] += answer
-        self._marks[row, clip] = ADDED
-
-    def name(self, member: int) -> str:
-        """Of a member, recipe/fold."""
-        return self._members[member][1].name
-
-    def seen(self, member: int, view: int) -> np.ndarray:
-        """Which clips a pass has answered: (clips,) bool."""
-        return self._marks[self._row[member, view]] == ADDED
-
-    def total(self) -> int:
-        """How many answers there are, over passes and clips."""
-        return int((self._marks == ADDED).sum())
-
-    def answered(self) -> np.ndarray:
-        """Which clips have any answer: (clips,) bool."""
-        return (self._marks == ADDED).any(axis=0)
-
-    def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
-        """The submission as it stands: members' answers blended, in the columns of the submission."""
-
-
-
-
-
-
-
-
-
-        result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
-        for start in range(0, len(result), ROWS):
-            rows = slice(start, start + ROWS)
-            self._blend(blend, maps, result[rows], rows)
-        return np.clip(result, 0.0, 1.0)
-
-    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
-        """Put the answers of some clips where priors are now."""
-        seen = self._marks[:, clips] == ADDED
-        n_clips, n_columns = result.shape
-        table = np.zeros((len(self._members), n_clips, n_columns), np.float32)
-        done = np.zeros((len(self._members), n_clips), bool)
-        knows = np.zeros((len(self._members), n_columns), bool)
-        for i, (recipe, _) in enumerate(self._members):
-            count = seen[self._member_of == i].sum(axis=0)
-            done[i] = count > 0
-            mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
-            if recipe.average == "logit":
-                mean = _activate(mean, recipe.activation)
-            chosen = maps[recipe.name]
-            table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
-            knows[i, list(chosen.columns)] = True
-        for pattern in np.unique(knows, axis=1).T:
-            if not pattern.any():
-                continue
-            columns = (knows == pattern[:, None]).all(axis=0)
-            there = done & pattern[:, None]
-            blended = blend(table, there)
-            rows = there.any(axis=0)
-            result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
-
-
-def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """A zero table in a file, or the one of that shape that is there; in plain memory where the disk has no room."""
-    try:
-        if path.exists():
-            table = np.lib.format.open_memmap(path, mode="r+")
-            if table.shape == shape and table.dtype == dtype:
-                return table.view(np.ndarray)
-        table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        with path.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
-            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
-        return table.view(np.ndarray)
-    except (OSError, ValueError):
-        return np.zeros(shape, dtype)
-
-
-def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
-    if activation == "softmax":
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-    return np.exp(-np.logaddexp(0.0, -logits))  # the sigmoid, without overflow and exact where it is tiny
+FILES["soundpost/audio/__init__.py"] = r'''
+"""File -> waveform: decoded, trimmed and brought to length; the only package that sees a decoder."""
 '''
 
-FILES["soundpost/assets.py"] = r'''
-"""Where a submission, its recipes and its arrays lie: in weights/ of the repo, or beside the source in a kernel."""
-
-
-
-
-
-
-
-
-
-
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-
-import numpy as np
-
-from soundpost.attached import Attached
-from soundpost.errors import SettingsError
-from soundpost.recipes import Member, Submission, parse_submission
-from soundpost.weights import load_arrays
-
-SUBMISSION = "submission.toml"
-RECIPE = "recipe.toml"
-INPUT_ROOT = Path("/kaggle/input")
-
-
-@dataclass(frozen=True)
-class Assets:
-    """A submission and the way to its members' arrays."""
-
-    root: Path  # the folder of submission.toml
-    submission: Submission
-    input_root: Path = INPUT_ROOT  # where datasets are attached
-
-    def path(self, member: Member) -> Path:
-        """Where the member's file lies, or should."""
-        return self.root / member.recipe / member.file
-
-    def arrays(self, member: Member) -> dict[str, np.ndarray]:
-        """The member's arrays by name."""
-
-
-
-
-        path = self._attached.path(member) if member.n_bytes else self.path(member)
-        return load_arrays(path, member.sha256, member.name)
-
-    def missing_advice(self) -> str:
-        """What is attached, for an error that says that no member is left; empty when none comes by a dataset."""
-        recipes = (*self.submission.recipes, *self.submission.second_level)
-        return self._attached.contents() if any(m.n_bytes for r in recipes for m in r.members) else ""
-
-    @cached_property
-    def _attached(self) -> Attached:
-        recipes = (*self.submission.recipes, *self.submission.second_level)
-        apart = [member for recipe in recipes for member in recipe.members if member.n_bytes]
-        return Attached(self.input_root, apart, self.submission.dataset)
-
-
-def default_root() -> Path:
-    """The weights/ folder that belongs to this source: beside the package in a kernel, two folders up in the repo."""
-    package = Path(__file__).resolve().parent
-    places = (package.parent / "weights", package.parent.parent / "weights")
-    return next((place for place in places if (place / SUBMISSION).is_file()), places[-1])
-
-
-def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INPUT_ROOT) -> Assets:
-    """The submission of a folder, its recipes parsed, no weights read yet."""
-
-
-
-
-
-
-
-
-
-    path = root / submission
-    if not path.is_file():
-        raise SettingsError(f"{path} is not there. Name the folder of a {SUBMISSION}, or train or import one first.")
-    texts = {found.parent.name: found.read_text("utf-8") for found in sorted(root.glob(f"*/{RECIPE}"))}
-    return Assets(root, parse_submission(path.read_text("utf-8"), texts, str(path)), input_root)
-'''
-
-FILES["soundpost/attached.py"] = r'''
-"""Weights that came as a dataset, found under the input folder by what is in them and not by what they are called."""
-
-
-
-
-
-import os
-from collections import defaultdict, deque
-from collections.abc import Sequence
-from pathlib import Path
-
-from soundpost.errors import WeightsError
-from soundpost.recipes import Member
-from soundpost.weights import sha256_of
-
-MAX_DEPTH = 6
-MAX_ENTRIES = 20_000  # of all folders together that are looked at
-MAX_PER_FOLDER = 2_000  # entries; a folder with more holds clips, not weights
-SHOWN = 20  # folders that an error lists
-
-
-class Attached:
-    """The input folder as far as it concerns these members; it is searched when the first of them is asked for."""
-
-
-
-
-
-
-
-    def __init__(self, root: Path, members: Sequence[Member], dataset: str) -> None:
-        self._root = root
-        self._sizes = {member.n_bytes for member in members}
-        self._names = {member.file for member in members}
-        self._dataset = dataset
-        self._by_size: dict[int, list[Path]] = defaultdict(list)
-        self._by_name: dict[str, list[tuple[Path, int]]] = defaultdict(list)
-        self._hashes: dict[Path, str] = {}
-        self._folders: list[Path] = []
-        self._is_searched = False
-
-    def path(self, member: Member) -> Path:
-        """The file that holds a member."""
-
-
-
-
-        if not self._is_searched:
-            self._is_searched = True
-            self._search()
-        alike = self._by_size[member.n_bytes]
-        found = next((path for path in alike if self._sha256(path) == member.sha256), None)
-        if found is not None:
-            return found
-        what = f"{member.file} of {member.n_bytes:,} bytes is not under {self._root}"
-        for path, n_bytes in self._by_name[member.file]:
-            state = f"holds {n_bytes:,} of {member.n_bytes:,} bytes" if n_bytes != member.n_bytes else "was altered"
-            what = f"{path} {state}"
-        raise WeightsError(f"member {member.name}: {what}. {self._advice()}")
-
-    def contents(self) -> str:
-        """What there is under the input folder, as a sentence for an error."""
-        names = [path.relative_to(self._root).as_posix() for path in self._folders if path != self._root]
-        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more folders" if len(names) > SHOWN else "")
-        return f"Under {self._root} there is: {shown or 'nothing'}. {self._advice()}"
-
-    def _advice(self) -> str:
-        named = f"the dataset {self._dataset}" if self._dataset else "the dataset that was built with this kernel"
-        return f"Attach {named} in its newest version."
-
-    def _sha256(self, path: Path) -> str:
-        if path not in self._hashes:
-            try:
-                self._hashes[path] = sha256_of(path)
-            except OSError:
-                self._hashes[path] = ""
-        return self._hashes[path]
-
-    def _search(self) -> None:
-        queue = deque([(self._root, 0)])
-        looked_at = 0
-        while queue and looked_at < MAX_ENTRIES:
-            folder, depth = queue.popleft()
-            self._folders.append(folder)
-            inside = _entries(folder)
-            looked_at += len(inside) + 1
-            for entry in inside:
-                if entry.is_dir():
-                    if depth < MAX_DEPTH:
-                        queue.append((Path(entry.path), depth + 1))
-                    continue
-                n_bytes = _size(entry)
-                if n_bytes in self._sizes:
-                    self._by_size[n_bytes].append(Path(entry.path))
-                if entry.name in self._names:
-                    self._by_name[entry.name].append((Path(entry.path), n_bytes))
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """The first MAX_PER_FOLDER entries of a folder, by name; none when it cannot be read."""
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if len(found) >= MAX_PER_FOLDER:
-                    break
-                found.append(entry)
-    except OSError:
-        return []
-    return sorted(found, key=lambda entry: entry.name)
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except OSError:
-        return -1
-'''
-
-FILES["soundpost/audio.py"] = r'''
+FILES["soundpost/audio/decode.py"] = r'''
 """File -> waveform: the only module that sees a decoder."""
 
 
@@ -463,7 +121,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from soundpost import excerpt
+from soundpost.audio import trim
 from soundpost.errors import ClipError, SettingsError
 
 BLOCK = 1 << 16  # sample times read at once, so that a header's promise never decides how much memory is taken
@@ -550,18 +208,18 @@ def fit(waveform: np.ndarray, settings: AudioSettings) -> np.ndarray:
     """A decoded waveform trimmed and brought to length as the settings say, contiguous."""
     start, end = 0, len(waveform)
     if settings.trim_db:
-        start, end = excerpt.trim(waveform, settings.trim_db, settings.trim_pad_mode)
+        start, end = trim.trim(waveform, settings.trim_db, settings.trim_pad_mode)
     rule, samples = settings.length_rule, settings.length_samples
     if rule == "loudest":
-        waveform = excerpt.loudest(waveform[start:end], samples)
+        waveform = trim.loudest(waveform[start:end], samples)
     elif rule == "at_least_from_head" and end - start < samples:
         # Half the trimmed length is taken for the middle of the trimmed region, so the stretch is always the head
         # of the untrimmed clip. A slip of the published code that its weights were trained with (argus, a.4).
-        waveform = excerpt.around(waveform, (end - start) // 2, samples)
+        waveform = trim.around(waveform, (end - start) // 2, samples)
     elif rule == "at_least_around_sound" and end - start < samples:
-        waveform = excerpt.around(waveform, (start + end) // 2, samples)
+        waveform = trim.around(waveform, (start + end) // 2, samples)
     else:
-        waveform = excerpt.centred(waveform[start:end], samples)
+        waveform = trim.centred(waveform[start:end], samples)
     return np.ascontiguousarray(waveform, np.float32)
 
 
@@ -631,979 +289,80 @@ def _resample(waveform: np.ndarray, old: int, new: int) -> np.ndarray:
     return np.pad(resampled[:samples], (0, max(0, samples - len(resampled))))
 '''
 
-FILES["soundpost/blend.py"] = r'''
-"""Members' probabilities -> one answer for each clip, from whatever has answered it by now."""
+FILES["soundpost/audio/trim.py"] = r'''
+"""Which stretch of a decoded waveform a recipe works on: silence cut off, short clips filled, or the loudest moment."""
 
 
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from soundpost.errors import SettingsError, ShapeError
-from soundpost.recipes import Named
+FRAME_LENGTH = 2048  # samples; frames of the energy by which silence is found
+HOP_LENGTH = 512  # samples
+FLOOR = 1e-10  # mean square; below it everything is equally silent
 
-SMALLEST = 1e-15  # probability; what is less likely has the logit of this
-Network = Callable[[np.ndarray], np.ndarray]  # probabilities (clips, inputs, classes) -> (clips, classes)
 
+def trim(waveform: np.ndarray, top_db: float, pad_mode: str) -> tuple[int, int]:
+    """First and one-past-last sample of what is louder than top_db below the loudest frame."""
 
-class Answer(NamedTuple):
-    """What one input knows by now."""
 
-    probabilities: np.ndarray  # (clips, classes); rows that are not there may hold anything
-    there: np.ndarray  # (clips,) bool
 
 
-def mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Weighted arithmetic mean of probabilities."""
 
 
 
 
 
 
+    samples = len(waveform)
+    if samples == 0:
+        return 0, 0
+    n_frames = 1 + samples // HOP_LENGTH
+    padded = np.pad(waveform, FRAME_LENGTH // 2, mode=pad_mode)
+    # A frame is four hops long: its energy is the sum of four neighbouring stretches of one hop.
+    hops = padded[: (n_frames + 3) * HOP_LENGTH].reshape(-1, HOP_LENGTH)
+    per_hop = np.einsum("ij,ij->i", hops, hops, dtype=np.float64)
+    energy = (per_hop[:-3] + per_hop[1:-2] + per_hop[2:-1] + per_hop[3:]) / FRAME_LENGTH
+    level = 10 * (np.log10(np.maximum(energy, FLOOR)) - np.log10(max(energy.max(), FLOOR)))
+    loud = np.flatnonzero(level > -top_db)
+    return int(loud[0]) * HOP_LENGTH, min(samples, (int(loud[-1]) + 1) * HOP_LENGTH)
 
 
-    return sum(w * p for p, w in _weighed(inputs, weights))
+def centred(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """At least that many samples: what is missing is filled with zeros, half in front, rounded down."""
+    missing = max(0, samples - len(waveform))
+    return np.pad(waveform, (missing // 2, missing - missing // 2)) if missing else waveform
 
 
-def geometric_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Weighted geometric mean of probabilities; one zero makes the answer zero. Arguments as mean's."""
-    with np.errstate(divide="ignore"):
-        return np.exp(
-            sum(np.where(w > 0, w * np.log(np.where(w > 0, p, 1.0)), 0.0) for p, w in _weighed(inputs, weights))
-        )
+def around(waveform: np.ndarray, centre: int, samples: int) -> np.ndarray:
+    """What lies within samples // 2 of a centre, filled up with zeros on both sides to exactly that many samples."""
+    half = samples // 2
+    return centred(waveform[max(0, centre - half) : centre + half], samples)
 
 
-def power_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, exponent: float = 2.0) -> np.ndarray:
-    """Weighted power mean of probabilities: above exponent 1 the confident inputs count more. Arguments as mean's."""
-    return sum(w * p**exponent for p, w in _weighed(inputs, weights)) ** (1 / exponent)
+def loudest(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """The stretch of that many samples around the quarter of it whose absolute values add up to most."""
 
 
-def rank_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Classes ordered by their mean rank within the clip, on the mean scale of the inputs. Arguments as mean's."""
 
 
 
-
-    scale = sum(w * np.sort(p, axis=1) for p, w in _weighed(inputs, weights))
-    ranks = sum(w * _ranks(p) for p, w in _weighed(inputs, weights))
-    below = np.clip(np.floor(ranks).astype(np.intp), 0, ranks.shape[1] - 1)
-    above = np.minimum(below + 1, ranks.shape[1] - 1)
-    low, high = np.take_along_axis(scale, below, 1), np.take_along_axis(scale, above, 1)
-    return low + (ranks - below) * (high - low)
-
-
-def logit_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, single_label: bool = False) -> np.ndarray:
-    """Weighted mean of what stood before the sigmoid, or before the softmax. Arguments as mean's."""
-
-
-
-
-
-
-    likely = [(np.clip(np.where(w > 0, p, 0.5), SMALLEST, 1 - SMALLEST), w) for p, w in _weighed(inputs, weights)]
-    if single_label:
-        scores = sum(w * np.log(p) for p, w in likely)
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
-    return 1 / (1 + np.exp(-sum(w * (np.log(p) - np.log1p(-p)) for p, w in likely)))
-
-
-BLENDS: dict[str, Callable[..., np.ndarray]] = {
-    "mean": mean,
-    "geometric_mean": geometric_mean,
-    "power": power_mean,
-    "rank": rank_mean,
-    "logit": logit_mean,
-}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of a blend."""
-
-    output: str  # the name under which later stages read it
-    name: str  # of BLENDS, or "second_level"
-    inputs: tuple[str, ...]  # members ("recipe/fold"), recipes, outputs of earlier stages
-    weights: Mapping[str, float] = field(default_factory=dict)  # input -> weight; 1 where not named
-    recipe: str = ""  # of the second level
-    options: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the rule
-
-
-class Blend:
-    """A blend made ready for the members of one run; calling it changes none of its arguments."""
-
-    def __init__(
-        self, rule: Named, members: Sequence[str], second_level: Mapping[str, Sequence[Network]] | None = None
-    ) -> None:
-        """Check the rule against what there is to blend."""
-
-
-
-
-
-
-
-
-
-        self.members = tuple(members)
-        self.second_level = dict(second_level or {})
-        settings = dict(rule.settings)
-        self.folds = settings.pop("folds", "")
-        if self.folds and self.folds not in BLENDS:
-            raise SettingsError(
-                f"[blend] folds = '{self.folds}'; known: {_listed(BLENDS)}. Correct it in submission.toml."
-            )
-        self.recipes = tuple(dict.fromkeys(name.split("/")[0] for name in members))
-        if rule.name == "stages":
-            stages = [_stage(table) for table in settings.pop("stages", [])]
-            _refuse(settings, "[blend]")
-        else:
-            inputs = self.recipes if self.folds else self.members
-            stages = [_stage({"output": "answer", "name": rule.name, "inputs": inputs, **settings})]
-        self.stages = tuple(stages)
-        self._check()
-
-    def __call__(self, probabilities: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """One answer for each clip."""
-
-
-
-
-
-
-
-
-
-
-
-        if probabilities.ndim != 3 or done.shape != probabilities.shape[:2] or len(done) != len(self.members):
-            raise ShapeError(
-                f"blend of {len(self.members)} members over probabilities {probabilities.shape} and done {done.shape}: "
-                "(members, clips, classes) and (members, clips) are needed. Pass the table of this run."
-            )
-        known = {name: Answer(p, there) for name, p, there in zip(self.members, probabilities, done, strict=True)}
-        result = _combine(BLENDS["mean"], list(known.values()))
-        for recipe in self.recipes:
-            folds = [known[name] for name in self.members if name.split("/")[0] == recipe]
-            known[recipe] = _combine(BLENDS[self.folds or "mean"], folds)
-        for stage in self.stages:
-            inputs = [known[name] for name in stage.inputs]
-            if stage.name == "second_level":
-                networks = self.second_level[stage.recipe]
-                answer = _combine(
-                    BLENDS[self.folds or "mean"], [_second_level(network, inputs) for network in networks]
-                )
-            else:
-                weights = [float(stage.weights.get(name, 1.0)) for name in stage.inputs]
-                answer = _combine(BLENDS[stage.name], inputs, weights, stage.options)
-            known[stage.output] = answer
-            result = Answer(
-                np.where(answer.there[:, None], answer.probabilities, result.probabilities), result.there | answer.there
-            )
-        return result.probabilities.astype(np.float32)
-
-    def _check(self) -> None:
-        known = {*self.members, *self.recipes}
-        if not self.stages:
-            raise SettingsError("[blend] has no stages. Add one [[blend.stages]] at least.")
-        for stage in self.stages:
-            where = f"[blend] stage '{stage.output}'"
-            unknown = sorted((set(stage.inputs) - known) | (set(stage.weights) - set(stage.inputs)))
-            if unknown or not stage.inputs:
-                raise SettingsError(
-                    f"{where}: inputs {_listed(unknown) or 'none'} not known; known: {_listed(known)}. "
-                    "Correct inputs and weights in submission.toml."
-                )
-            if any(weight < 0 for weight in stage.weights.values()):
-                raise SettingsError(f"{where}: a weight below 0. Give weights of 0 and more.")
-            if stage.output in known:
-                raise SettingsError(f"{where}: that name is taken. Give the stage a name of its own.")
-            if stage.name == "second_level":
-                if not self.second_level.get(stage.recipe):
-                    raise SettingsError(
-                        f"{where}: no second-level recipe '{stage.recipe}'; known: "
-                        f"{_listed(self.second_level) or 'none'}. Add it to second_level in submission.toml."
-                    )
-                _refuse(stage.options, where)
-            elif stage.name not in BLENDS:
-                raise SettingsError(
-                    f"{where}: blend '{stage.name}' is not known; known: {_listed(BLENDS)}. Correct it."
-                )
-            else:
-                allowed = set(inspect.signature(BLENDS[stage.name]).parameters) - {"inputs", "weights"}
-                _refuse({name: value for name, value in stage.options.items() if name not in allowed}, where)
-            known.add(stage.output)
-
-
-def without(rule: Named, removed: Collection[str]) -> Named:
-    """The same rule for a run that leaves some members out, so that a blend may be cut as a plan may."""
-
-
-
-
-
-
-
-
-    gone = set(removed)
-    settings = dict(rule.settings)
-    if rule.name == "stages":
-        stages = []
-        for stage in settings.get("stages", []):
-            inputs = [name for name in stage.get("inputs", []) if name not in gone]
-            is_cut = stage.get("name") == "second_level" and (
-                len(inputs) < len(stage.get("inputs", [])) or stage.get("recipe") in gone
-            )
-            if is_cut or not inputs:
-                gone.add(stage.get("output", ""))
-                continue
-            weights = {name: weight for name, weight in stage.get("weights", {}).items() if name not in gone}
-            stages.append({**stage, "inputs": inputs, "weights": weights})
-        if not stages:
-            return Named("mean", {key: value for key, value in settings.items() if key == "folds"})
-        settings["stages"] = stages
-    elif "weights" in settings:
-        settings["weights"] = {name: weight for name, weight in settings["weights"].items() if name not in gone}
-    return Named(rule.name, settings)
-
-
-def _combine(
-    rule: Callable[..., np.ndarray],
-    inputs: Sequence[Answer],
-    weights: Sequence[float] | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> Answer:
-    done = np.stack([answer.there for answer in inputs])
-    weight = done * np.array(weights or [1.0] * len(inputs))[:, None]
-    weight = np.where(weight.sum(0) > 0, weight, done)
-    there = done.any(0)
-    weight = weight / np.where(there, weight.sum(0), 1.0)
-    blended = rule([answer.probabilities for answer in inputs], weight, **(options or {}))
-    return Answer(np.where(there[:, None], blended, 0.0).astype(np.float32), there)
-
-
-def _second_level(network: Network, inputs: Sequence[Answer]) -> Answer:
-    there = np.logical_and.reduce([answer.there for answer in inputs])
-    probabilities = np.zeros(inputs[0].probabilities.shape, np.float32)
-    if there.any():
-        probabilities[there] = network(np.stack([answer.probabilities[there] for answer in inputs], axis=1))
-    return Answer(probabilities, there)
-
-
-def _weighed(inputs: Sequence[np.ndarray], weights: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """One input after the other in float64, zero where it has no weight, beside its weights (clips, 1)."""
-    for probabilities, weight in zip(inputs, weights[:, :, None], strict=True):
-        yield np.where(weight > 0, probabilities, 0.0).astype(np.float64), weight
-
-
-def _ranks(probabilities: np.ndarray) -> np.ndarray:
-    """Rank of each class within its clip, 0 the smallest; equal ones share the mean of their ranks."""
-    # A stable order gives equal values their ranks from left to right; the mirrored one from right to left.
-    forward = probabilities.argsort(1, kind="stable").argsort(1)
-    mirrored = probabilities[:, ::-1].argsort(1, kind="stable").argsort(1)[:, ::-1]
-    return (forward + mirrored) / 2
-
-
-def _stage(table: Mapping[str, Any]) -> Stage:
-    known = {"output", "name", "inputs", "weights", "recipe"}
-    missing = sorted({"output", "name", "inputs"} - set(table))
-    if missing:
-        raise SettingsError(f"[[blend.stages]] without {_listed(missing)}. Give each stage output, name and inputs.")
-    return Stage(
-        table["output"],
-        table["name"],
-        tuple(table["inputs"]),
-        dict(table.get("weights", {})),
-        table.get("recipe", ""),
-        {key: value for key, value in table.items() if key not in known},
-    )
-
-
-def _refuse(settings: Mapping[str, Any], where: str) -> None:
-    if settings:
-        raise SettingsError(f"{where}: unknown setting {_listed(settings)}. Remove or correct it in submission.toml.")
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names))
+    if not waveform.any():
+        return np.zeros(samples, np.float32)
+    half, quarter = samples // 2, samples // 4
+    padded = np.pad(waveform, half)
+    total = np.concatenate([[0.0], np.cumsum(np.abs(padded), dtype=np.float64)])
+    centre = int(np.argmax(total[quarter:] - total[:-quarter])) + quarter // 2
+    start = min(max(0, centre - half), len(padded) - samples)
+    return padded[start : start + samples]
 '''
 
-FILES["soundpost/budget.py"] = r'''
-"""How the memory limit is shared out: what must be there, what a batch may take, what is left for the cache."""
-
-from dataclasses import dataclass
-
-from soundpost.errors import SettingsError
-from soundpost.settings import MIB
-
-MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
-NAMED_SHARE = 1.03  # of what is needed, told where a limit is refused: another start may need a hundredth more
-MIN_CACHE_BYTES = 16 * MIB
-GROWTH_BYTES = 110 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
-WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
-MAX_WORKER_BYTES = 700 * MIB  # of one worker, whatever there is: twenty minutes of audio
-WORKERS_SHARE = 0.4  # of what is left, at most, for more workers, and again for longer clips
-LANES_SHARE = 0.5  # of what is left, at most, for batches; the cache takes the rest
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Shares of the memory limit, in bytes."""
-
-    lane_bytes: int  # of the batch of each lane, on the host
-    lanes: int
-    cache_bytes: int
-    worker_bytes: int  # of each worker
-    workers: int
-
-
-def share(
-    limit_bytes: int,
-    resident_bytes: int,
-    workers: int,
-    start_method: str,
-    lanes: int,
-    lane_bytes: int,
-    window_bytes: int,
-) -> Budget:
-    """Shares that stay under the limit, with fewer workers and lanes where memory is short."""
-
-
-
-
-
-
-
-
-
-
-
-
-
-    margin = int(limit_bytes * MARGIN_SHARE)
-    resident_bytes += GROWTH_BYTES
-    each = WORKER_BYTES[start_method]
-    lane_bytes = max(lane_bytes, window_bytes)
-    free = limit_bytes - resident_bytes - margin - each - window_bytes - MIN_CACHE_BYTES
-    if free < 0:
-        least = NAMED_SHARE * (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
-        raise SettingsError(
-            f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, "
-            "one worker and the longest window need. Give at least that."
-        )
-    free += window_bytes
-    lanes = max(1, min(lanes, int(free * LANES_SHARE) // lane_bytes))
-    lane_bytes = max(window_bytes, min(lane_bytes, int(free * LANES_SHARE) // lanes))
-    free = max(0, free - lanes * lane_bytes)
-    count = 1 + min(workers - 1, int(free * WORKERS_SHARE) // each)
-    free -= (count - 1) * each
-    more = min(MAX_WORKER_BYTES - each, int(free * WORKERS_SHARE) // count)
-    return Budget(lane_bytes, lanes, MIN_CACHE_BYTES + free - count * more, each + more, count)
+FILES["soundpost/contest/__init__.py"] = r'''
+"""Rows, clips and csv files of a contest, and where its inputs lie."""
 '''
 
-FILES["soundpost/cache/__init__.py"] = r'''
-"""Spectrograms, each computed once: a memory tier shared by processes, then a disk tier, then recompute."""
-
-from soundpost.cache.slots import Slot
-from soundpost.cache.spectrogram_cache import Key, SpectrogramCache
-
-__all__ = ["Key", "Slot", "SpectrogramCache"]
-'''
-
-FILES["soundpost/cache/disk_tier.py"] = r'''
-"""The disk tier: one file per spilled array in a private folder, under a bound in whole blocks."""
-
-from pathlib import Path
-
-BLOCK = 4096
-
-
-class DiskTier:
-    """At most limit_bytes of files at every moment; a disk that fills up makes the tier smaller, never an error."""
-
-
-
-
-
-
-    def __init__(self, limit_bytes: int, folder: Path) -> None:
-        self.limit_bytes = limit_bytes
-        self.used_bytes = 0
-        self.folder = folder
-
-    def reserve(self, n_bytes: int, name: str) -> tuple[str, int] | None:
-        """(path, room in bytes) for a new file; None when there is no room."""
-        room = max(BLOCK, -(-n_bytes // BLOCK) * BLOCK)
-        if self.used_bytes + room > self.limit_bytes:
-            return None
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            self.limit_bytes = self.used_bytes
-            return None
-        self.used_bytes += room
-        return str(self.folder / name), room
-
-    def free(self, path: str, room: int) -> None:
-        """Remove a file, finished or half written, and take its room back."""
-        Path(path).unlink(missing_ok=True)
-        Path(path + ".part").unlink(missing_ok=True)
-        self.used_bytes -= room
-
-    def shrink(self) -> None:
-        """The disk is full: what is used now is all there is."""
-        self.limit_bytes = self.used_bytes
-
-    def check(self, files: dict[str, tuple[int, int, bool]]) -> list[str]:
-        """Every disagreement between the index and the folder."""
-
-
-
-
-        found = []
-        if sum(room for _, room, _ in files.values()) != self.used_bytes:
-            found.append(f"disk: index holds {sum(r for _, r, _ in files.values())} bytes, tier says {self.used_bytes}")
-        if self.used_bytes > self.limit_bytes:
-            found.append(f"disk: {self.used_bytes} bytes used, limit {self.limit_bytes}")
-        present = {str(p): p.stat().st_size for p in self.folder.iterdir()} if self.folder.is_dir() else {}
-        for path, (n_bytes, _, committed) in sorted(files.items()):
-            if committed and path not in present:
-                found.append(f"disk: {Path(path).name} has vanished")
-            elif committed and present[path] != max(1, n_bytes):
-                found.append(f"disk: {Path(path).name} holds {present[path]} bytes, index says {n_bytes}")
-        known = set(files) | {path + ".part" for path in files}
-        found += [f"disk: {Path(path).name} is in no index" for path in sorted(set(present) - known)]
-        return found
-'''
-
-FILES["soundpost/cache/memory_tier.py"] = r'''
-"""The memory tier: one file of shared pages that every process maps, handed out in extents by one owner."""
-
-
-
-
-
-
-import mmap
-import os
-import tempfile
-from collections.abc import Callable
-from itertools import pairwise
-from multiprocessing import reduction
-from pathlib import Path
-from typing import Any
-
-PAGE = mmap.PAGESIZE
-
-
-def _memfd(_: Path) -> int:
-    return os.memfd_create("soundpost-cache", os.MFD_CLOEXEC)
-
-
-def _shm(_: Path) -> int:
-    return _nameless(Path("/dev/shm"))
-
-
-def _scratch(scratch: Path) -> int:
-    return _nameless(scratch)
-
-
-def _nameless(folder: Path) -> int:
-    """A file without a name as soon as it is open, so that no death of any process leaves it behind."""
-    descriptor, name = tempfile.mkstemp(prefix="soundpost-", dir=folder)
-    os.unlink(name)
-    return descriptor
-
-
-BACKINGS: dict[str, Callable[[Path], int]] = {"memfd": _memfd, "shm": _shm, "scratch": _scratch}
-
-
-class SharedPages:
-    """The mapped file; pickles to another process as its descriptor alone."""
-
-    def __init__(self, descriptor: int, size: int) -> None:
-        self.descriptor = descriptor
-        self.size = size
-        self.map = mmap.mmap(descriptor, size)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _attach, (reduction.DupFd(self.descriptor), self.size)
-
-    def close(self) -> None:
-        """Give the descriptor back; pages go when no array looks into them any more."""
-        os.close(self.descriptor)
-
-
-def _attach(duplicate: Any, size: int) -> SharedPages:
-    return SharedPages(duplicate.detach(), size)
-
-
-class MemoryTier:
-    """At most limit_bytes of shared pages at every moment; extents are whole pages."""
-
-
-
-
-
-
-
-    def __init__(self, limit_bytes: int, scratch: Path, backings: tuple[str, ...] = tuple(BACKINGS)) -> None:
-        self.limit_bytes = limit_bytes // PAGE * PAGE
-        self.used_bytes = 0
-        self.backing = "none"
-        self.pages: SharedPages | None = None
-        self._end = 0  # of what has ever been handed out
-        self._free: dict[int, int] = {}  # offset -> bytes, no two adjacent
-        if self.limit_bytes:
-            self._open(scratch, backings)
-
-    def _open(self, scratch: Path, backings: tuple[str, ...]) -> None:
-        for name in backings:
-            try:
-                descriptor = BACKINGS[name](scratch)
-            except (OSError, AttributeError):
-                continue
-            try:
-                os.posix_fallocate(descriptor, 0, PAGE)
-                os.ftruncate(descriptor, self.limit_bytes)
-                self.pages = SharedPages(descriptor, self.limit_bytes)
-                self.backing = name
-                return
-            except OSError:
-                os.close(descriptor)
-        self.limit_bytes = 0
-
-    def reserve(self, n_bytes: int) -> tuple[int, int] | None:
-        """(offset, room in bytes) of a new extent, its pages really there; None when there is no room."""
-        room = max(PAGE, -(-n_bytes // PAGE) * PAGE)
-        if self.pages is None or self.used_bytes + room > self.limit_bytes:
-            return None
-        for offset, length in self._free.items():
-            if length >= room:
-                del self._free[offset]
-                if length > room:
-                    self._free[offset + room] = length - room
-                self.used_bytes += room
-                return offset, room
-        if self._end + room > self.limit_bytes:
-            return None
-        try:
-            os.posix_fallocate(self.pages.descriptor, self._end, room)
-        except OSError:
-            self.limit_bytes = self._end  # the backing is full: what it gave so far is all there is
-            return None
-        offset = self._end
-        self._end += room
-        self.used_bytes += room
-        return offset, room
-
-    def free(self, offset: int, room: int) -> None:
-        """Take an extent back and join it with its free neighbours."""
-        self.used_bytes -= room
-        for start, length in list(self._free.items()):
-            if start + length == offset:
-                del self._free[start]
-                offset, room = start, room + length
-            elif offset + room == start:
-                del self._free[start]
-                room += length
-        if offset + room == self._end:
-            self._end = offset
-        else:
-            self._free[offset] = room
-
-    def check(self, extents: list[tuple[int, int]]) -> list[str]:
-        """Every disagreement between the extents that the index holds and the tier's own books."""
-        found = []
-        if sum(room for _, room in extents) != self.used_bytes:
-            found.append(f"memory: index holds {sum(r for _, r in extents)} bytes, the tier counts {self.used_bytes}")
-        if self.used_bytes > self.limit_bytes:
-            found.append(f"memory: {self.used_bytes} bytes used, limit {self.limit_bytes}")
-        spans = sorted([*extents, *self._free.items()])
-        for (offset, room), (following, _) in pairwise(spans):
-            if offset + room > following:
-                found.append(f"memory: extents at {offset} and {following} overlap")
-        if spans and sum(spans[-1]) > self._end:
-            found.append(f"memory: an extent ends at {sum(spans[-1])}, beyond {self._end}")
-        return found
-
-    def close(self) -> None:
-        """Give the backing file back."""
-        if self.pages is not None:
-            self.pages.close()
-            self.pages = None
-'''
-
-FILES["soundpost/cache/slots.py"] = r'''
-"""A slot: reserved room for one array, small enough to travel through a pipe; arrays never do."""
-
-import mmap
-import os
-import zlib
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Room for one array, reserved before a byte of it exists."""
-
-    tier: str  # "memory" or "disk"
-    dtype: str  # of the stored array
-    shape: Shape
-    offset: int = 0  # memory: where it begins
-    path: str = ""  # disk: the file
-    room_bytes: int = 0  # what was reserved, whole pages or blocks
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the array itself."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
-
-
-def write(slot: Slot, array: np.ndarray, memory: mmap.mmap | None) -> int:
-    """Put an array into its slot, in place; a file is written aside and renamed."""
-
-
-
-
-
-
-
-
-
-
-
-
-    if slot.tier == "memory":
-        target = np.ndarray(slot.shape, slot.dtype, buffer=memory, offset=slot.offset)
-        target[...] = array
-        return 0
-    data = np.ascontiguousarray(array, slot.dtype).data.cast("B") if array.size else b""
-    aside = slot.path + ".part"
-    try:
-        with open(aside, "wb", buffering=0) as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, len(data)))
-            view = memoryview(data)
-            while len(view):
-                view = view[file.write(view) :]
-        os.replace(aside, slot.path)
-    except OSError:
-        Path(aside).unlink(missing_ok=True)
-        raise
-    return zlib.crc32(data)
-
-
-def read(slot: Slot, checksum: int, memory: mmap.mmap | None) -> np.ndarray | None:
-    """The array of a slot; None when its file has vanished, has another length or fails its checksum."""
-
-
-
-    if slot.tier == "memory":
-        return np.ndarray(slot.shape, slot.dtype, buffer=memory, offset=slot.offset)
-    try:
-        data = np.fromfile(slot.path, np.uint8)
-    except OSError:
-        return None
-    if len(data) != max(1, slot.n_bytes) or zlib.crc32(data[: slot.n_bytes]) != checksum:
-        return None
-    return data[: slot.n_bytes].view(slot.dtype).reshape(slot.shape)
-'''
-
-FILES["soundpost/cache/spectrogram_cache.py"] = r'''
-"""Which spectrogram lies where, and what happens when there is no room: memory, then disk, then recompute."""
-
-
-
-
-
-
-
-
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-
-from soundpost.cache import slots
-from soundpost.cache.disk_tier import DiskTier
-from soundpost.cache.memory_tier import BACKINGS, PAGE, MemoryTier, SharedPages
-from soundpost.cache.slots import Shape, Slot
-from soundpost.errors import CacheError
-
-PRESSURE_LIMIT = 0.95  # share of the machine's memory from which on new spectrograms go to disk
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A clip under one front end."""
-
-    digest: str  # of the front end, its settings and the audio settings
-    clip: int
-
-
-@dataclass(slots=True)
-class _Entry:
-    slot: Slot
-    keep: bool
-    committed: bool = False
-    checksum: int = 0
-
-
-class SpectrogramCache:
-    """Arrays by key, in at most memory_limit_bytes of shared memory and disk_limit_bytes of files."""
-
-
-
-
-
-
-
-
-
-
-
-    def __init__(
-        self,
-        memory_limit_bytes: int,
-        disk_limit_bytes: int,
-        scratch: Path,
-        dtype: str = "float32",
-        staging_bytes: int = 0,
-        pressure: Callable[[], float] = lambda: 0.0,
-        backings: tuple[str, ...] = tuple(BACKINGS),
-    ) -> None:
-        self.dtype = dtype
-        self.staging_bytes = min(staging_bytes, memory_limit_bytes)
-        self.counts: Counter[str] = Counter()
-        self._memory = MemoryTier(memory_limit_bytes, scratch, backings)
-        self._disk = DiskTier(disk_limit_bytes, scratch / "spill")
-        self._pressure = pressure
-        self._entries: dict[Key, _Entry] = {}
-        self._transient_bytes = 0
-
-    @property
-    def pages(self) -> SharedPages | None:
-        """What workers map to fill memory slots."""
-        return self._memory.pages
-
-    @property
-    def backing(self) -> str:
-        """Name of what the memory tier rests on."""
-        return self._memory.backing
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes of shared memory in use."""
-        return self._memory.used_bytes
-
-    @property
-    def transient_bytes(self) -> int:
-        """Bytes of shared memory that go as soon as they are used."""
-        return self._transient_bytes
-
-    @property
-    def disk_bytes(self) -> int:
-        """Bytes of files in use, in whole blocks."""
-        return self._disk.used_bytes
-
-    def __contains__(self, key: Key) -> bool:
-        entry = self._entries.get(key)
-        return entry is not None and entry.committed
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(list(self._entries))
-
-    def shape(self, key: Key) -> Shape:
-        """(channels, bins, frames) of a stored array."""
-        return self._entries[key].slot.shape
-
-    def reserve(self, key: Key, shape: Shape, keep: bool = True) -> Slot | None:
-        """Room for one array before it exists; None when even the staging share is full at the moment."""
-
-
-
-
-
-
-
-
-
-        if key in self._entries:
-            raise CacheError(f"clip {key.clip} under {key.digest} has a slot already. Abandon or drop it first.")
-        entry = (self._keep(key, shape) if keep else None) or self._stage(shape)
-        if entry is None:
-            return None
-        self._entries[key] = entry
-        self.counts[entry.slot.tier if entry.keep else "not kept"] += keep
-        return entry.slot
-
-    def _keep(self, key: Key, shape: Shape) -> _Entry | None:
-        empty = Slot("memory", self.dtype, shape)
-        room_left = self._memory.limit_bytes - self.staging_bytes - (self._memory.used_bytes - self._transient_bytes)
-        if empty.n_bytes <= room_left:
-            if self._pressure() < PRESSURE_LIMIT:
-                extent = self._memory.reserve(empty.n_bytes)
-                if extent is not None:
-                    return _Entry(Slot("memory", self.dtype, shape, offset=extent[0], room_bytes=extent[1]), keep=True)
-            else:
-                self.counts["pressure"] += 1
-        file = self._disk.reserve(empty.n_bytes, f"{key.digest}-{key.clip}.spectrogram")
-        if file is not None:
-            return _Entry(Slot("disk", self.dtype, shape, path=file[0], room_bytes=file[1]), keep=True)
-        return None
-
-    def _stage(self, shape: Shape) -> _Entry | None:
-        extent = self._memory.reserve(Slot("memory", self.dtype, shape).n_bytes)
-        if extent is None:
-            return None
-        self._transient_bytes += extent[1]
-        return _Entry(Slot("memory", self.dtype, shape, offset=extent[0], room_bytes=extent[1]), keep=False)
-
-    def commit(self, key: Key, checksum: int) -> None:
-        """The array is in its slot; from now on it can be read."""
-        entry = self._entries[key]
-        entry.committed, entry.checksum = True, checksum
-
-    def abandon(self, key: Key, disk_is_full: bool = False) -> None:
-        """The array will not come: its worker died, or the disk had no room. The slot is free again."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return
-        self._forget(key)
-        self.counts["abandoned"] += 1
-        if disk_is_full:
-            self.counts["disk full"] += 1
-            self._disk.shrink()
-
-    def lower_limit(self, memory_limit_bytes: int, staging_bytes: int) -> None:
-        """Bound the memory tier more tightly than it was made; to be called while it is empty."""
-        self._memory.limit_bytes = min(self._memory.limit_bytes, memory_limit_bytes // PAGE * PAGE)
-        self.staging_bytes = min(staging_bytes, self._memory.limit_bytes)
-
-    def freeze(self) -> None:
-        """Memory is short: the memory tier grows no further than it is now, beside its staging share."""
-        self._memory.limit_bytes = min(self._memory.limit_bytes, self._memory.used_bytes + self.staging_bytes)
-
-    @property
-    def memory_limit_bytes(self) -> int:
-        """Bound of the memory tier as it is now."""
-        return self._memory.limit_bytes
-
-    @property
-    def disk_limit_bytes(self) -> int:
-        """Bound of the disk tier as it is now."""
-        return self._disk.limit_bytes
-
-    def find(self, key: Key) -> tuple[Slot, int] | None:
-        """Slot and checksum of a stored array, for slots.read in any thread; None for a miss."""
-        entry = self._entries.get(key)
-        return (entry.slot, entry.checksum) if entry is not None and entry.committed else None
-
-    def read(self, key: Key) -> np.ndarray | None:
-        """A stored array, (channels, bins, frames); None for a miss. What is damaged or gone is dropped and counted."""
-
-
-
-        found = self.find(key)
-        if found is None:
-            return None
-        array = slots.read(*found, self.pages.map if self.pages else None)
-        if array is None:
-            self.damaged(key)
-        return array
-
-    def damaged(self, key: Key) -> None:
-        """What was stored cannot be read back: from now on the key is a miss, and counted."""
-        if key in self._entries:
-            self.counts["damaged"] += 1
-            self._forget(key)
-
-    def release(self, key: Key) -> None:
-        """A transient entry has been used and goes; a kept one stays."""
-        entry = self._entries.get(key)
-        if entry is not None and not entry.keep:
-            self._forget(key)
-
-    def evict(self, is_wanted: Callable[[Key], bool]) -> bool:
-        """Forget one kept array that lies in memory and is not wanted now; whether there was one."""
-        for key, entry in self._entries.items():
-            if entry.keep and entry.committed and entry.slot.tier == "memory" and not is_wanted(key):
-                self.counts["evicted"] += 1
-                self._forget(key)
-                return True
-        return False
-
-    def drop(self, digest: str) -> None:
-        """No later pass needs this front end: all its entries go."""
-        for key in self:
-            if key.digest == digest:
-                self._forget(key)
-
-    def _forget(self, key: Key) -> None:
-        entry = self._entries.pop(key)
-        if entry.slot.tier == "disk":
-            self._disk.free(entry.slot.path, entry.slot.room_bytes)
-            return
-        self._memory.free(entry.slot.offset, entry.slot.room_bytes)
-        if not entry.keep:
-            self._transient_bytes -= entry.slot.room_bytes
-
-    def check(self) -> list[str]:
-        """Every disagreement between index and storage; an empty list is what should be."""
-        entries = self._entries.values()
-        memory = [(e.slot.offset, e.slot.room_bytes) for e in entries if e.slot.tier == "memory"]
-        disk = {e.slot.path: (e.slot.n_bytes, e.slot.room_bytes, e.committed) for e in entries if e.slot.tier == "disk"}
-        found = self._memory.check(memory) + self._disk.check(disk)
-        transient = sum(e.slot.room_bytes for e in entries if not e.keep)
-        if transient != self._transient_bytes:
-            found.append(f"index holds {transient} transient bytes, the cache counts {self._transient_bytes}")
-        return found
-
-    def close(self) -> None:
-        """Everything goes."""
-        for key in self:
-            self._forget(key)
-        self._memory.close()
-'''
-
-FILES["soundpost/clips.py"] = r'''
+FILES["soundpost/contest/clips.py"] = r'''
 """Rows of the sample submission + a folder -> clips in submission order; the order never changes again."""
 
 import os
@@ -1691,124 +450,32 @@ def _listing(folder: Path, limit: int) -> list[str] | None:
     return names
 '''
 
-FILES["soundpost/compiling.py"] = r'''
-"""Compiling beside the run: a child process makes a library of a recipe's network, where that pays back in time."""
+FILES["soundpost/contest/inputs.py"] = r'''
+"""Where a contest's files lie on Kaggle, in the old and the new mount layout, without walking large folders."""
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from soundpost.errors import SettingsError
 
-from soundpost.assets import find_assets
-from soundpost.errors import sentence
-from soundpost.folding import logits_of
-from soundpost.libraries import DONE, MOST_WINDOWS, described, weights_of
-from soundpost.predict import Predictor
-from soundpost.registry import pick, settings_from
-from soundpost.views import VIEWS
-from soundpost.workers import die_with_parent
-
-COMPILE_SECONDS = 45.0  # of one core: 30 for argus's network where nothing else ran, 45 at worst in the issue
-COMPILE_BYTES = 2 * 2**30  # of the child and the C++ compiler that it starts
-COMPILE_GAIN = 0.05  # of a forward pass that is saved; benchmarks/prediction.py measured 0.03 and 0.05 on two machines
-PATIENCE = 8  # times COMPILE_SECONDS on the clock, after which the child is given up
+SAMPLE = "sample_submission.csv"
+MAX_DEPTH = 5
+MAX_ENTRIES = 20_000  # of all folders together that are looked at
+MAX_PER_FOLDER = 2_000  # entries; a folder with more holds clips, not folders
 
 
-def pays_back(remaining_seconds: float, lanes: int) -> bool:
-    """Whether compiling saves twice what it costs."""
+@dataclass(frozen=True)
+class Found:
+    """A contest's files."""
+
+    sample_submission: Path
+    test_dir: Path
 
 
-
-
-
-    return COMPILE_GAIN * (remaining_seconds - COMPILE_SECONDS) > 2 * COMPILE_SECONDS / lanes
-
-
-class Compiler:
-    """At most one child process that compiles, and what came of it."""
-
-
-
-
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._child: subprocess.Popen[bytes] | None = None
-        self._began = 0.0
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the child has neither ended nor been stopped."""
-        return self._child is not None
-
-    @property
-    def pids(self) -> list[int]:
-        """Of the child and all that it started."""
-        if self._child is None:
-            return []
-        try:
-            return [self._child.pid, *(child.pid for child in psutil.Process(self._child.pid).children(recursive=True))]
-        except psutil.Error:
-            return [self._child.pid]
-
-    def start(self, **job: Any) -> None:
-        """Begin to compile a network; the arguments are those of compile_network() but for the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "TMPDIR": str(self._folder),
-            "TORCHINDUCTOR_CACHE_DIR": str(self._folder / "cache"),
-            "TORCHINDUCTOR_COMPILE_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-m", "soundpost.compiling", json.dumps({**job, "folder": str(self._folder)})]
-        with (self._folder / "log").open("wb") as log:
-            self._child = subprocess.Popen(
-                command, env=environment, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self._began = time.monotonic()
-
-    def result(self) -> Path | str | None:
-        """The folder for Library when it is done, why there is none when it failed, None while it is at work."""
-        if self._child is None:
-            return None
-        status = self._child.poll()
-        if status is None and time.monotonic() - self._began < PATIENCE * COMPILE_SECONDS:
-            return None
-        self.stop()
-        if status == 0 and (self._folder / DONE).is_file():
-            return self._folder
-        lines = (self._folder / "log").read_text("utf-8", "replace").splitlines()
-        return "it took too long" if status is None else f"status {status}, {lines[-1] if lines else 'no message'}"
-
-    def stop(self) -> None:
-        """Kill the child, if it is still there, with all that it started."""
-        for pid in self.pids:
-            try:
-                psutil.Process(pid).kill()
-            except psutil.Error:
-                continue
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
-
-
-def compile_network(
-    assets: str, input_root: str, recipe: str, member: str, view: int, shape: Sequence[int], folder: str
-) -> None:
-    """Compile a member's folded network for the windows of a view; done when DONE lies in the folder."""
+def locate(root: Path, competition: str = "") -> Found:
+    """The sample submission and the folder of test clips under an input root."""
 
 
 
@@ -1817,147 +484,267 @@ def compile_network(
 
 
 
+    places = [root / competition, root / "competitions" / competition] if competition else []
+    for place in places:
+        if _is_file(place / SAMPLE):
+            return Found(place / SAMPLE, _test_dir(place))
+    found = _search(root)
+    if found is None:
+        raise SettingsError(
+            f"no {SAMPLE} under {root}; found there: {', '.join(_heads(root)) or 'nothing'}. Attach the competition's "
+            "data to the kernel, or give --sample-submission and --test-dir."
+        )
+    return Found(found, _test_dir(found.parent))
 
 
-    found = find_assets(Path(assets), input_root=Path(input_root))
-    of_recipe = next(r for r in found.submission.recipes if r.name == recipe)
-    of_member = next(m for m in of_recipe.members if m.name == member)
-    named = of_recipe.views[view]
-    view_class = pick(VIEWS, named.name, "view")
-    cuts = view_class(settings_from(view_class.Settings, named.settings, "[[views]]"))
-    spectrogram = torch.arange(shape[0] * shape[1] * shape[2], dtype=torch.float32).sin().reshape(*shape)
-    windows = torch.stack([cuts.cut(spectrogram, cuts.windows(shape[2])[0])] * 2)
-    predictor = Predictor(of_recipe, of_member, found.arrays(of_member), "cpu", "float32")
-    predictor.rehearse(windows, cuts)
-    inputs = predictor.prepare(windows, cuts).clone()
-    weights = {name: tensor.clone() for name, tensor in weights_of(predictor.model).items()}
-    names = list(weights)
-
-    class Stateless(nn.Module):
-        def forward(self, inputs: Tensor, weights: list[Tensor]) -> Tensor:
-            return logits_of(functional_call(predictor.model, dict(zip(names, weights, strict=True)), (inputs,)))
-
-    with torch.no_grad():
-        count = torch.export.Dim("windows", min=2, max=MOST_WINDOWS)
-        shapes = ({0: count}, [None] * len(names))
-        program = torch.export.export(Stateless(), (inputs, list(weights.values())), dynamic_shapes=shapes)
-        options = {"aot_inductor.output_path": str(Path(folder) / "network.so")}
-        path = torch._inductor.aot_compile(program.module(), (inputs, list(weights.values())), options=options)
-    told = {"path": str(path), "shape": list(inputs.shape[1:]), "names": described(weights)}
-    aside = Path(folder) / "told"
-    aside.write_text(json.dumps(told))
-    aside.replace(Path(folder) / DONE)
+def _test_dir(folder: Path) -> Path:
+    """The folder of the clips beside a sample submission: test, or the first whose name begins so."""
 
 
-def is_possible() -> bool:
-    """Whether there is a C++ compiler."""
-    return bool(shutil.which(os.environ.get("CXX", "g++")))
+
+    if (folder / "test").is_dir():
+        return folder / "test"
+    named = sorted(p for p in _folders(folder) if p.name.lower().startswith("test"))
+    audio = sorted(p for p in _folders(folder) if "test" in p.name.lower())
+    return next(iter([*named, *audio]), folder / "test")
 
 
-if __name__ == "__main__":
-    die_with_parent()
-    os.nice(5)
-    torch.set_num_threads(1)
+def _search(root: Path) -> Path | None:
+    """The nearest sample submission, breadth first, within MAX_DEPTH and MAX_ENTRIES."""
+    queue = deque([(root, 0)])
+    looked_at = 0
+    while queue and looked_at < MAX_ENTRIES:
+        folder, depth = queue.popleft()
+        if _is_file(folder / SAMPLE):
+            return folder / SAMPLE
+        if depth < MAX_DEPTH:
+            inside = _folders(folder)
+            looked_at += len(inside) + 1
+            queue.extend((path, depth + 1) for path in sorted(inside))
+    return None
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Folders directly inside, as far as the first MAX_PER_FOLDER entries show them."""
+    found = []
     try:
-        compile_network(**json.loads(sys.argv[1]))
-    except Exception as problem:
-        sys.exit(sentence(problem))
+        with os.scandir(folder) as entries:
+            for number, entry in enumerate(entries):
+                if number >= MAX_PER_FOLDER:
+                    break
+                if entry.is_dir():
+                    found.append(Path(entry.path))
+    except OSError:
+        return []
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; one in a folder that may not be entered counts as none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _heads(root: Path) -> list[str]:
+    names = []
+    for folder in sorted(_folders(root))[:10]:
+        names.append(folder.name)
+        names += [f"{folder.name}/{inner.name}" for inner in sorted(_folders(folder))[:5]]
+    return names[:20]
 '''
 
-FILES["soundpost/deadline.py"] = r'''
-"""The instant at which work must stop, and estimates of seconds that are corrected by what is measured."""
+FILES["soundpost/contest/submission.py"] = r'''
+"""submission.csv: read the sample, write a table whole or not at all, check what was written."""
 
+
+
+
+
+
+import csv
+import heapq
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundpost.errors import SubmissionError
+
+RANKED = "label"  # header of the one column of a ranked submission
+N_RANKED = 3  # labels of a clip in it; Freesound 2018 was scored by MAP@3
+FORMATS = f"a column for each class, or {RANKED!r} alone, for the {N_RANKED} likeliest classes of a clip"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows and columns that a submission must repeat, in their order."""
+
+    id_column: str  # header of the first column, "fname"
+    columns: tuple[str, ...]  # classes
+    names: tuple[str, ...]  # first cell of each row
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Of the file."""
+        return self.id_column, *self.columns
+
+    def cells(self, row: Sequence[float]) -> Iterable[str]:
+        """What stands behind a clip's name, for its probabilities (columns,)."""
+        return map("{:.9g}".format, row)
+
+    def fault(self, cells: Sequence[str]) -> str:
+        """What is wrong with the cells behind a name; empty when nothing is."""
+        try:
+            values = [float(cell) for cell in cells]
+        except ValueError as error:
+            return str(error)
+        if len(values) == len(self.columns) and all(math.isfinite(v) and 0 <= v <= 1 for v in values):
+            return ""
+        return f"{len(values)} values, of which some are missing, not finite or outside [0, 1]"
+
+
+class RankedSample(Sample):
+    """Rows of a submission that names the likeliest classes; its columns are all classes that it may name."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Of the file."""
+        return self.id_column, RANKED
+
+    def cells(self, row: Sequence[float]) -> Iterable[str]:
+        """The labels of the highest probabilities; of equal ones, the first column's."""
+        best = heapq.nlargest(N_RANKED, range(len(row)), key=row.__getitem__)
+        return [" ".join(self.columns[i] for i in best)]
+
+    def fault(self, cells: Sequence[str]) -> str:
+        """What is wrong with the cells behind a name; empty when nothing is."""
+        expected = min(N_RANKED, len(self.columns))
+        named = cells[0].split(" ") if len(cells) == 1 else []
+        if len(named) == len(set(named)) == expected and set(named) <= set(self.columns):
+            return ""
+        return f"{', '.join(cells)!r} is not {expected} different known labels with spaces between"
+
+
+def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
+    """Rows and columns of a sample_submission.csv."""
+
+
+
+
+
+
+
+
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SubmissionError(f"{path}: cannot be read ({error}). Give the contest's sample_submission.csv.") from error
+    if not rows or len(rows[0]) < 2:
+        raise SubmissionError(
+            f"{path}: no header with a name and at least one column: {FORMATS}. Give the contest's own file."
+        )
+    header, names = rows[0], [row[0] for row in rows[1:]]
+    for what, values in (("column", header), ("row", names)):
+        if len(set(values)) != len(values):
+            twice = next(v for v in values if values.count(v) > 1)
+            raise SubmissionError(f"{path}: {what} {twice!r} stands twice. Give the contest's own file.")
+    if header[1:] != [RANKED]:
+        return Sample(header[0], tuple(header[1:]), tuple(names))
+    for label in labels:
+        if label.split() != [label]:
+            raise SubmissionError(
+                f"{path} asks for labels with spaces between, and {label!r} is not one word. "
+                f"Name it {'_'.join(label.split()) or 'something'!r} in recipe.toml, by its label or in [aliases]."
+            )
+    return RankedSample(header[0], tuple(labels), tuple(names))
+
+
+def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
+    """Replace the file by this table, or leave the old file untouched: written aside, flushed to disk, renamed."""
+
+
+
+
+
+
+
+
+
+
+    part = aside(path)
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(sample.header)
+            for name, row in zip(sample.names, _checked(rows, sample), strict=True):
+                writer.writerow([name, *sample.cells(row)])
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except ValueError as error:
+        part.unlink(missing_ok=True)
+        raise SubmissionError(
+            f"{path}: {len(sample.names)} rows expected ({error}). Report this as a defect."
+        ) from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def aside(path: Path) -> Path:
+    """The file in which the next submission grows until it replaces the last one."""
+    return path.with_name(path.name + ".part")
+
+
+def _checked(rows: Iterable[Sequence[float]], sample: Sample) -> Iterable[Sequence[float]]:
+    for name, row in zip(sample.names, rows, strict=True):
+        if len(row) != len(sample.columns) or not all(0.0 <= value <= 1.0 for value in row):
+            bad = next((v for v in row if not 0.0 <= v <= 1.0), None)
+            raise SubmissionError(
+                f"{name}: {len(row)} values for {len(sample.columns)} columns, first bad value {bad}. "
+                "Report this as a defect."
+            )
+        yield row
+
+
+def check(path: Path, sample: Sample) -> list[str]:
+    """Every way in which a submission file differs from what the sample asks for; empty when it is valid."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return [f"cannot be read: {error}"]
+    found = []
+    if "\r" in text:
+        found.append("line ends are not Unix ones")
+    rows = list(csv.reader(text.splitlines()))
+    if not rows or tuple(rows[0]) != sample.header:
+        found.append(f"header differs: {rows[0][:3] if rows else 'none'}")
+    if tuple(row[0] if row else "" for row in rows[1:]) != sample.names:
+        found.append(f"rows differ: {len(rows) - 1} rows, {len(sample.names)} expected, in the sample's order")
+    return found + [f"{row[0]}: {fault}" for row in rows[1:] if row and (fault := sample.fault(row[1:]))]
+'''
+
+FILES["soundpost/contest/writer.py"] = r'''
+"""Writes submissions beside the run, the newest one first, so that a slow disk never holds up prediction."""
+
+import threading
 import time
 from collections.abc import Callable
-
-EXIT_SECONDS = 0.5  # of an orderly exit, at least
-EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
-KILL_SECONDS = (0.6, 5.0)  # least and most that is kept for killing what still runs, and for seeing it gone
-KILL_SHARE = 0.02  # of the limit, between these two
-
-
-def kill_seconds(limit_seconds: float) -> float:
-    """How long before the limit whatever still runs is killed: it takes a crowded machine seconds."""
-    least, most = KILL_SECONDS
-    return min(most, max(least, KILL_SHARE * limit_seconds))
-
-
-class Deadline:
-    """A limit on the whole run with a reserve for writing."""
-
-
-
-
-
-
-
-    def __init__(self, limit_seconds: float, started: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit_seconds = limit_seconds
-        self._started = started
-        self._clock = clock
-        self._write_seconds = 0.1
-        self._exit_seconds = EXIT_SECONDS
-
-    def elapsed(self) -> float:
-        """Seconds since the limit began to count."""
-        return self._clock() - self._started
-
-    def wrote(self, seconds: float) -> None:
-        """Correct the reserve: a write of the whole submission took so many seconds."""
-        self._write_seconds = max(self._write_seconds, seconds)
-
-    def ready(self) -> None:
-        """Everything is loaded: correct the reserve by the seconds that this took."""
-        self._exit_seconds = max(EXIT_SECONDS, EXIT_SHARE * self.elapsed())
-
-    @property
-    def reserve_seconds(self) -> float:
-        """Kept for the last write, twice as long as the slowest so far, for the exit, and for killing."""
-        return self._exit_seconds + 2 * self._write_seconds + kill_seconds(self.limit_seconds)
-
-    def before_kill(self) -> float:
-        """Seconds until whatever still runs is killed."""
-        return self.limit_seconds - self.elapsed() - kill_seconds(self.limit_seconds)
-
-    def left(self) -> float:
-        """Seconds of work that are left before the reserve begins; negative when it has begun."""
-        return self.limit_seconds - self.reserve_seconds - self.elapsed()
-
-
-class Estimate:
-    """Seconds per unit of cost, from the latest measurements; older ones fade."""
-
-    def __init__(self, fading: float = 0.9) -> None:
-        self._fading = fading
-        self._cost = 0.0
-        self._seconds = 0.0
-
-    def add(self, cost: float, seconds: float) -> None:
-        """A piece of work of this cost took so many seconds."""
-        self._cost = self._cost * self._fading + cost
-        self._seconds = self._seconds * self._fading + seconds
-
-    def seconds(self, cost: float) -> float | None:
-        """Seconds that work of this cost will take; None before the first measurement."""
-        return cost * self._seconds / self._cost if self._cost else None
-'''
-
-FILES["soundpost/devices.py"] = r'''
-"""Devices that really work, and the precision they are good at."""
-
-from contextlib import suppress
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from soundpost.errors import DeviceError
-from soundpost.resources import cores
-
-BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls them on x86 and on Arm
+from soundpost.contest import submission
+from soundpost.contest.submission import Sample
 
 
-def choose_devices(asked: str) -> list[str]:
-    """One entry for each lane: every GPU that computes, or "cpu" once for each core."""
+class Writer:
+    """A thread that replaces submission.csv by the newest table handed in."""
 
 
 
@@ -1965,58 +752,332 @@ def choose_devices(asked: str) -> list[str]:
 
 
 
+    def __init__(self, path: Path, sample: Sample, wrote: Callable[[float, int], None]) -> None:
+        self._path, self._sample, self._wrote = path, sample, wrote
+        self._condition = threading.Condition()
+        self._table: tuple[np.ndarray, int] | None = None
+        self._busy = False
+        self.error = ""  # of the last write that failed; the file before it is untouched
+        threading.Thread(target=self._run, name="writer", daemon=True).start()
 
+    def hand_in(self, table: np.ndarray, n_answered: int) -> None:
+        """The newest table, (clips, columns); one that has not been begun yet is dropped for it."""
+        with self._condition:
+            self._table = (table, n_answered)
+            self._condition.notify_all()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being written or waits."""
+        with self._condition:
+            return not self._busy and self._table is None
 
-    names = [name.strip() for name in asked.split(",") if name.strip()]
-    if names in (["auto"], ["cuda"]):
-        found = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-        working = [name for name in found if not trouble(name)]
-        if names == ["cuda"] and not working:
-            reasons = "; ".join(trouble(name) for name in found) or "torch sees none"
-            raise DeviceError(f"--device cuda: no CUDA device works ({reasons}). Use --device auto or cpu.")
-        names = working or ["cpu"]
-    torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32; where less will do, half precision is used
-    for name in names:
-        if name != "cpu" and (reason := trouble(name)):
-            raise DeviceError(f"--device {name}: {reason}. Use --device auto or cpu.")
-    return names if names != ["cpu"] else ["cpu"] * cores()
+    def finish(self, timeout_seconds: float) -> bool:
+        """Wait until all is written, at most so long; whether it is."""
+        with self._condition:
+            return self._condition.wait_for(lambda: not self._busy and self._table is None, timeout_seconds)
 
-
-def trouble(name: str) -> str:
-    """Why a device cannot be used; empty when it can."""
-    try:
-        device = torch.device(name)
-        if device.type == "cuda":
-            major, minor = torch.cuda.get_device_capability(device)
-            built = [int(arch.split("_")[1].rstrip("af")) for arch in torch.cuda.get_arch_list() if "_" in arch]
-            if built and not any(arch // 10 == major and arch <= 10 * major + minor for arch in built):
-                return f"capability {major}.{minor} is not among those torch was built for ({built})"
-        total = (torch.ones(8, device=device) * 2).sum().item()
-        return "" if total == 16.0 else f"8 x 2 came out as {total}"
-    except (RuntimeError, AssertionError, ValueError) as error:
-        return str(error).splitlines()[0]
-
-
-def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.half_choice."""
-
-
-
-
-
-
-    if asked != "auto":
-        return asked
-    if device != "cpu":
-        return "float16"
-    flags: set[str] = set()
-    with suppress(OSError):
-        flags.update(cpuinfo.read_text().split())
-    return "bfloat16" if flags & BFLOAT16_UNITS else "float32"
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._table is not None)
+                assert self._table is not None
+                (table, n_answered), self._table, self._busy = self._table, None, True
+            started = time.monotonic()
+            try:
+                submission.write(self._path, self._sample, (row.tolist() for row in table))
+                self.error = ""
+                self._wrote(time.monotonic() - started, n_answered)
+            except Exception as error:  # the old file stands; the engine reports this and goes on
+                self.error = f"{type(error).__name__}: {error}"
+            with self._condition:
+                self._busy = False
+                self._condition.notify_all()
 '''
 
-FILES["soundpost/draft.py"] = r'''
+FILES["soundpost/engine/__init__.py"] = r'''
+"""One run: provision, schedule, passes and the growing submission."""
+'''
+
+FILES["soundpost/engine/batching.py"] = r'''
+"""Batches of windows with equal frame counts under a cost budget: nothing padded, nobody lost, nobody twice."""
+
+
+
+
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One window of one clip, known by its length alone."""
+
+    clip: int
+    window: int  # index among the clip's windows
+    frames: int
+
+
+class Groups:
+    """Windows that wait for mates of the same length."""
+
+
+
+
+
+
+    def __init__(self, budget_frames: int, max_units: int) -> None:
+        self.budget_frames = budget_frames
+        self.max_units = max_units
+        self._waiting: OrderedDict[int, list[Unit]] = OrderedDict()
+        self._expected: Counter[int] = Counter()
+        self._open = 0  # clips whose lengths are not known yet
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def waiting_frames(self) -> int:
+        """Cost of all that waits."""
+        return sum(frames * len(units) for frames, units in self._waiting.items())
+
+    def expect(self, lengths: Counter[int], unknown_clips: int = 0) -> None:
+        """Say what will come: so many windows of each length, and so many clips of unknown length."""
+        self._expected = Counter(lengths)
+        self._open = unknown_clips
+
+    def add(self, units: list[Unit], known: bool) -> None:
+        """All windows of one clip, which is ready now."""
+
+
+
+
+
+        for unit in units:
+            self._waiting.setdefault(unit.frames, []).append(unit)
+            if known:
+                self._expected[unit.frames] -= 1
+        if not known:
+            self._open -= 1
+
+    def cancel(self) -> None:
+        """One clip of unknown length will not come."""
+        self._open -= 1
+
+    def reopen(self) -> None:
+        """A clip that has been here comes once more, its length unknown again."""
+        self._open += 1
+
+    def remove(self, clip: int) -> None:
+        """Nothing of this clip waits any more."""
+        for frames, units in list(self._waiting.items()):
+            rest = [unit for unit in units if unit.clip != clip]
+            if rest:
+                self._waiting[frames] = rest
+            else:
+                del self._waiting[frames]
+
+    def take(self, hungry: bool) -> list[Unit]:
+        """The next batch; empty when it is better, or necessary, to wait."""
+
+
+
+
+        for frames, units in self._waiting.items():
+            if len(units) >= self._most(frames):
+                return self._leave(frames)
+        if self._open <= 0:
+            for frames in self._waiting:
+                if self._expected[frames] <= 0:
+                    return self._leave(frames)
+        if hungry and self._waiting:
+            return self._leave(max(self._waiting, key=lambda frames: frames * len(self._waiting[frames])))
+        return []
+
+    def _most(self, frames: int) -> int:
+        return max(1, min(self.max_units, self.budget_frames // max(1, frames)))
+
+    def _leave(self, frames: int) -> list[Unit]:
+        units = self._waiting[frames]
+        most = self._most(frames)
+        batch, rest = units[:most], units[most:]
+        if rest:
+            self._waiting[frames] = rest
+        else:
+            del self._waiting[frames]
+        return batch
+'''
+
+FILES["soundpost/engine/lanes.py"] = r'''
+"""Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back."""
+
+
+
+
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundpost.engine.batching import Unit
+from soundpost.errors import sentence
+from soundpost.inference.fold_group import Team
+from soundpost.inference.out_of_memory import Toll, answer
+from soundpost.inference.predictor import Predictor, stack
+from soundpost.spectrograms.cache import slots
+from soundpost.spectrograms.cache.memory_tier import SharedPages
+from soundpost.spectrograms.cache.slots import Slot
+from soundpost.views.view import View, Window
+
+
+@dataclass(frozen=True)
+class Job:
+    """One batch: windows of equal length, and where their clips' spectrograms lie."""
+
+    predictor: Predictor | Team
+    view: View
+    units: tuple[Unit, ...]
+    windows: tuple[Window, ...]
+    sources: tuple[tuple[Slot, int], ...]  # slot and checksum, one for each unit
+
+    @property
+    def frames(self) -> int:
+        """Cost: windows x frames."""
+        return sum(unit.frames for unit in self.units)
+
+    @property
+    def members(self) -> int:
+        """How many networks see every window."""
+        return len(self.predictor.members) if isinstance(self.predictor, Team) else 1
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job."""
+
+    job: Job
+    answers: np.ndarray | None  # (units, classes), of a team (units, members, classes); None when the job failed whole
+    seconds: float  # of wall clock
+    damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
+    toll: Toll = field(default_factory=Toll)  # what want of memory cost
+    error: str = ""  # why it failed
+
+
+class Lane:
+    """A thread that works on jobs of one device; results go into a common queue, with a byte down a pipe for each."""
+
+    def __init__(self, device: str, pages: SharedPages | None, results: "Results") -> None:
+        self.device = device
+        self.waiting = 0  # jobs handed in and not yet answered
+        self._pages = pages
+        self._free_since = 0.0  # when the last answer came back
+        self._results = results
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"lane {device}", daemon=True)
+        self._thread.start()
+
+    def give(self, job: Job) -> None:
+        """Hand a job in."""
+        self.waiting += 1
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """End the thread after the jobs that it has."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        if self.device == "cpu":
+            torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
+        pending: tuple[Job, Tensor, Toll, tuple[int, ...], float] | None = None
+        while True:
+            if pending is not None and self._jobs.empty():
+                self._finish(*pending)
+                pending = None
+            job = self._jobs.get()
+            if job is None:
+                break
+            started = time.perf_counter()
+            try:
+                begun = self._begin(job)
+            except Exception as error:  # whatever the network raises costs this batch, and is named
+                self._results.put(self, Done(job, None, time.perf_counter() - started, error=sentence(error)))
+                continue
+            if pending is not None:
+                self._finish(*pending)
+            pending = (*begun, started) if begun else None
+        if pending is not None:
+            self._finish(*pending)
+
+    def _begin(self, job: Job) -> tuple[Job, Tensor, Toll, tuple[int, ...]] | None:
+        arrays: dict[int, np.ndarray | None] = {}
+        for unit, source in zip(job.units, job.sources, strict=True):
+            if unit.clip not in arrays:
+                arrays[unit.clip] = slots.read(*source, self._pages.map if self._pages else None)
+        damaged = tuple(clip for clip, array in arrays.items() if array is None)
+        keep = [i for i, unit in enumerate(job.units) if unit.clip not in damaged]
+        if damaged:
+            job = Job(
+                job.predictor,
+                job.view,
+                tuple(job.units[i] for i in keep),
+                tuple(job.windows[i] for i in keep),
+                tuple(job.sources[i] for i in keep),
+            )
+        if not keep:
+            self._results.put(self, Done(job, None, 0.0, damaged))
+            return None
+        spectrograms: Sequence[np.ndarray] = [arrays[unit.clip] for unit in job.units]  # type: ignore[misc]
+        batch = stack(spectrograms, job.windows, job.view, pinned=self.device != "cpu")
+        answers, toll = answer(job.predictor, job.view, batch)
+        if answers is None:
+            self._results.put(self, Done(job, None, 0.0, damaged, toll))
+            return None
+        return job, answers, toll, damaged
+
+    def _finish(self, job: Job, answers: Tensor, toll: Toll, damaged: tuple[int, ...], started: float) -> None:
+        values, error = None, ""
+        try:
+            values = answers.cpu().numpy()  # waits for the device
+        except RuntimeError as problem:
+            error = sentence(problem)
+        now = time.perf_counter()
+        seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
+        self._free_since = now
+        self._results.put(self, Done(job, values, seconds, damaged, toll, error))
+
+
+class Results:
+    """Answers of all lanes, in the order in which they come; readable through a file descriptor."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[tuple[Lane, Done]] = queue.SimpleQueue()
+        self.wake, self._bell = os.pipe()
+
+    def put(self, lane: Lane, done: Done) -> None:
+        """Called by a lane."""
+        self._queue.put((lane, done))
+        os.write(self._bell, b".")
+
+    def take(self) -> list[tuple[Lane, Done]]:
+        """All that has come; to be called when wake is readable, or at any time."""
+        found = []
+        while not self._queue.empty():
+            lane, done = self._queue.get()
+            os.read(self.wake, 1)
+            lane.waiting -= 1
+            found.append((lane, done))
+        return found
+'''
+
+FILES["soundpost/engine/live_submission.py"] = r'''
 """The submission as it grows: blended from the answers so far, written now and then beside the run, and at its end."""
 
 from collections.abc import Callable, Mapping, Sequence
@@ -2025,12 +1086,12 @@ from typing import Any
 
 import numpy as np
 
-from soundpost.answers import Answers
-from soundpost.blend import Blend
-from soundpost.deadline import Deadline
-from soundpost.labels import ColumnMap
-from soundpost.submission import Sample
-from soundpost.writer import Writer
+from soundpost.contest.submission import Sample
+from soundpost.contest.writer import Writer
+from soundpost.engine.predictions import Answers
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.columns import ColumnMap
+from soundpost.resources.deadline import Deadline
 
 PAUSE_SECONDS = 2.0  # between two rewrites of submission.csv, at least
 PAUSE_SHARE = 20  # times what the last blend and write took, at least
@@ -2121,464 +1182,7 @@ class Draft:
         self._tell({"event": "wrote", "answered": answered, "at": self._deadline.elapsed()})
 '''
 
-FILES["soundpost/dry_run.py"] = r'''
-"""A run that measures instead of answering: the first pass of each recipe over a folder, and what it foretells."""
-
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-
-import numpy as np
-
-from soundpost import submission
-from soundpost.audio import probe
-from soundpost.clips import Clip
-from soundpost.deadline import EXIT_SECONDS
-from soundpost.devices import choose_devices
-from soundpost.errors import ClipError, SettingsError
-from soundpost.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
-from soundpost.named_machines import CORE, known_device, named, slowdown
-from soundpost.plan import Pass
-from soundpost.recipes import Recipe
-from soundpost.resources import cores
-from soundpost.runner import Run, Tell
-from soundpost.settings import RunSettings
-
-MOST_CLIPS = 300  # of the folder that are measured, of all lengths alike
-FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
-LITTLE_SECONDS = 60.0  # of audio; less makes a rough forecast
-KEPT_SHARE = 0.92  # of a named machine's memory that a run may take
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the first pass of one recipe took, in seconds of cores and lanes."""
-
-    audio_seconds: float  # as the headers say
-    decoded_seconds: float  # of audio after trimming and the length rule, of the clips decoded in this pass
-    decoded: int  # clips decoded in this pass
-    decode: float
-    features: float
-    forward: float
-    clock: float
-
-
-class DryRun(Run):
-    """A run over at most MOST_CLIPS clips that ends in a forecast; its submission goes where main put it."""
-
-    def _read_contest(self) -> None:
-        super()._read_contest()
-        self.there = sum(clip.path is not None for clip in self.clips)
-        self.clips = _spread(self.clips)
-        self.report.n_clips = len(self.clips)
-        self.length = {clip.name: _seconds(clip) for clip in self.clips}
-
-    def run(self) -> int:
-        """Measure, foretell, say so; exit status 0 whatever the verdict."""
-
-
-
-
-        target = named(self.settings.as_machine) if self.settings.as_machine else None
-        self._start_workers()
-        self._read_contest()
-        self.devices = self.roster.devices = choose_devices(self.settings.device)
-        self._share_memory()
-        measured = self._measure()
-        if not measured:
-            raise SettingsError(
-                f"a dry run measures clips, and of {self.there:,} in {self.settings.test_dir} none was predicted. "
-                "Give a folder with some clips of the kind to expect, and time for them."
-            )
-        here = Capacity(
-            cores=min(cores(), len(self.pool.workers)) if self.devices[0] != "cpu" else cores(),
-            lanes=len(self.devices),
-            on_gpu=self.devices[0] != "cpu",
-            resident_bytes=max(0, self.gauge.peak_bytes - self.cache.memory_bytes),
-            cache_bytes=self.cache.memory_limit_bytes - self.cache.staging_bytes,
-            disk_bytes=self.cache.disk_limit_bytes,
-        )
-        overhead = max(
-            1.0, sum(m.clock for m in measured.values()) / sum(_explained(m, here) for m in measured.values())
-        )
-        load = self._load_expected(overhead)
-        factor, capacity = 1.0, here
-        if target:
-            factor = slowdown(self._known_device(), target.device)
-            capacity = replace(
-                here,
-                cores=target.cores,
-                lanes=target.lanes,
-                on_gpu=target.device != CORE,
-                cache_bytes=max(0, int(KEPT_SHARE * target.memory_bytes) - here.resident_bytes),
-                disk_bytes=target.disk_bytes,
-            )
-        front_ends, passes = self._costs(measured, load, factor)
-        self._say(measured, load, factor)
-        for line in foretell(passes, front_ends, capacity, load).lines(load.limit_seconds):
-            self.progress.say(line)
-        return 0
-
-    # ------------------------------------------------------------ measuring
-
-    def _measure(self) -> dict[str, Measured]:
-        """What the first pass of each recipe took, by the recipe's name."""
-        measured: dict[str, Measured] = {}
-        for recipe in self.recipes:
-            work = next((p for p in self.passes if self._is_first(p, recipe)), None)
-            if work is None:
-                continue
-            before, report = dict(self.report.seconds), self.report
-            audio_before, began = report.audio_seconds, time.monotonic()
-            cached = sum(1 for key in self.cache if key.digest == recipe.digest())
-            complete = self._run_pass([work], [work])
-            answered = self.machine.answers.seen(work.member, work.view)
-            names = [clip.name for clip, seen in zip(self.clips, answered, strict=True) if seen]
-            if not names:
-                continue
-            measured[recipe.name] = Measured(
-                audio_seconds=max(1e-3, sum(self.length[name] for name in names)),
-                decoded_seconds=report.audio_seconds - audio_before,
-                decoded=0 if cached else len(names),
-                decode=report.seconds["decode (CPU)"] - before.get("decode (CPU)", 0.0),
-                features=report.seconds["features (CPU)"] - before.get("features (CPU)", 0.0),
-                forward=report.seconds["forward (lanes)"] - before.get("forward (lanes)", 0.0),
-                clock=time.monotonic() - began,
-            )
-            if not complete:
-                break
-        return measured
-
-    def _is_first(self, work: Pass, recipe: Recipe) -> bool:
-        member_of = self.members[work.member][0]
-        return work.view == 0 and member_of is recipe and self.roster.predictors(work.member) is not None
-
-    def _checkpoint(self) -> None:
-        """Nothing is written."""
-
-    def _write_seconds(self) -> float:
-        """Of one write of a submission, for each row."""
-        began = time.monotonic()
-        submission.write(Path(self.settings.out), self.sample, (self.priors for _ in self.sample.names))
-        return (time.monotonic() - began) / max(1, len(self.sample.names))
-
-    # ------------------------------------------------------------ foretelling
-
-    def _load_expected(self, overhead: float) -> Load:
-        seconds = [s for s in self.length.values() if s > 0]
-        clips = self.settings.expect_clips or FOLD * self.there
-        each = self.settings.expect_seconds or float(np.mean(seconds))
-        return Load(
-            clips=clips,
-            audio_seconds=clips * each,
-            limit_seconds=self.settings.time_limit_seconds,
-            start_seconds=self.report.seconds["start"],
-            end_seconds=EXIT_SECONDS + 2 * clips * self._write_seconds(),
-            overhead=overhead,
-        )
-
-    def _costs(
-        self, measured: dict[str, Measured], load: Load, factor: float
-    ) -> tuple[dict[str, FrontEndCost], list[PassCost]]:
-        """Costs by digest, and of the passes in the order of the plan; a recipe not measured is left out."""
-        front_ends: dict[str, FrontEndCost] = {}
-        for recipe in self.recipes:
-            m = measured.get(recipe.name)
-            if m and recipe.digest() not in front_ends:
-                shape = self.roster.shape(recipe, m.decoded_seconds / max(1, m.decoded))
-                n_bytes = float(np.prod(shape)) * np.dtype(self.settings.cache_dtype).itemsize * m.decoded
-                front_ends[recipe.digest()] = FrontEndCost(
-                    m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
-                )
-        order: list[Pass] = []
-        while (work := self._next(order)) is not None:
-            order.append(work)
-        each = load.audio_seconds / load.clips
-        passes = []
-        for work in order:
-            recipe = self.members[work.member][0]
-            if m := measured.get(recipe.name):
-                frames = self.roster.shape(recipe, each)[2]
-                shown = [sum(w.frames for w in self.roster.view(recipe, v).windows(frames)) for v in (0, work.view)]
-                forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
-                passes.append(PassCost(work.name(self.members), recipe.digest(), forward))
-        return front_ends, passes
-
-    def _known_device(self) -> str:
-        """This device's name in the table of peaks."""
-        if self.devices[0] == "cpu":
-            return CORE
-        import torch
-
-        description = torch.cuda.get_device_name(self.devices[0])
-        if not (name := known_device(description)):
-            raise SettingsError(
-                f"--as {self.settings.as_machine}: this device, {description}, stands in no table. Measure with "
-                "--device cpu, or on a device that does."
-            )
-        return name
-
-    def _say(self, measured: dict[str, Measured], load: Load, factor: float) -> None:
-        audio = max(m.audio_seconds for m in measured.values())
-        count = sum(clip.path is not None for clip in self.clips)
-        each = load.audio_seconds / load.clips
-        rough = "; so little audio makes a rough forecast" if audio < LITTLE_SECONDS else ""
-        self.progress.say(f"dry run over {count:,} of {self.there:,} clips, {audio:,.0f} s of audio{rough}")
-        self.progress.say(
-            f"expected: {load.clips:,} clips of {each:.1f} s on the average; overhead {load.overhead:.2f} times"
-        )
-        if self.settings.as_machine:
-            self.progress.say(
-                f"ESTIMATE for {self.settings.as_machine}: forward passes take {factor:.3g} times as long on one of "
-                "its devices, by published peaks; its cores are taken to be as fast as these"
-            )
-
-
-def _explained(measured: Measured, here: Capacity) -> float:
-    """Seconds of the clock that a pass would take if nothing ever waited."""
-    computing = measured.decode + measured.features
-    if here.on_gpu:
-        return max(1e-6, computing / here.cores, measured.forward / here.lanes)
-    return max(1e-6, (computing + measured.forward) / here.cores)
-
-
-def _spread(clips: Sequence[Clip]) -> tuple[Clip, ...]:
-    """At most MOST_CLIPS clips, evenly taken from the smallest file to the largest."""
-    there = sorted((clip for clip in clips if clip.path is not None), key=lambda clip: clip.n_bytes)
-    if len(there) <= MOST_CLIPS:
-        return tuple(there)
-    return tuple(there[round(i)] for i in np.linspace(0, len(there) - 1, MOST_CLIPS))
-
-
-def _seconds(clip: Clip) -> float:
-    """Of a clip's audio, as its header says; 0 when it says nothing."""
-    try:
-        found = probe(clip.path) if clip.path else None
-    except ClipError:
-        return 0.0
-    return found.samples / found.sample_rate if found else 0.0
-
-
-def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
-    """Measure once in this process and say what is to be expected."""
-
-
-
-
-
-
-
-    this = DryRun(settings, should_stop, tell)
-    try:
-        return this.run()
-    finally:
-        if hasattr(this, "pool"):
-            this.close()
-'''
-
-FILES["soundpost/engine.py"] = r'''
-"""The process that does the heavy work, started and watched by soundpost.supervisor: python -m soundpost.engine FILE."""
-
-
-
-
-
-import json
-import os
-import signal
-import sys
-import traceback
-from pathlib import Path
-from types import FrameType
-from typing import Any
-
-from soundpost.workers import die_with_parent
-
-STATUS_OK = 0
-STATUS_DEFECT = 1  # an exception that nobody foresaw
-STATUS_REFUSED = 2  # settings, weights or limits with which there can be no prediction
-STATUS_NOTHING = 3  # the time ended before any clip was answered
-STATUS_DEVICE = 75  # the device broke; another engine can go on without it
-
-
-def main(argv: list[str]) -> int:
-    """Run with the settings of a JSON file; events go to the file descriptor that SOUNDPOST_EVENTS names."""
-    die_with_parent()
-    stop = {"asked": False}
-
-    def ask(signal_number: int, frame: FrameType | None) -> None:
-        stop["asked"] = True
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    from soundpost.errors import DeviceError, KitError
-    from soundpost.settings import RunSettings
-
-    settings = RunSettings.from_json(json.loads(Path(argv[0]).read_text()))
-    if os.getppid() != settings.supervisor_pid:
-        return STATUS_DEFECT  # it died before die_with_parent was in force
-    events = os.fdopen(int(os.environ.pop("SOUNDPOST_EVENTS")), "w", buffering=1)
-
-    def tell(event: dict[str, Any]) -> None:
-        try:
-            events.write(json.dumps(event) + "\n")
-        except OSError:
-            os._exit(STATUS_DEFECT)  # nobody listens: the supervisor is gone
-
-    try:
-        if settings.dry_run:
-            from soundpost.dry_run import run
-        else:
-            from soundpost.runner import run
-        return run(settings, lambda: stop["asked"], tell)
-    except DeviceError as error:
-        tell({"event": "error", "text": str(error)})
-        return STATUS_DEVICE
-    except KitError as error:
-        tell({"event": "error", "text": str(error)})
-        return STATUS_REFUSED
-    except Exception:
-        traceback.print_exc()
-        return STATUS_DEFECT
-
-
-if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # threads and CUDA have nothing left to lose; an orderly end of theirs can take seconds
-'''
-
-FILES["soundpost/errors.py"] = r'''
-"""The exceptions of the kit."""
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-class KitError(Exception):
-    """Base of everything the kit raises on purpose."""
-
-
-class SettingsError(KitError):
-    """An option, a recipe or a registry name cannot be used as given."""
-
-
-class ClipError(KitError):
-    """One clip cannot be read; its row gets the fallback and the report names it."""
-
-
-class WeightsError(KitError):
-    """Weights are missing, altered, or do not fit the network that asks for them."""
-
-
-class CacheError(KitError):
-    """The cache was asked for something that its index forbids."""
-
-
-class SubmissionError(KitError):
-    """A table may not become submission.csv: rows, columns or values are wrong."""
-
-
-class ShapeError(KitError):
-    """A tensor has other axes than the function promises to take."""
-
-
-class BundleError(KitError):
-    """The kernel cannot be built as asked: a stray import, or too many bytes."""
-
-
-class DeviceError(KitError):
-    """A device was asked for that is not there or does not work."""
-
-
-def sentence(error: BaseException) -> str:
-    """What an exception says, on one line, for the log."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-'''
-
-FILES["soundpost/excerpt.py"] = r'''
-"""Which stretch of a decoded waveform a recipe works on: silence cut off, short clips filled, or the loudest moment."""
-
-
-
-
-
-import numpy as np
-
-FRAME_LENGTH = 2048  # samples; frames of the energy by which silence is found
-HOP_LENGTH = 512  # samples
-FLOOR = 1e-10  # mean square; below it everything is equally silent
-
-
-def trim(waveform: np.ndarray, top_db: float, pad_mode: str) -> tuple[int, int]:
-    """First and one-past-last sample of what is louder than top_db below the loudest frame."""
-
-
-
-
-
-
-
-
-
-
-    samples = len(waveform)
-    if samples == 0:
-        return 0, 0
-    n_frames = 1 + samples // HOP_LENGTH
-    padded = np.pad(waveform, FRAME_LENGTH // 2, mode=pad_mode)
-    # A frame is four hops long: its energy is the sum of four neighbouring stretches of one hop.
-    hops = padded[: (n_frames + 3) * HOP_LENGTH].reshape(-1, HOP_LENGTH)
-    per_hop = np.einsum("ij,ij->i", hops, hops, dtype=np.float64)
-    energy = (per_hop[:-3] + per_hop[1:-2] + per_hop[2:-1] + per_hop[3:]) / FRAME_LENGTH
-    level = 10 * (np.log10(np.maximum(energy, FLOOR)) - np.log10(max(energy.max(), FLOOR)))
-    loud = np.flatnonzero(level > -top_db)
-    return int(loud[0]) * HOP_LENGTH, min(samples, (int(loud[-1]) + 1) * HOP_LENGTH)
-
-
-def centred(waveform: np.ndarray, samples: int) -> np.ndarray:
-    """At least that many samples: what is missing is filled with zeros, half in front, rounded down."""
-    missing = max(0, samples - len(waveform))
-    return np.pad(waveform, (missing // 2, missing - missing // 2)) if missing else waveform
-
-
-def around(waveform: np.ndarray, centre: int, samples: int) -> np.ndarray:
-    """What lies within samples // 2 of a centre, filled up with zeros on both sides to exactly that many samples."""
-    half = samples // 2
-    return centred(waveform[max(0, centre - half) : centre + half], samples)
-
-
-def loudest(waveform: np.ndarray, samples: int) -> np.ndarray:
-    """The stretch of that many samples around the quarter of it whose absolute values add up to most."""
-
-
-
-
-
-    if not waveform.any():
-        return np.zeros(samples, np.float32)
-    half, quarter = samples // 2, samples // 4
-    padded = np.pad(waveform, half)
-    total = np.concatenate([[0.0], np.cumsum(np.abs(padded), dtype=np.float64)])
-    centre = int(np.argmax(total[quarter:] - total[:-quarter])) + quarter // 2
-    start = min(max(0, centre - half), len(padded) - samples)
-    return padded[start : start + samples]
-'''
-
-FILES["soundpost/feeding.py"] = r'''
+FILES["soundpost/engine/pass_run.py"] = r'''
 """One pass over all clips: workers fill the cache, windows gather into batches, lanes answer, clips get done."""
 
 
@@ -2592,22 +1196,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from soundpost.answers import Answers
-from soundpost.cache import Key, SpectrogramCache
-from soundpost.cache.slots import Shape, Slot
-from soundpost.clips import Clip
-from soundpost.deadline import Deadline, Estimate
+from soundpost.contest.clips import Clip
+from soundpost.engine.batching import Groups, Unit
+from soundpost.engine.lanes import Done, Job, Lane, Results
+from soundpost.engine.predictions import Answers
+from soundpost.engine.report import Report
+from soundpost.ensemble.passes import Pass
+from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import DeviceError
-from soundpost.fitting import Toll
-from soundpost.grouping import Groups, Unit
-from soundpost.lanes import Done, Job, Lane, Results
-from soundpost.plan import Pass
-from soundpost.predict import Predictor
-from soundpost.recipes import Recipe
-from soundpost.report import Report
-from soundpost.teams import Team
+from soundpost.inference.fold_group import Team
+from soundpost.inference.out_of_memory import Toll
+from soundpost.inference.predictor import Predictor
+from soundpost.resources.deadline import Deadline, Estimate
+from soundpost.spectrograms.cache import Key, SpectrogramCache
+from soundpost.spectrograms.cache.slots import Shape, Slot
+from soundpost.spectrograms.worker_pool import Died, Failed, Refused, Stored, Task, Wanted, Worker, WorkerPool
 from soundpost.views.view import View, Window
-from soundpost.workers import Died, Failed, Refused, Stored, Task, Wanted, Worker, WorkerPool
 
 TICK_SECONDS = 0.1  # longest wait for news
 BATCH_SECONDS = {"cpu": 0.5, "cuda": 0.25}  # a batch that takes longer is made smaller
@@ -3019,208 +1623,2089 @@ class PassRun:
         return self._view.windows(self._machine.cache.shape(self._key(clip))[2])
 '''
 
-FILES["soundpost/fitting.py"] = r'''
-"""A batch on a device that may have no room for it: halved, single windows shown in parts, the CPU asked at last."""
+FILES["soundpost/engine/predictions.py"] = r'''
+"""What every member has answered so far, clip by clip, in files that outlive a crash of the engine."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.columns import ColumnMap
+from soundpost.ensemble.recipes import Member, Recipe
+
+ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
+ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
+
+
+class Answers:
+    """Sums over passes for each member and clip, and which pass has answered which clip."""
 
 
 
 
-from collections.abc import Iterator
+
+
+
+
+    def __init__(
+        self,
+        members: Sequence[tuple[Recipe, Member]],
+        n_clips: int,
+        passes: Sequence[tuple[int, int]],
+        folder: Path,
+    ) -> None:
+        self._members = members
+        self._row = {key: i for i, key in enumerate(passes)}
+        self._member_of = np.array([member for member, _ in passes])
+        folder.mkdir(parents=True, exist_ok=True)
+        self._sums = [
+            _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
+            for i, (recipe, _) in enumerate(members)
+        ]
+        self._marks = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self._mend()
+
+    def _mend(self) -> None:
+        """Forget all of a member about a clip whose sum an engine died in the middle of."""
+        for row, clip in np.argwhere(self._marks == ADDING):
+            member = self._member_of[row]
+            self._sums[member][clip] = 0.0
+            self._marks[self._member_of == member, clip] = ABSENT
+
+    def add(self, member: int, view: int, clip: int, answer: np.ndarray) -> None:
+        """One clip's answer, averaged over the windows of one pass: (classes,) probabilities or logits."""
+        row = self._row[member, view]
+        self._marks[row, clip] = ADDING
+        self._sums[member][clip] += answer
+        self._marks[row, clip] = ADDED
+
+    def name(self, member: int) -> str:
+        """Of a member, recipe/fold."""
+        return self._members[member][1].name
+
+    def seen(self, member: int, view: int) -> np.ndarray:
+        """Which clips a pass has answered: (clips,) bool."""
+        return self._marks[self._row[member, view]] == ADDED
+
+    def total(self) -> int:
+        """How many answers there are, over passes and clips."""
+        return int((self._marks == ADDED).sum())
+
+    def answered(self) -> np.ndarray:
+        """Which clips have any answer: (clips,) bool."""
+        return (self._marks == ADDED).any(axis=0)
+
+    def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
+        """The submission as it stands: members' answers blended, in the columns of the submission."""
+
+
+
+
+
+
+
+
+
+        result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
+        for start in range(0, len(result), ROWS):
+            rows = slice(start, start + ROWS)
+            self._blend(blend, maps, result[rows], rows)
+        return np.clip(result, 0.0, 1.0)
+
+    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
+        """Put the answers of some clips where priors are now."""
+        seen = self._marks[:, clips] == ADDED
+        n_clips, n_columns = result.shape
+        table = np.zeros((len(self._members), n_clips, n_columns), np.float32)
+        done = np.zeros((len(self._members), n_clips), bool)
+        knows = np.zeros((len(self._members), n_columns), bool)
+        for i, (recipe, _) in enumerate(self._members):
+            count = seen[self._member_of == i].sum(axis=0)
+            done[i] = count > 0
+            mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
+            if recipe.average == "logit":
+                mean = _activate(mean, recipe.activation)
+            chosen = maps[recipe.name]
+            table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
+            knows[i, list(chosen.columns)] = True
+        for pattern in np.unique(knows, axis=1).T:
+            if not pattern.any():
+                continue
+            columns = (knows == pattern[:, None]).all(axis=0)
+            there = done & pattern[:, None]
+            blended = blend(table, there)
+            rows = there.any(axis=0)
+            result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
+
+
+def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A zero table in a file, or the one of that shape that is there; in plain memory where the disk has no room."""
+    try:
+        if path.exists():
+            table = np.lib.format.open_memmap(path, mode="r+")
+            if table.shape == shape and table.dtype == dtype:
+                return table.view(np.ndarray)
+        table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        with path.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
+            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
+        return table.view(np.ndarray)
+    except (OSError, ValueError):
+        return np.zeros(shape, dtype)
+
+
+def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
+    if activation == "softmax":
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+    return np.exp(-np.logaddexp(0.0, -logits))  # the sigmoid, without overflow and exact where it is tiny
+'''
+
+FILES["soundpost/engine/progress.py"] = r'''
+"""How far the run is: a bar in a terminal or notebook, plain lines now and then in a log."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+LINE_SECONDS = 15.0  # between two plain lines of one pass
+
+
+class Progress:
+    """One pass after the other, and lines of the log between them."""
+
+
+
+
+
+
+
+    def __init__(self, kind: str, limit_seconds: float, elapsed: Callable[[], float]) -> None:
+        self.kind = ("bar" if sys.stderr.isatty() else "lines") if kind == "auto" else kind
+        self._limit = limit_seconds
+        self._elapsed = elapsed
+        self._bar: tqdm | None = None
+        self._name = ""
+        self._total = 0
+        self._last = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line of the log, with the time before it."""
+        line = f"[{self._elapsed():6.1f} s of {self._limit:,.0f} s] {text}"
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stdout)
+        else:
+            print(line, flush=True)
+
+    def begin(self, name: str, total: int) -> None:
+        """A pass over so many clips begins."""
+        self._name, self._total, self._last = name, total, time.monotonic()
+        if self.kind == "bar":
+            self._bar = tqdm(total=total, desc=name, unit="clip", leave=False, file=sys.stderr, mininterval=0.2)
+
+    def at(self, count: int, note: Callable[[], str]) -> None:
+        """So many clips of the pass have their answer; note is asked only when a line is due."""
+        if self._bar is not None:
+            self._bar.update(count - self._bar.n)
+        elif self.kind == "lines" and time.monotonic() - self._last >= LINE_SECONDS:
+            self._last = time.monotonic()
+            self.say(f"{self._name}: {count:,} of {self._total:,} clips; {note()}")
+
+    def end(self) -> None:
+        """The pass is over."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+'''
+
+FILES["soundpost/engine/report.py"] = r'''
+"""What happened to whom: every fallback counted, every clip that lost something named, and told at the end."""
+
+from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
 
-import torch
-from torch import Tensor
-
-from soundpost.errors import sentence
-from soundpost.predict import Predictor
-from soundpost.teams import Team
-from soundpost.views.view import Divisible, View
+NAMED = 12  # clips that a list names before it only counts
 
 
 @dataclass
-class Toll:
-    """What want of memory cost a batch."""
+class Report:
+    """The books of one run."""
 
-    splits: int = 0  # how often it was halved
-    fitting_frames: int = 0  # windows x frames of the largest piece that had room
-    tiled: int = 0  # windows that were shown in parts
-    on_cpu: int = 0  # windows that the CPU answered in a GPU's place
-    lost: dict[int, str] = field(default_factory=dict)  # windows, by their place in the batch, that fit nowhere; why
+    n_clips: int = 0
+    missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
+    unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
+    unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
+    too_large: dict[str, str] = field(default_factory=dict)  # clip -> the latest pass in which it fitted no device, why
+    remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
+    members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
+    counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
+    seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
+    spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed
+    audio_seconds: float = 0.0  # decoded in all
+    passes_done: int = 0
+    passes_cut: str = ""  # name of the pass that the deadline interrupted
+    passes_planned: int = 0
 
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that device or host had no room for a tensor."""
-    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
-
-
-def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, Toll]:
-    """Answers of a batch, made to fit; and what that cost."""
-
-
-
-
+    def lines(self, n_answered: int) -> list[str]:
+        """The report as lines for the log."""
 
 
 
 
+        lost = len(self.missing) + len(self.unreadable)
+        unreached = self.n_clips - n_answered - lost
+        lines = [
+            f"{n_answered:,} of {self.n_clips:,} clips predicted, {len(self.unreadable):,} unreadable, "
+            f"{len(self.missing):,} not in the folder, {max(0, unreached):,} not reached; "
+            f"{self.passes_done} of {self.passes_planned} passes complete"
+            + (f", {self.passes_cut} cut short by the deadline" if self.passes_cut else "")
+        ]
+        lines += _listed("unreadable, its row holds the class priors", self.unreadable)
+        lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
+        lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)
+        lines += _listed("no such file, its row holds the class priors", self.missing)
+        lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
+        if len(self.remarks) > NAMED:
+            lines.append(f"mended: {len(self.remarks) - NAMED:,} more")
+        lines += [f"member skipped: {name}: {reason}" for name, reason in self.members_skipped.items()]
+        counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items()) if n)
+        if counted:
+            lines.append(f"fallbacks: {counted}")
+        if self.spectrograms:
+            computed = ", ".join(f"{front_end} {n:,}" for (_, front_end), n in self.spectrograms.items())
+            lines.append(f"spectrograms computed: {computed}")
+        if self.seconds:
+            lines.append("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in self.seconds.items()))
+        return lines
 
 
-
-
-    toll = Toll()
-    rows = _halved(predictor, view, batch, toll, first=0)
-    known = next((row for row in rows if row is not None), None)
-    if known is None:
-        return None, toll
-    return torch.cat([torch.full_like(known[:1], torch.nan) if row is None else row.to(known) for row in rows]), toll
-
-
-def _halved(predictor: Predictor | Team, view: View, batch: Tensor, toll: Toll, first: int) -> list[Tensor | None]:
-    """Answers of pieces of the batch, the first of whose windows has that place in the whole."""
-    whole, reason = _tried(predictor, view, batch)
-    if whole is not None:
-        toll.fitting_frames = max(toll.fitting_frames, len(batch) * batch.shape[-1])
-        return [whole]
-    if len(batch) == 1:
-        row = _alone(predictor, view, batch, toll)
-        if row is None:
-            toll.lost[first] = reason
-        return [row]
-    toll.splits += 1
-    middle = len(batch) // 2
-    return [
-        *_halved(predictor, view, batch[:middle], toll, first),
-        *_halved(predictor, view, batch[middle:], toll, first + middle),
-    ]
-
-
-def _alone(predictor: Predictor | Team, view: View, window: Tensor, toll: Toll) -> Tensor | None:
-    """A window that does not fit: shown in parts where it may be cut, else to the CPU; None if that does not fit."""
-    for bounds in _parts(window.shape[-1], view.shortest_part if isinstance(view, Divisible) else 0):
-        answers = []
-        for start, end in bounds:
-            part, _ = _tried(predictor, view, window[..., start:end])
-            if part is None:
-                break
-            answers.append(part * ((end - start) / window.shape[-1]))
-        else:
-            toll.tiled += 1
-            return torch.stack(answers).sum(0)
-    if predictor.device.type == "cpu":
-        return None
-    toll.on_cpu += 1
-    whole, _ = _tried(predictor.on_cpu(), view, window)
-    return _alone(predictor.on_cpu(), view, window, toll) if whole is None else whole
-
-
-def _parts(frames: int, shortest: int) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Bounds of two equal parts, of four, and so on, down to the shortest; none at all when that is 0."""
-    count = 2
-    while shortest and frames // count >= shortest:
-        yield tuple(pairwise(frames * i // count for i in range(count + 1)))
-        count *= 2
-
-
-def _tried(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, str]:
-    """Answers of a batch, or why it has no room."""
-    try:
-        return predictor(batch, view), ""
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = sentence(error)
-    if predictor.device.type != "cpu":
-        torch.cuda.empty_cache()
-    return None, reason
+def _listed(what: str, reasons: dict[str, str]) -> list[str]:
+    lines = [f"{what}: {reason}" for reason in list(reasons.values())[:NAMED]]
+    if len(reasons) > NAMED:
+        lines.append(f"{what}: {len(reasons) - NAMED:,} more")
+    return lines
 '''
 
-FILES["soundpost/folding.py"] = r'''
-"""Batch norms folded into the layers before them: the same function with a third fewer steps."""
+FILES["soundpost/engine/run.py"] = r'''
+"""The whole run on one page: load, share out the memory, run the passes, blend, write, report."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from soundpost.contest import submission
+from soundpost.contest.clips import find_clips
+from soundpost.engine.lanes import Lane, Results
+from soundpost.engine.live_submission import Draft, Tell
+from soundpost.engine.pass_run import BATCH_SECONDS, Machine, PassRun
+from soundpost.engine.predictions import Answers
+from soundpost.engine.progress import Progress
+from soundpost.engine.report import Report
+from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.passes import Pass, company, next_pass
+from soundpost.ensemble.recipes import Recipe
+from soundpost.ensemble.weights_folder import find_assets
+from soundpost.errors import DeviceError, WeightsError
+from soundpost.inference.devices import choose_devices
+from soundpost.inference.fold_group import Team
+from soundpost.inference.model_pool import TYPICAL_SECONDS, Roster
+from soundpost.inference.predictor import Predictor
+from soundpost.inference.profiling import GPU_SHARE, fit_worst_batch, probe
+from soundpost.inference.stacking import ready_blend
+from soundpost.resources import memory_budget
+from soundpost.resources.deadline import Deadline, Estimate
+from soundpost.resources.memory import GIB, MIB, cores, disk_free, is_in_memory, lonely_memory, memory_allowed
+from soundpost.resources.memory_monitor import Gauge, return_free_memory
+from soundpost.settings import RunSettings
+from soundpost.spectrograms.cache import SpectrogramCache
+from soundpost.spectrograms.worker_pool import WorkerPool
+
+PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
+LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
+GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
+BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
+TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
+SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
+FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
+TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
+TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
+TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
+
+
+class Run:
+    """One run of the engine; run() is its story."""
 
 
 
 
 
-from copy import deepcopy
+
+
+    def __init__(self, settings: RunSettings, should_stop: Callable[[], bool], tell: Tell) -> None:
+        self.settings = settings
+        self.should_stop = should_stop
+        self.tell = tell
+        started = settings.started or time.monotonic()
+        self.deadline = Deadline(settings.time_limit_seconds, started)
+        self.deadline.wrote(settings.write_seconds)
+        self.progress = Progress(settings.progress, settings.time_limit_seconds, self.deadline.elapsed)
+        self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
+        self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
+        self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
+        self.report = Report(passes_planned=len(self.passes))
+        self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
+
+    def run(self) -> int:
+        """Every stage in order; the exit status of the engine."""
+        self._start_workers()
+        self._read_contest()
+        self._say_what()
+        self.devices = self.roster.devices = choose_devices(self.settings.device)
+        self._share_memory()
+        done: list[Pass] = []
+        while (work := self._next(done)) is not None:
+            works = self._company(work, done)
+            done += works
+            if not self._run_pass(works, done):
+                break
+        return self._finish()
+
+    # ------------------------------------------------------------ before the first pass
+
+    def _read_contest(self) -> None:
+        """Rows, columns and clips; after the workers have been forked, as these need none of it in their memory."""
+        settings = self.settings
+        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
+        self.maps = map_all(self.recipes, self.sample.columns)
+        self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
+        found = find_clips(self.sample.names, Path(settings.test_dir))
+        self.clips = found.clips
+        self.report.n_clips = len(self.clips)
+        self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
+        self.report.counts["audio files in no row"] += max(0, found.n_strays)
+
+    def _say_what(self) -> None:
+        unknown = sorted(set(range(len(self.sample.columns))) - {c for m in self.maps.values() for c in m.columns})
+        self.progress.say(
+            f"{len(self.clips):,} rows, {len(self.report.missing):,} of them without a file; "
+            f"{len(self.members)} members, {len(self.passes)} passes"
+        )
+        if unknown:
+            names = ", ".join(self.sample.columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
+            self.progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")
+
+    def _start_workers(self) -> None:
+        """The cache and the workers come first: forking must precede threads and CUDA, and decoding can begin soon."""
+        settings = self.settings
+        allowed = memory_allowed()
+        self.memory_limit = min(settings.memory_limit_bytes or int(0.92 * allowed), allowed)
+        self.start_method = "fork" if settings.start_method == "auto" else settings.start_method
+        scratch = Path(settings.scratch)
+        disk = settings.disk_limit_bytes or disk_free(scratch) // 2
+        if is_in_memory(scratch):
+            self.report.counts["scratch is memory, nothing is spilled"] += 1
+            disk = 0
+        self.gauge = Gauge(self.memory_limit, self._pids)
+        self.cache = SpectrogramCache(
+            int(0.8 * self.memory_limit), disk, scratch, settings.cache_dtype, pressure=self.gauge.pressure
+        )
+        self.pool = WorkerPool(settings.workers or min(16, cores()), self.cache.pages, self.start_method)
+
+    def _pids(self) -> list[int]:
+        return [*self.pool.pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
+
+    def _set_up(self) -> None:
+        """What the passes share, the blend, and the writer."""
+        names = [member.name for _, member in self.members]
+        passes = [(p.member, p.view) for p in self.passes]
+        self.machine = Machine(
+            clips=self.clips,
+            cache=self.cache,
+            pool=self.pool,
+            lanes=[],
+            results=Results(),
+            cores=cores(),
+            deadline=self.deadline,
+            answers=Answers(self.members, len(self.clips), passes, Path(self.settings.scratch)),
+            report=self.report,
+            batch_frames={},
+            max_seconds=PROBE_SECONDS,
+            should_stop=self.should_stop,
+        )
+        blend, skipped = ready_blend(
+            self.assets.submission, names, self.sample.columns, lambda _, m: self.assets.arrays(m)
+        )
+        for name, reason in skipped.items():
+            self._skipped(name, reason)
+        out, answers = Path(self.settings.out), self.machine.answers
+        self.draft = Draft(out, self.sample, answers, blend, self.maps, self.priors, self.deadline, self.tell)
+
+    def _try_out(self) -> list[tuple[Recipe, float]]:
+        """Each recipe with the bytes that a window x frame costs, by its first member that works."""
+
+
+
+
+
+        costs = []
+        for recipe in self.recipes:
+            for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self.roster.predictors(i)):
+                try:
+                    costs.append((recipe, self._cost(recipe, number)))
+                    break
+                except Exception as error:  # whatever a network raises costs that member, and is named
+                    if self.devices[0] != "cpu" and "CUDA" in str(error):
+                        raise DeviceError(f"{self.devices[0]}: {error}. The run goes on without it.") from error
+                    self.roster.skip(number, f"{type(error).__name__}: {error}")
+        if not costs:
+            reasons = (*self.report.members_skipped.values(), self.assets.missing_advice())
+            raise WeightsError("no member can be used. " + " ".join(reasons).strip())
+        return costs
+
+    def _share_memory(self) -> None:
+        """Try the networks out, then give every part its bytes and start the lanes."""
+        self._set_up()
+        costs = self._try_out()
+        return_free_memory()
+        self.gauge.look(force=True)
+        on_gpu = self.devices[0] != "cpu"
+        shares = memory_budget.share(
+            self.memory_limit,
+            lonely_memory([os.getpid(), *self._pids()]),
+            len(self.pool.workers),
+            self.start_method,
+            len(self.devices),
+            LANE_BYTES,
+            0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
+        )
+        self.expected_bytes = self.gauge.used_bytes + shares.lanes * shares.lane_bytes
+        self.pool.shrink(shares.workers)
+        cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
+        self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
+        if not on_gpu:
+            self.devices = self.devices[: shares.lanes]
+            self.machine.batch_frames = {recipe.name: max(1, int(shares.lane_bytes / cost)) for recipe, cost in costs}
+        self.machine.max_seconds = shares.worker_bytes / (BYTES_PER_SAMPLE * 48_000)
+        self.machine.lanes = [Lane(device, self.cache.pages, self.machine.results) for device in self.devices]
+        self.progress.say(
+            f"{', '.join(f'{n} x {d}' for d, n in Counter(self.devices).items())}; {shares.workers} workers; of "
+            f"{self.memory_limit / GIB:.2f} GiB: {self.gauge.used_bytes / GIB:.2f} resident, "
+            f"{shares.lanes * shares.lane_bytes / GIB:.2f} for batches, {cache_bytes / GIB:.2f} for spectrograms "
+            f"({self.cache.backing}), then {self.cache.disk_limit_bytes / GIB:.1f} GiB on disk"
+        )
+        self.deadline.ready()
+        self.report.seconds["start"] = self.deadline.elapsed()
+
+    def _cost(self, recipe: Recipe, number: int) -> float:
+        """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""
+        predictors = self.roster.predictors(number)
+        assert predictors is not None
+        shape = self.roster.shape(recipe, PROBE_SECONDS)
+        view = self.roster.view(recipe, 0)
+        probed = probe(next(iter(predictors.values())), view, shape)
+        speed = self.machine.speed.setdefault(recipe.name, Estimate())
+        speed.add(shape[2], shape[2] * probed.seconds_per_frame)
+        if self.devices[0] != "cpu":
+            import torch
+
+            free = min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
+            frames = min(GPU_FRAMES, int(GPU_SHARE * free / probed.bytes_per_frame))
+            longest = self.roster.shape(recipe, 30.0)
+            self.machine.batch_frames[recipe.name] = min(
+                fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
+            )
+        return probed.bytes_per_frame
+
+    # ------------------------------------------------------------ passes
+
+    def _next(self, done: list[Pass]) -> Pass | None:
+        left = FIRST_SHARE * max(0.0, self.deadline.left())
+        return next_pass(self.roster.open_passes(), done, self._expected_seconds, left)
+
+    def _expected_seconds(self, work: Pass) -> float:
+        """Of a pass: speed of its recipe times frames shown of as many typical clips as there are, on all lanes."""
+        speed = self.machine.speed.get(self.members[work.member][0].name)
+        frames = self.roster.typical_frames(work) * len(self.clips) / len(self.machine.lanes)
+        return (speed.seconds(frames) if speed else None) or float(frames)
+
+    def _skipped(self, name: str, reason: str) -> None:
+        self.report.members_skipped[name] = reason
+        self.progress.say(f"member skipped: {name}: {reason}")
+
+    def _company(self, work: Pass, done: list[Pass]) -> list[Pass]:
+        """The pass with those that share its batches: as many as surely end in time, once one like it was measured."""
+        recipe, _ = self.members[work.member]
+        seconds = self.pass_seconds.get((recipe.name, work.view))
+        if not seconds:
+            return [work]
+        most = min(self._most_in_team(work), int(TEAM_TIME * self.deadline.left() / seconds))
+        return company(self.roster.open_passes(), done, work, self.members, self._expected_seconds, most)
+
+    def _most_in_team(self, work: Pass) -> int:
+        """Members whose weights have room, and that leave a batch several windows."""
+        recipe, _ = self.members[work.member]
+        window = self.roster.longest_window(recipe, TYPICAL_SECONDS)
+        seconds = self.machine.speed[recipe.name].seconds(window) or 1e-9
+        if self.machine.on_gpu:
+            return int(BATCH_SECONDS["cuda"] / TEAM_WINDOWS / seconds)
+        predictors = self.roster.predictors(work.member) or {}
+        n_bytes = sum(predictor.n_bytes for predictor in predictors.values())
+        return min(int(BATCH_SECONDS["cpu"] / TEAM_WINDOWS / seconds), int(TEAM_BYTES / max(1, n_bytes)))
+
+    def _run_pass(self, works: list[Pass], done: list[Pass]) -> bool:
+        """One pass, or several that share their batches; False when the run must end."""
+        recipe, _ = self.members[works[0].member]
+        works = [work for work in works if self.roster.predictors(work.member) is not None]
+        if not works:
+            return True
+        name = works[0].name(self.members) + (f" and {len(works) - 1} more" if len(works) > 1 else "")
+        following = self._next(done)
+        if following is not None:
+            self.roster.load(following.member)
+        digest = recipe.digest()
+        later = {self.members[p.member][0].digest() for p in self.passes if p not in done}
+        predictors = self._predictors(works)
+        view = self.roster.view(recipe, works[0].view)
+        run = PassRun(self.machine, works, recipe, view, predictors, keep=digest in later)
+        began = self.deadline.elapsed()
+        self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
+        complete = run.run(self._tick)
+        self.progress.end()
+        self._say_notes()
+        self._checkpoint()
+        if complete and run.failed:
+            self.report.counts[f"clips that {name} answered one after the other"] += run.failed
+            return all(self._run_pass([work], done) for work in works)
+        if complete:
+            self.pass_seconds[recipe.name, works[0].view] = (self.deadline.elapsed() - began) / len(works)
+            self.report.passes_done += len(works)
+            self.progress.say(f"{name}: {run.done:,} clips done; {self._cache_note()}")
+        elif not self.should_stop():
+            self.report.passes_cut = name
+        if digest not in later:
+            self.cache.drop(digest)
+        for work in works:
+            if all(p.member != work.member for p in self.passes if p not in done):
+                self.roster.unload(work.member)
+        return complete
+
+    def _predictors(self, works: list[Pass]) -> Mapping[str, Predictor | Team]:
+        if len(works) == 1:
+            return self.roster.predictors(works[0].member) or {}
+        return self.roster.team([work.member for work in works])
+
+    def _say_notes(self) -> None:
+        while self.roster.notes:
+            self.progress.say(self.roster.notes.popleft())
+
+    # ------------------------------------------------------------ while a pass runs
+
+    def _tick(self, run: PassRun) -> None:
+        self._say_notes()
+        self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
+        if self.draft.is_due:
+            self._checkpoint()
+        if not self.gauge.look():
+            return
+        beside_cache = self.gauge.used_bytes - self.cache.memory_bytes
+        if beside_cache > self.expected_bytes or self.gauge.used_bytes > TRIM * self.memory_limit:
+            return_free_memory()
+        if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
+            self.report.counts["memory squeezes"] += 1
+            self.cache.freeze()
+            frames = self.machine.batch_frames
+            frames.update({name: max(1, count // 2) for name, count in frames.items()})
+
+    def _checkpoint(self) -> None:
+        self.draft.renew()
+
+    def _cache_note(self) -> str:
+        counts = self.cache.counts
+        return (
+            f"spectrograms {self.cache.memory_bytes / GIB:.2f} GiB in memory, {self.cache.disk_bytes / GIB:.2f} GiB "
+            f"spilled ({counts['disk']:,} clips); {self.gauge.used_bytes / GIB:.2f} of "
+            f"{self.memory_limit / GIB:.2f} GiB used"
+        )
+
+    # ------------------------------------------------------------ the end
+
+    def _finish(self) -> int:
+        """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
+        written = self.draft.finish()
+        if not written:
+            self.report.counts[f"last write failed ({self.draft.error or 'too slow'}), the one before it stands"] += 1
+        for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
+            if self.cache.counts[what]:
+                self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
+        lanes = len(self.machine.lanes)
+        predicting = lanes * (self.deadline.elapsed() - self.report.seconds["start"])
+        self.report.seconds["idle (lanes)"] = max(0.0, predicting - self.report.seconds["forward (lanes)"])
+        self.report.seconds["last write"] = self.draft.write_seconds
+        self.report.seconds["in all"] = self.deadline.elapsed()
+        answered = int(self.machine.answers.answered().sum())
+        for line in [*self.report.lines(answered), *self.draft.top_tags()]:
+            self.progress.say(line)
+        self.progress.say(
+            f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
+            f"{self.memory_limit / 1e6:,.0f} MB allowed"
+        )
+        self.tell({"event": "finished", "answered": self.draft.written, "peak_bytes": self.gauge.peak_bytes})
+        readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
+        if not written:
+            return 1
+        return 0 if answered or readable == 0 else 3
+
+    def close(self) -> None:
+        """Lanes, workers and cache go."""
+        for lane in self.machine.lanes if hasattr(self, "machine") else ():
+            lane.close()
+        self.pool.close()
+        self.cache.close()
+
+
+def _about(seconds: float | None) -> str:
+    return "no estimate yet" if seconds is None else f"about {seconds:,.0f} s left"
+
+
+def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
+    """Run once in this process."""
+
+
+
+
+
+
+
+
+    this = Run(settings, should_stop, tell)
+    try:
+        return this.run()
+    finally:
+        if hasattr(this, "pool"):
+            this.close()
+'''
+
+FILES["soundpost/ensemble/__init__.py"] = r'''
+"""Recipes and weights as data, and how members' answers blend into one."""
+'''
+
+FILES["soundpost/ensemble/attached.py"] = r'''
+"""Weights that came as a dataset, found under the input folder by what is in them and not by what they are called."""
+
+
+
+
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from soundpost.ensemble.recipes import Member
+from soundpost.ensemble.weights_file import sha256_of
+from soundpost.errors import WeightsError
+
+MAX_DEPTH = 6
+MAX_ENTRIES = 20_000  # of all folders together that are looked at
+MAX_PER_FOLDER = 2_000  # entries; a folder with more holds clips, not weights
+SHOWN = 20  # folders that an error lists
+
+
+class Attached:
+    """The input folder as far as it concerns these members; it is searched when the first of them is asked for."""
+
+
+
+
+
+
+
+    def __init__(self, root: Path, members: Sequence[Member], dataset: str) -> None:
+        self._root = root
+        self._sizes = {member.n_bytes for member in members}
+        self._names = {member.file for member in members}
+        self._dataset = dataset
+        self._by_size: dict[int, list[Path]] = defaultdict(list)
+        self._by_name: dict[str, list[tuple[Path, int]]] = defaultdict(list)
+        self._hashes: dict[Path, str] = {}
+        self._folders: list[Path] = []
+        self._is_searched = False
+
+    def path(self, member: Member) -> Path:
+        """The file that holds a member."""
+
+
+
+
+        if not self._is_searched:
+            self._is_searched = True
+            self._search()
+        alike = self._by_size[member.n_bytes]
+        found = next((path for path in alike if self._sha256(path) == member.sha256), None)
+        if found is not None:
+            return found
+        what = f"{member.file} of {member.n_bytes:,} bytes is not under {self._root}"
+        for path, n_bytes in self._by_name[member.file]:
+            state = f"holds {n_bytes:,} of {member.n_bytes:,} bytes" if n_bytes != member.n_bytes else "was altered"
+            what = f"{path} {state}"
+        raise WeightsError(f"member {member.name}: {what}. {self._advice()}")
+
+    def contents(self) -> str:
+        """What there is under the input folder, as a sentence for an error."""
+        names = [path.relative_to(self._root).as_posix() for path in self._folders if path != self._root]
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more folders" if len(names) > SHOWN else "")
+        return f"Under {self._root} there is: {shown or 'nothing'}. {self._advice()}"
+
+    def _advice(self) -> str:
+        named = f"the dataset {self._dataset}" if self._dataset else "the dataset that was built with this kernel"
+        return f"Attach {named} in its newest version."
+
+    def _sha256(self, path: Path) -> str:
+        if path not in self._hashes:
+            try:
+                self._hashes[path] = sha256_of(path)
+            except OSError:
+                self._hashes[path] = ""
+        return self._hashes[path]
+
+    def _search(self) -> None:
+        queue = deque([(self._root, 0)])
+        looked_at = 0
+        while queue and looked_at < MAX_ENTRIES:
+            folder, depth = queue.popleft()
+            self._folders.append(folder)
+            inside = _entries(folder)
+            looked_at += len(inside) + 1
+            for entry in inside:
+                if entry.is_dir():
+                    if depth < MAX_DEPTH:
+                        queue.append((Path(entry.path), depth + 1))
+                    continue
+                n_bytes = _size(entry)
+                if n_bytes in self._sizes:
+                    self._by_size[n_bytes].append(Path(entry.path))
+                if entry.name in self._names:
+                    self._by_name[entry.name].append((Path(entry.path), n_bytes))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """The first MAX_PER_FOLDER entries of a folder, by name; none when it cannot be read."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if len(found) >= MAX_PER_FOLDER:
+                    break
+                found.append(entry)
+    except OSError:
+        return []
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return -1
+'''
+
+FILES["soundpost/ensemble/blend.py"] = r'''
+"""Members' probabilities -> one answer for each clip, from whatever has answered it by now."""
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from soundpost.ensemble.recipes import Named
+from soundpost.ensemble.rules import BLENDS
+from soundpost.errors import SettingsError, ShapeError
+
+Network = Callable[[np.ndarray], np.ndarray]  # probabilities (clips, inputs, classes) -> (clips, classes)
+
+
+class Answer(NamedTuple):
+    """What one input knows by now."""
+
+    probabilities: np.ndarray  # (clips, classes); rows that are not there may hold anything
+    there: np.ndarray  # (clips,) bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a blend."""
+
+    output: str  # the name under which later stages read it
+    name: str  # of BLENDS, or "second_level"
+    inputs: tuple[str, ...]  # members ("recipe/fold"), recipes, outputs of earlier stages
+    weights: Mapping[str, float] = field(default_factory=dict)  # input -> weight; 1 where not named
+    recipe: str = ""  # of the second level
+    options: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the rule
+
+
+class Blend:
+    """A blend made ready for the members of one run; calling it changes none of its arguments."""
+
+    def __init__(
+        self, rule: Named, members: Sequence[str], second_level: Mapping[str, Sequence[Network]] | None = None
+    ) -> None:
+        """Check the rule against what there is to blend."""
+
+
+
+
+
+
+
+
+
+        self.members = tuple(members)
+        self.second_level = dict(second_level or {})
+        settings = dict(rule.settings)
+        self.folds = settings.pop("folds", "")
+        if self.folds and self.folds not in BLENDS:
+            raise SettingsError(
+                f"[blend] folds = '{self.folds}'; known: {_listed(BLENDS)}. Correct it in submission.toml."
+            )
+        self.recipes = tuple(dict.fromkeys(name.split("/")[0] for name in members))
+        if rule.name == "stages":
+            stages = [_stage(table) for table in settings.pop("stages", [])]
+            _refuse(settings, "[blend]")
+        else:
+            inputs = self.recipes if self.folds else self.members
+            stages = [_stage({"output": "answer", "name": rule.name, "inputs": inputs, **settings})]
+        self.stages = tuple(stages)
+        self._check()
+
+    def __call__(self, probabilities: np.ndarray, done: np.ndarray) -> np.ndarray:
+        """One answer for each clip."""
+
+
+
+
+
+
+
+
+
+
+
+        if probabilities.ndim != 3 or done.shape != probabilities.shape[:2] or len(done) != len(self.members):
+            raise ShapeError(
+                f"blend of {len(self.members)} members over probabilities {probabilities.shape} and done {done.shape}: "
+                "(members, clips, classes) and (members, clips) are needed. Pass the table of this run."
+            )
+        known = {name: Answer(p, there) for name, p, there in zip(self.members, probabilities, done, strict=True)}
+        result = _combine(BLENDS["mean"], list(known.values()))
+        for recipe in self.recipes:
+            folds = [known[name] for name in self.members if name.split("/")[0] == recipe]
+            known[recipe] = _combine(BLENDS[self.folds or "mean"], folds)
+        for stage in self.stages:
+            inputs = [known[name] for name in stage.inputs]
+            if stage.name == "second_level":
+                networks = self.second_level[stage.recipe]
+                answer = _combine(
+                    BLENDS[self.folds or "mean"], [_second_level(network, inputs) for network in networks]
+                )
+            else:
+                weights = [float(stage.weights.get(name, 1.0)) for name in stage.inputs]
+                answer = _combine(BLENDS[stage.name], inputs, weights, stage.options)
+            known[stage.output] = answer
+            result = Answer(
+                np.where(answer.there[:, None], answer.probabilities, result.probabilities), result.there | answer.there
+            )
+        return result.probabilities.astype(np.float32)
+
+    def _check(self) -> None:
+        known = {*self.members, *self.recipes}
+        if not self.stages:
+            raise SettingsError("[blend] has no stages. Add one [[blend.stages]] at least.")
+        for stage in self.stages:
+            where = f"[blend] stage '{stage.output}'"
+            unknown = sorted((set(stage.inputs) - known) | (set(stage.weights) - set(stage.inputs)))
+            if unknown or not stage.inputs:
+                raise SettingsError(
+                    f"{where}: inputs {_listed(unknown) or 'none'} not known; known: {_listed(known)}. "
+                    "Correct inputs and weights in submission.toml."
+                )
+            if any(weight < 0 for weight in stage.weights.values()):
+                raise SettingsError(f"{where}: a weight below 0. Give weights of 0 and more.")
+            if stage.output in known:
+                raise SettingsError(f"{where}: that name is taken. Give the stage a name of its own.")
+            if stage.name == "second_level":
+                if not self.second_level.get(stage.recipe):
+                    raise SettingsError(
+                        f"{where}: no second-level recipe '{stage.recipe}'; known: "
+                        f"{_listed(self.second_level) or 'none'}. Add it to second_level in submission.toml."
+                    )
+                _refuse(stage.options, where)
+            elif stage.name not in BLENDS:
+                raise SettingsError(
+                    f"{where}: blend '{stage.name}' is not known; known: {_listed(BLENDS)}. Correct it."
+                )
+            else:
+                allowed = set(inspect.signature(BLENDS[stage.name]).parameters) - {"inputs", "weights"}
+                _refuse({name: value for name, value in stage.options.items() if name not in allowed}, where)
+            known.add(stage.output)
+
+
+def without(rule: Named, removed: Collection[str]) -> Named:
+    """The same rule for a run that leaves some members out, so that a blend may be cut as a plan may."""
+
+
+
+
+
+
+
+
+    gone = set(removed)
+    settings = dict(rule.settings)
+    if rule.name == "stages":
+        stages = []
+        for stage in settings.get("stages", []):
+            inputs = [name for name in stage.get("inputs", []) if name not in gone]
+            is_cut = stage.get("name") == "second_level" and (
+                len(inputs) < len(stage.get("inputs", [])) or stage.get("recipe") in gone
+            )
+            if is_cut or not inputs:
+                gone.add(stage.get("output", ""))
+                continue
+            weights = {name: weight for name, weight in stage.get("weights", {}).items() if name not in gone}
+            stages.append({**stage, "inputs": inputs, "weights": weights})
+        if not stages:
+            return Named("mean", {key: value for key, value in settings.items() if key == "folds"})
+        settings["stages"] = stages
+    elif "weights" in settings:
+        settings["weights"] = {name: weight for name, weight in settings["weights"].items() if name not in gone}
+    return Named(rule.name, settings)
+
+
+def _combine(
+    rule: Callable[..., np.ndarray],
+    inputs: Sequence[Answer],
+    weights: Sequence[float] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Answer:
+    done = np.stack([answer.there for answer in inputs])
+    weight = done * np.array(weights or [1.0] * len(inputs))[:, None]
+    weight = np.where(weight.sum(0) > 0, weight, done)
+    there = done.any(0)
+    weight = weight / np.where(there, weight.sum(0), 1.0)
+    blended = rule([answer.probabilities for answer in inputs], weight, **(options or {}))
+    return Answer(np.where(there[:, None], blended, 0.0).astype(np.float32), there)
+
+
+def _second_level(network: Network, inputs: Sequence[Answer]) -> Answer:
+    there = np.logical_and.reduce([answer.there for answer in inputs])
+    probabilities = np.zeros(inputs[0].probabilities.shape, np.float32)
+    if there.any():
+        probabilities[there] = network(np.stack([answer.probabilities[there] for answer in inputs], axis=1))
+    return Answer(probabilities, there)
+
+
+def _stage(table: Mapping[str, Any]) -> Stage:
+    known = {"output", "name", "inputs", "weights", "recipe"}
+    missing = sorted({"output", "name", "inputs"} - set(table))
+    if missing:
+        raise SettingsError(f"[[blend.stages]] without {_listed(missing)}. Give each stage output, name and inputs.")
+    return Stage(
+        table["output"],
+        table["name"],
+        tuple(table["inputs"]),
+        dict(table.get("weights", {})),
+        table.get("recipe", ""),
+        {key: value for key, value in table.items() if key not in known},
+    )
+
+
+def _refuse(settings: Mapping[str, Any], where: str) -> None:
+    if settings:
+        raise SettingsError(f"{where}: unknown setting {_listed(settings)}. Remove or correct it in submission.toml.")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names))
+'''
+
+FILES["soundpost/ensemble/columns.py"] = r'''
+"""Labels of recipes -> columns of the submission, by name and never by position."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from soundpost.ensemble.recipes import Recipe
+from soundpost.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """Where a recipe's classes go: class classes[i] fills column columns[i]."""
+
+    classes: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+def map_columns(recipe: Recipe, columns: Sequence[str]) -> ColumnMap:
+    """The columns that a recipe can fill: a label's own name first, else its alias."""
+
+
+
+
+    index = {name: i for i, name in enumerate(columns)}
+    claimed: dict[int, str] = {}
+    classes, filled = [], []
+    for number, label in enumerate(recipe.labels):
+        column = index.get(label, index.get(recipe.aliases.get(label, "")))
+        if column is None:
+            continue
+        if column in claimed:
+            raise SettingsError(
+                f"recipe {recipe.name}: labels {claimed[column]} and {label} both fill column {columns[column]}. "
+                "Remove one alias from recipe.toml."
+            )
+        claimed[column] = label
+        classes.append(number)
+        filled.append(column)
+    return ColumnMap(tuple(classes), tuple(filled))
+
+
+def map_all(recipes: Sequence[Recipe], columns: Sequence[str]) -> dict[str, ColumnMap]:
+    """Every recipe's map, by recipe name."""
+
+
+
+
+    maps = {recipe.name: map_columns(recipe, columns) for recipe in recipes}
+    if not any(m.columns for m in maps.values()):
+        known = ", ".join(list(dict.fromkeys(label for r in recipes for label in r.labels))[:5])
+        raise SettingsError(
+            f"no label of the weights is a column of the sample submission: weights know {known}, ...; "
+            f"columns are {', '.join(columns[:5])}, .... A sample has a column for each class, or 'label' alone, for "
+            "the likeliest classes of a clip. Use weights for this contest, or add [aliases] to the recipe."
+        )
+    return maps
+
+
+def contest_labels(recipes: Sequence[Recipe]) -> tuple[str, ...]:
+    """Every label of the recipes as the contest names it, where no sample does: by its alias, if it has one."""
+    return tuple(dict.fromkeys(recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels))
+
+
+def column_priors(recipes: Sequence[Recipe], maps: dict[str, ColumnMap], n_columns: int) -> list[float]:
+    """What a clip without an answer gets: the first knowing recipe's prior; elsewhere 1 / columns."""
+    priors = [1.0 / n_columns] * n_columns
+    for recipe in reversed(recipes):
+        for number, column in zip(maps[recipe.name].classes, maps[recipe.name].columns, strict=True):
+            priors[column] = min(1.0, max(0.0, recipe.priors[number]))
+    return priors
+'''
+
+FILES["soundpost/ensemble/pack_format.py"] = r'''
+"""The pack: named arrays in few bytes, quantised per channel. This is its decoder; packing.py writes it."""
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+import json
+import lzma
+import math
+
+import numpy as np
+
+from soundpost.errors import WeightsError
+
+VERSION = 1
+DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+CODINGS = ("raw", "half", "int8", "int16")
+
+
+def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
+    """The named arrays of a pack, in their own dtypes and shapes."""
+
+
+
+
+
+
+
+
+    try:
+        body = lzma.decompress(data, lzma.FORMAT_XZ)
+        end = 4 + int.from_bytes(body[:4], "little")
+        version, entries = json.loads(body[4:end])
+    except (lzma.LZMAError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{where}: not a pack of weights, {len(data)} bytes ({error}). Build the kernel again."
+        ) from error
+    if version != VERSION:
+        raise WeightsError(f"{where}: pack version {version}, this kit reads {VERSION}. Use the kit that wrote it.")
+    planes = _Planes(body, end, where)
+    arrays = {name: _array(planes, dtype, tuple(shape), coding, where) for name, dtype, shape, coding in entries}
+    if planes.at != len(body):
+        raise WeightsError(f"{where}: {len(body) - planes.at} bytes after the last array. Build the kernel again.")
+    return arrays
+
+
+def widen(scales: np.ndarray) -> np.ndarray:
+    """Scales as float32 from their upper 16 bits: (channels,) uint16 -> (channels,)."""
+    return (scales.astype("<u4") << 16).view("<f4")
+
+
+def dequantise(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Weights from whole numbers: (channels, ...) int8 or int16, by (channels,) scales as uint16 -> float32."""
+    return values.astype(np.float32) * widen(scales).reshape(-1, *[1] * (values.ndim - 1))
+
+
+class _Planes:
+    """The bytes after the header, taken from front to back."""
+
+    def __init__(self, body: bytes, at: int, where: str) -> None:
+        self.body, self.at, self.where = body, at, where
+
+    def take(self, dtype: str, count: int) -> np.ndarray:
+        """The next count values, put together again from their byte planes."""
+        width = np.dtype(dtype).itemsize
+        piece = np.frombuffer(self.body[self.at : self.at + width * count], np.uint8)
+        if len(piece) != width * count:
+            raise WeightsError(f"{self.where}: cut after {len(self.body)} bytes. Build the kernel again.")
+        self.at += width * count
+        little_endian = np.dtype(dtype).newbyteorder("<")
+        return np.ascontiguousarray(piece.reshape(width, count).T).view(little_endian).reshape(count)
+
+
+def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str, where: str) -> np.ndarray:
+    if dtype not in DTYPES or coding not in CODINGS:
+        raise WeightsError(f"{where}: array of {dtype}, coded {coding!r}, not known. Use the kit that wrote it.")
+    count = math.prod(shape)
+    if coding == "raw":
+        array = planes.take(dtype, count)
+    elif coding == "half":
+        array = planes.take("float16", count)
+    else:
+        scales = planes.take("uint16", shape[0])
+        array = dequantise(planes.take(coding, count).reshape(shape), scales)
+    return array.reshape(shape).astype(dtype)
+'''
+
+FILES["soundpost/ensemble/passes.py"] = r'''
+"""The plan: passes (member x view), best gain per second first; every prefix of it is a valid blend."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from soundpost.ensemble.recipes import Member, Recipe
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One member with one view over all clips."""
+
+    member: int  # index in the run's list of members
+    view: int  # index in the recipe's views
+    gain: float  # of the blend's score when this pass joins, as the recipe recorded or guessed
+
+    def name(self, members: Sequence[tuple[Recipe, Member]]) -> str:
+        """recipe/fold view, as logs call it."""
+        recipe, member = members[self.member]
+        return f"{member.name} {recipe.views[self.view].name}"
+
+
+def all_passes(members: Sequence[tuple[Recipe, Member]]) -> list[Pass]:
+    """Every member with every view of its recipe, with its gain."""
+
+
+
+
+
+    rank: dict[str, int] = {}
+    passes = []
+    for number, (recipe, member) in enumerate(members):
+        k = rank.get(recipe.name, 0)
+        rank[recipe.name] = k + 1
+        score = float(member.scores.get("lwlrap", 0.5))
+        passes.append(Pass(number, 0, _step(recipe.gains.get("blend", ()), k, score)))
+        for j in range(1, len(recipe.views)):
+            step = _step(recipe.gains.get("views", ()), j, score)
+            passes.append(Pass(number, j, step / max(1, len(recipe.members))))
+    return passes
+
+
+def _step(scores: Sequence[float], index: int, first: float) -> float:
+    if index < len(scores):
+        return max(1e-6, scores[index] - (scores[index - 1] if index else 0.0))
+    return max(1e-6, first * 10.0**-index)
+
+
+def next_pass(
+    passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float], left_seconds: float = math.inf
+) -> Pass | None:
+    """The pass to run now: the best first one gives every clip an answer; then gain per second decides."""
+
+
+
+
+
+
+
+
+
+
+    seen = {(p.member, p.view) for p in done}
+    begun = {p.member for p in done}
+    open_passes = [p for p in passes if (p.member, p.view) not in seen and (p.view == 0 or p.member in begun)]
+    if not open_passes:
+        return None
+    if not done:
+        return max(open_passes, key=lambda p: (p.gain * min(1.0, left_seconds / max(1e-9, seconds(p))), -p.member))
+    return max(open_passes, key=lambda p: (p.gain / max(1e-9, seconds(p)), -p.member))
+
+
+def company(
+    passes: Sequence[Pass],
+    done: Sequence[Pass],
+    work: Pass,
+    members: Sequence[tuple[Recipe, Member]],
+    seconds: Callable[[Pass], float],
+    most: int,
+) -> list[Pass]:
+    """A pass, and those that would follow it anyway and differ in the fold alone, so that they can share batches."""
+
+
+
+
+
+
+
+
+
+    found = [work]
+    while len(found) < most:
+        following = next_pass(passes, [*done, *found], seconds)
+        if following is None or (members[following.member][0], following.view) != (members[work.member][0], work.view):
+            break
+        found.append(following)
+    return found
+'''
+
+FILES["soundpost/ensemble/recipes.py"] = r'''
+"""A recipe is everything the kernel must know about its members, as data; a submission is a list of recipes."""
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
+from soundpost.errors import SettingsError
 
-BOUND = 1e-4  # largest change of a logit, relative to the largest logit, that rounding may cause
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+FORMAT = 1
 
 
-@torch.inference_mode()
-def fold_batch_norms(model: nn.Module, inputs: Tensor) -> nn.Module:
-    """A copy of the network with its batch norms folded away, or the network itself where that is not possible."""
+@dataclass(frozen=True)
+class Named:
+    """One entry of a registry, asked for by name, with its settings."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One fold of one recipe."""
+
+    recipe: str
+    fold: str
+    file: str  # beside recipe.toml, a .safetensors file
+    sha256: str  # of that file
+    scores: Mapping[str, float] = field(default_factory=dict)  # out of fold: lwlrap, accuracy
+    n_bytes: int = 0  # of a file that comes as an attached dataset, not beside recipe.toml; 0: it lies there
+
+    @property
+    def name(self) -> str:
+        """recipe/fold, as it is called in logs and on the command line."""
+        return f"{self.recipe}/{self.fold}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Front end, network, views, labels and members that belong together."""
+
+    name: str
+    labels: tuple[str, ...]
+    audio: Mapping[str, Any]
+    front_end: Named
+    model: Named
+    views: tuple[Named, ...]
+    members: tuple[Member, ...]
+    priors: tuple[float, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    average: str = "probability"
+    activation: str = "sigmoid"
+    gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Names the spectrograms of this recipe: equal audio and front-end settings give equal digests."""
+        front_end = {"name": self.front_end.name, **self.front_end.settings}
+        text = json.dumps({"audio": dict(self.audio), "front_end": front_end}, sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The recipes that are blended, and how."""
+
+    recipes: tuple[Recipe, ...]
+    blend: Named
+    second_level: tuple[Recipe, ...] = ()  # their front end is "first_level": the inputs of their stage of the blend
+    dataset: str = ""  # owner/slug of the dataset that holds members that do not lie beside their recipe
+
+
+def parse_recipe(text: str, where: str) -> Recipe:
+    """The recipe that the text of a recipe.toml describes."""
 
 
 
 
-
-    if model.training:  # it was made to predict with its batch's statistics, which no fixed factor replaces
-        return model
-    pairs, expected = _pairs(model, inputs)
-    if not pairs:
-        return model
-    folded = deepcopy(model)
-    modules = dict(folded.named_modules())
-    for layer_name, norm_name in pairs:
-        layer, norm = modules[layer_name], modules[norm_name]
-        fuse = fuse_linear_bn_weights if isinstance(layer, nn.Linear) else fuse_conv_bn_weights
-        layer.weight, layer.bias = fuse(
-            layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    table = _table(text, where)
+    known = {
+        "format",
+        "name",
+        "labels",
+        "audio",
+        "front_end",
+        "model",
+        "views",
+        "members",
+        "priors",
+        "aliases",
+        "average",
+        "activation",
+        "gains",
+    }
+    _refuse_unknown(table, known, where)
+    missing = sorted({"name", "labels", "front_end", "model", "members"} - set(table))
+    if missing:
+        raise SettingsError(f"{where}: {', '.join(missing)} missing. Write it again with the trainer or importer.")
+    labels = tuple(table["labels"])
+    if len(set(labels)) != len(labels) or not labels:
+        raise SettingsError(f"{where}: labels must be distinct and at least one, got {len(labels)}. Correct the list.")
+    priors = tuple(float(p) for p in table.get("priors", [1 / len(labels)] * len(labels)))
+    if len(priors) != len(labels):
+        raise SettingsError(f"{where}: {len(labels)} labels but {len(priors)} priors. Give one prior for each label.")
+    aliases = dict(table.get("aliases", {}))
+    stray = sorted(set(aliases) - set(labels))
+    if stray:
+        raise SettingsError(f"{where}: aliases for {', '.join(stray)}, which are no labels. Correct [aliases].")
+    for key, choices in (("average", ("probability", "logit")), ("activation", ("sigmoid", "softmax"))):
+        if table.get(key, choices[0]) not in choices:
+            raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
+    incomplete = [key for m in table["members"] for key in ("fold", "file", "sha256") if key not in m]
+    if incomplete or not table["members"] or table.get("views") == []:
+        lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
+        raise SettingsError(f"{where}: {lack}. Write it again with the trainer or importer.")
+    members = tuple(
+        Member(
+            table["name"],
+            str(m["fold"]),
+            m["file"],
+            m["sha256"],
+            MappingProxyType(dict(m.get("scores", {}))),
+            int(m.get("bytes", 0)),
         )
-        parent, _, leaf = norm_name.rpartition(".")
-        setattr(modules[parent], leaf, nn.Identity())
-    answer = logits_of(folded(inputs))
-    close = (answer - expected).abs().max() <= BOUND * expected.abs().max().clamp(min=1.0)
-    return folded if close else model
+        for m in table["members"]
+    )
+    return Recipe(
+        name=table["name"],
+        labels=labels,
+        audio=MappingProxyType(dict(table.get("audio", {}))),
+        front_end=_named(table["front_end"], f"{where} [front_end]"),
+        model=_named(table["model"], f"{where} [model]"),
+        views=tuple(_named(v, f"{where} [[views]]") for v in table.get("views", [{"name": "whole"}])),
+        members=members,
+        priors=priors,
+        aliases=MappingProxyType(aliases),
+        average=table.get("average", "probability"),
+        activation=table.get("activation", "sigmoid"),
+        gains=MappingProxyType({key: tuple(map(float, scores)) for key, scores in table.get("gains", {}).items()}),
+    )
 
 
-def _pairs(model: nn.Module, inputs: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
-    """(layer, norm) by name, where the norm's input is the layer's output; and the logits."""
-    made: dict[int, tuple[str, Tensor]] = {}  # id of an output -> its layer; the tensor is kept so that ids stay unique
-    pairs: list[tuple[str, str]] = []
-    calls: list[str] = []
+def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submission:
+    """The submission that the text of a submission.toml describes."""
 
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            calls.append(name)
-            if isinstance(module, NORMS):
-                if id(args[0]) in made:
-                    pairs.append((made[id(args[0])][0], name))
-            else:
-                made[id(output)] = (name, output)
 
-        return hook
 
-    handles = [
-        module.register_forward_hook(note(name))
-        for name, module in model.named_modules()
-        if isinstance(module, (*CONVOLUTIONS, *NORMS, nn.Linear))
-    ]
+
+
+
+    table = _table(text, where)
+    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset"}, where)
+    second_level = table.get("second_level", [])
+    absent = [name for name in (*table.get("recipes", []), *second_level) if name not in recipes]
+    if absent or not table.get("recipes"):
+        known = ", ".join(sorted(recipes)) or "none"
+        raise SettingsError(f"{where}: recipes {absent or '[]'} not found; known: {known}. Correct the list.")
+    blend = table.get("blend", "mean")
+    return Submission(
+        recipes=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in table["recipes"]),
+        blend=_named({"name": blend} if isinstance(blend, str) else blend, f"{where} [blend]"),
+        dataset=table.get("dataset", ""),
+        second_level=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in second_level),
+    )
+
+
+def _table(text: str, where: str) -> dict[str, Any]:
     try:
-        logits = logits_of(model(inputs))
-    finally:
-        for handle in handles:
-            handle.remove()
-    once = [(layer, norm) for layer, norm in pairs if calls.count(layer) == 1 and calls.count(norm) == 1]
-    return once, logits
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where}: not TOML ({error}). Write it again with the trainer or importer.") from error
+    if table.get("format") != FORMAT:
+        raise SettingsError(
+            f"{where}: format {table.get('format')!r}, this kit reads {FORMAT}. Use the kit that wrote it."
+        )
+    return table
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits in what a network gives, which has auxiliary outputs after them or none."""
-    return output[0] if isinstance(output, (tuple, list)) else output
+def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise SettingsError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(known))}. Remove it.")
+
+
+def _named(table: Mapping[str, Any], where: str) -> Named:
+    if "name" not in table:
+        raise SettingsError(f"{where}: name missing. Say which one is meant.")
+    return Named(table["name"], MappingProxyType({k: v for k, v in table.items() if k != "name"}))
 '''
 
-FILES["soundpost/forecast.py"] = r'''
+FILES["soundpost/ensemble/rules.py"] = r'''
+"""Rules that combine inputs into one answer for each clip, by name."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+SMALLEST = 1e-15  # probability; what is less likely has the logit of this
+
+
+def mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Weighted arithmetic mean of probabilities."""
+
+
+
+
+
+
+
+
+    return sum(w * p for p, w in _weighed(inputs, weights))
+
+
+def geometric_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Weighted geometric mean of probabilities; one zero makes the answer zero. Arguments as mean's."""
+    with np.errstate(divide="ignore"):
+        return np.exp(
+            sum(np.where(w > 0, w * np.log(np.where(w > 0, p, 1.0)), 0.0) for p, w in _weighed(inputs, weights))
+        )
+
+
+def power_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, exponent: float = 2.0) -> np.ndarray:
+    """Weighted power mean of probabilities: above exponent 1 the confident inputs count more. Arguments as mean's."""
+    return sum(w * p**exponent for p, w in _weighed(inputs, weights)) ** (1 / exponent)
+
+
+def rank_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Classes ordered by their mean rank within the clip, on the mean scale of the inputs. Arguments as mean's."""
+
+
+
+
+    scale = sum(w * np.sort(p, axis=1) for p, w in _weighed(inputs, weights))
+    ranks = sum(w * _ranks(p) for p, w in _weighed(inputs, weights))
+    below = np.clip(np.floor(ranks).astype(np.intp), 0, ranks.shape[1] - 1)
+    above = np.minimum(below + 1, ranks.shape[1] - 1)
+    low, high = np.take_along_axis(scale, below, 1), np.take_along_axis(scale, above, 1)
+    return low + (ranks - below) * (high - low)
+
+
+def logit_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, single_label: bool = False) -> np.ndarray:
+    """Weighted mean of what stood before the sigmoid, or before the softmax. Arguments as mean's."""
+
+
+
+
+
+
+    likely = [(np.clip(np.where(w > 0, p, 0.5), SMALLEST, 1 - SMALLEST), w) for p, w in _weighed(inputs, weights)]
+    if single_label:
+        scores = sum(w * np.log(p) for p, w in likely)
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+    return 1 / (1 + np.exp(-sum(w * (np.log(p) - np.log1p(-p)) for p, w in likely)))
+
+
+def _weighed(inputs: Sequence[np.ndarray], weights: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """One input after the other in float64, zero where it has no weight, beside its weights (clips, 1)."""
+    for probabilities, weight in zip(inputs, weights[:, :, None], strict=True):
+        yield np.where(weight > 0, probabilities, 0.0).astype(np.float64), weight
+
+
+def _ranks(probabilities: np.ndarray) -> np.ndarray:
+    """Rank of each class within its clip, 0 the smallest; equal ones share the mean of their ranks."""
+    # A stable order gives equal values their ranks from left to right; the mirrored one from right to left.
+    forward = probabilities.argsort(1, kind="stable").argsort(1)
+    mirrored = probabilities[:, ::-1].argsort(1, kind="stable").argsort(1)[:, ::-1]
+    return (forward + mirrored) / 2
+
+
+BLENDS: dict[str, Callable[..., np.ndarray]] = {
+    "mean": mean,
+    "geometric_mean": geometric_mean,
+    "power": power_mean,
+    "rank": rank_mean,
+    "logit": logit_mean,
+}
+'''
+
+FILES["soundpost/ensemble/weights_file.py"] = r'''
+"""A member's file -> its named arrays, after its sha256 was found to be the recipe's; nothing in it is executed."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from soundpost.ensemble.pack_format import unpack
+from soundpost.errors import WeightsError
+
+
+def load_arrays(path: Path, sha256: str, member: str) -> dict[str, np.ndarray]:
+    """The arrays of one member by name, as its network's state dict calls them."""
+
+
+
+
+
+
+
+
+
+    if not path.is_file():
+        raise WeightsError(
+            f"member {member}: {path} is not there. Put the file back, or leave the member out by members."
+        )
+    found = sha256_of(path)
+    if found != sha256:
+        raise WeightsError(
+            f"member {member}: {path} has sha256 {found[:12]}..., the recipe has {sha256[:12]}...: another file, or a "
+            f"part of it ({path.stat().st_size} bytes). Take the file the recipe was written with."
+        )
+    if path.suffix == ".pack":
+        return unpack(path.read_bytes(), f"member {member}: {path}")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"member {member}: {path} is not safetensors ({error}). Import it again.") from error
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+'''
+
+FILES["soundpost/ensemble/weights_folder.py"] = r'''
+"""Where a submission, its recipes and its arrays lie: in weights/ of the repo, or beside the source in a kernel."""
+
+
+
+
+
+
+
+
+
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from soundpost.ensemble.attached import Attached
+from soundpost.ensemble.recipes import Member, Submission, parse_submission
+from soundpost.ensemble.weights_file import load_arrays
+from soundpost.errors import SettingsError
+
+SUBMISSION = "submission.toml"
+RECIPE = "recipe.toml"
+INPUT_ROOT = Path("/kaggle/input")
+
+
+@dataclass(frozen=True)
+class Assets:
+    """A submission and the way to its members' arrays."""
+
+    root: Path  # the folder of submission.toml
+    submission: Submission
+    input_root: Path = INPUT_ROOT  # where datasets are attached
+
+    def path(self, member: Member) -> Path:
+        """Where the member's file lies, or should."""
+        return self.root / member.recipe / member.file
+
+    def arrays(self, member: Member) -> dict[str, np.ndarray]:
+        """The member's arrays by name."""
+
+
+
+
+        path = self._attached.path(member) if member.n_bytes else self.path(member)
+        return load_arrays(path, member.sha256, member.name)
+
+    def missing_advice(self) -> str:
+        """What is attached, for an error that says that no member is left; empty when none comes by a dataset."""
+        recipes = (*self.submission.recipes, *self.submission.second_level)
+        return self._attached.contents() if any(m.n_bytes for r in recipes for m in r.members) else ""
+
+    @cached_property
+    def _attached(self) -> Attached:
+        recipes = (*self.submission.recipes, *self.submission.second_level)
+        apart = [member for recipe in recipes for member in recipe.members if member.n_bytes]
+        return Attached(self.input_root, apart, self.submission.dataset)
+
+
+def default_root() -> Path:
+    """The weights/ folder that belongs to this source: beside the package in a kernel, two folders up in the repo."""
+    package = Path(__file__).resolve().parents[1]
+    places = (package.parent / "weights", package.parent.parent / "weights")
+    return next((place for place in places if (place / SUBMISSION).is_file()), places[-1])
+
+
+def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INPUT_ROOT) -> Assets:
+    """The submission of a folder, its recipes parsed, no weights read yet."""
+
+
+
+
+
+
+
+
+
+    path = root / submission
+    if not path.is_file():
+        raise SettingsError(f"{path} is not there. Name the folder of a {SUBMISSION}, or train or import one first.")
+    texts = {found.parent.name: found.read_text("utf-8") for found in sorted(root.glob(f"*/{RECIPE}"))}
+    return Assets(root, parse_submission(path.read_text("utf-8"), texts, str(path)), input_root)
+'''
+
+FILES["soundpost/errors.py"] = r'''
+"""The exceptions of the kit."""
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+class KitError(Exception):
+    """Base of everything the kit raises on purpose."""
+
+
+class SettingsError(KitError):
+    """An option, a recipe or a registry name cannot be used as given."""
+
+
+class ClipError(KitError):
+    """One clip cannot be read; its row gets the fallback and the report names it."""
+
+
+class WeightsError(KitError):
+    """Weights are missing, altered, or do not fit the network that asks for them."""
+
+
+class CacheError(KitError):
+    """The cache was asked for something that its index forbids."""
+
+
+class SubmissionError(KitError):
+    """A table may not become submission.csv: rows, columns or values are wrong."""
+
+
+class ShapeError(KitError):
+    """A tensor has other axes than the function promises to take."""
+
+
+class BundleError(KitError):
+    """The kernel cannot be built as asked: a stray import, or too many bytes."""
+
+
+class DeviceError(KitError):
+    """A device was asked for that is not there or does not work."""
+
+
+def sentence(error: BaseException) -> str:
+    """What an exception says, on one line, for the log."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+'''
+
+FILES["soundpost/exit_status.py"] = r'''
+"""Exit statuses of a run, by name, for the engine's process and for the one that guards it."""
+
+STATUS_OK = 0
+STATUS_DEFECT = 1  # an exception that nobody foresaw
+STATUS_REFUSED = 2  # settings, weights or limits with which there can be no prediction
+STATUS_NOTHING = 3  # the time ended before any clip was answered
+STATUS_DEVICE = 75  # the device broke; another engine can go on without it
+'''
+
+FILES["soundpost/forecast/__init__.py"] = r'''
+"""The dry run: what a hidden test set will cost on this machine or another."""
+'''
+
+FILES["soundpost/forecast/dry_run.py"] = r'''
+"""A run that measures instead of answering: the first pass of each recipe over a folder, and what it foretells."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from soundpost.audio.decode import probe
+from soundpost.contest import submission
+from soundpost.contest.clips import Clip
+from soundpost.engine.run import Run, Tell
+from soundpost.ensemble.passes import Pass
+from soundpost.ensemble.recipes import Recipe
+from soundpost.errors import ClipError, SettingsError
+from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
+from soundpost.forecast.hardware import CORE, known_device, named, slowdown
+from soundpost.inference.devices import choose_devices
+from soundpost.resources.deadline import EXIT_SECONDS
+from soundpost.resources.memory import cores
+from soundpost.settings import RunSettings
+
+MOST_CLIPS = 300  # of the folder that are measured, of all lengths alike
+FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
+LITTLE_SECONDS = 60.0  # of audio; less makes a rough forecast
+KEPT_SHARE = 0.92  # of a named machine's memory that a run may take
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the first pass of one recipe took, in seconds of cores and lanes."""
+
+    audio_seconds: float  # as the headers say
+    decoded_seconds: float  # of audio after trimming and the length rule, of the clips decoded in this pass
+    decoded: int  # clips decoded in this pass
+    decode: float
+    features: float
+    forward: float
+    clock: float
+
+
+class DryRun(Run):
+    """A run over at most MOST_CLIPS clips that ends in a forecast; its submission goes where main put it."""
+
+    def _read_contest(self) -> None:
+        super()._read_contest()
+        self.there = sum(clip.path is not None for clip in self.clips)
+        self.clips = _spread(self.clips)
+        self.report.n_clips = len(self.clips)
+        self.length = {clip.name: _seconds(clip) for clip in self.clips}
+
+    def run(self) -> int:
+        """Measure, foretell, say so; exit status 0 whatever the verdict."""
+
+
+
+
+        target = named(self.settings.as_machine) if self.settings.as_machine else None
+        self._start_workers()
+        self._read_contest()
+        self.devices = self.roster.devices = choose_devices(self.settings.device)
+        self._share_memory()
+        measured = self._measure()
+        if not measured:
+            raise SettingsError(
+                f"a dry run measures clips, and of {self.there:,} in {self.settings.test_dir} none was predicted. "
+                "Give a folder with some clips of the kind to expect, and time for them."
+            )
+        here = Capacity(
+            cores=min(cores(), len(self.pool.workers)) if self.devices[0] != "cpu" else cores(),
+            lanes=len(self.devices),
+            on_gpu=self.devices[0] != "cpu",
+            resident_bytes=max(0, self.gauge.peak_bytes - self.cache.memory_bytes),
+            cache_bytes=self.cache.memory_limit_bytes - self.cache.staging_bytes,
+            disk_bytes=self.cache.disk_limit_bytes,
+        )
+        overhead = max(
+            1.0, sum(m.clock for m in measured.values()) / sum(_explained(m, here) for m in measured.values())
+        )
+        load = self._load_expected(overhead)
+        factor, capacity = 1.0, here
+        if target:
+            factor = slowdown(self._known_device(), target.device)
+            capacity = replace(
+                here,
+                cores=target.cores,
+                lanes=target.lanes,
+                on_gpu=target.device != CORE,
+                cache_bytes=max(0, int(KEPT_SHARE * target.memory_bytes) - here.resident_bytes),
+                disk_bytes=target.disk_bytes,
+            )
+        front_ends, passes = self._costs(measured, load, factor)
+        self._say(measured, load, factor)
+        for line in foretell(passes, front_ends, capacity, load).lines(load.limit_seconds):
+            self.progress.say(line)
+        return 0
+
+    # ------------------------------------------------------------ measuring
+
+    def _measure(self) -> dict[str, Measured]:
+        """What the first pass of each recipe took, by the recipe's name."""
+        measured: dict[str, Measured] = {}
+        for recipe in self.recipes:
+            work = next((p for p in self.passes if self._is_first(p, recipe)), None)
+            if work is None:
+                continue
+            before, report = dict(self.report.seconds), self.report
+            audio_before, began = report.audio_seconds, time.monotonic()
+            cached = sum(1 for key in self.cache if key.digest == recipe.digest())
+            complete = self._run_pass([work], [work])
+            answered = self.machine.answers.seen(work.member, work.view)
+            names = [clip.name for clip, seen in zip(self.clips, answered, strict=True) if seen]
+            if not names:
+                continue
+            measured[recipe.name] = Measured(
+                audio_seconds=max(1e-3, sum(self.length[name] for name in names)),
+                decoded_seconds=report.audio_seconds - audio_before,
+                decoded=0 if cached else len(names),
+                decode=report.seconds["decode (CPU)"] - before.get("decode (CPU)", 0.0),
+                features=report.seconds["features (CPU)"] - before.get("features (CPU)", 0.0),
+                forward=report.seconds["forward (lanes)"] - before.get("forward (lanes)", 0.0),
+                clock=time.monotonic() - began,
+            )
+            if not complete:
+                break
+        return measured
+
+    def _is_first(self, work: Pass, recipe: Recipe) -> bool:
+        member_of = self.members[work.member][0]
+        return work.view == 0 and member_of is recipe and self.roster.predictors(work.member) is not None
+
+    def _checkpoint(self) -> None:
+        """Nothing is written."""
+
+    def _write_seconds(self) -> float:
+        """Of one write of a submission, for each row."""
+        began = time.monotonic()
+        submission.write(Path(self.settings.out), self.sample, (self.priors for _ in self.sample.names))
+        return (time.monotonic() - began) / max(1, len(self.sample.names))
+
+    # ------------------------------------------------------------ foretelling
+
+    def _load_expected(self, overhead: float) -> Load:
+        seconds = [s for s in self.length.values() if s > 0]
+        clips = self.settings.expect_clips or FOLD * self.there
+        each = self.settings.expect_seconds or float(np.mean(seconds))
+        return Load(
+            clips=clips,
+            audio_seconds=clips * each,
+            limit_seconds=self.settings.time_limit_seconds,
+            start_seconds=self.report.seconds["start"],
+            end_seconds=EXIT_SECONDS + 2 * clips * self._write_seconds(),
+            overhead=overhead,
+        )
+
+    def _costs(
+        self, measured: dict[str, Measured], load: Load, factor: float
+    ) -> tuple[dict[str, FrontEndCost], list[PassCost]]:
+        """Costs by digest, and of the passes in the order of the plan; a recipe not measured is left out."""
+        front_ends: dict[str, FrontEndCost] = {}
+        for recipe in self.recipes:
+            m = measured.get(recipe.name)
+            if m and recipe.digest() not in front_ends:
+                shape = self.roster.shape(recipe, m.decoded_seconds / max(1, m.decoded))
+                n_bytes = float(np.prod(shape)) * np.dtype(self.settings.cache_dtype).itemsize * m.decoded
+                front_ends[recipe.digest()] = FrontEndCost(
+                    m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
+                )
+        order: list[Pass] = []
+        while (work := self._next(order)) is not None:
+            order.append(work)
+        each = load.audio_seconds / load.clips
+        passes = []
+        for work in order:
+            recipe = self.members[work.member][0]
+            if m := measured.get(recipe.name):
+                frames = self.roster.shape(recipe, each)[2]
+                shown = [sum(w.frames for w in self.roster.view(recipe, v).windows(frames)) for v in (0, work.view)]
+                forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
+                passes.append(PassCost(work.name(self.members), recipe.digest(), forward))
+        return front_ends, passes
+
+    def _known_device(self) -> str:
+        """This device's name in the table of peaks."""
+        if self.devices[0] == "cpu":
+            return CORE
+        import torch
+
+        description = torch.cuda.get_device_name(self.devices[0])
+        if not (name := known_device(description)):
+            raise SettingsError(
+                f"--as {self.settings.as_machine}: this device, {description}, stands in no table. Measure with "
+                "--device cpu, or on a device that does."
+            )
+        return name
+
+    def _say(self, measured: dict[str, Measured], load: Load, factor: float) -> None:
+        audio = max(m.audio_seconds for m in measured.values())
+        count = sum(clip.path is not None for clip in self.clips)
+        each = load.audio_seconds / load.clips
+        rough = "; so little audio makes a rough forecast" if audio < LITTLE_SECONDS else ""
+        self.progress.say(f"dry run over {count:,} of {self.there:,} clips, {audio:,.0f} s of audio{rough}")
+        self.progress.say(
+            f"expected: {load.clips:,} clips of {each:.1f} s on the average; overhead {load.overhead:.2f} times"
+        )
+        if self.settings.as_machine:
+            self.progress.say(
+                f"ESTIMATE for {self.settings.as_machine}: forward passes take {factor:.3g} times as long on one of "
+                "its devices, by published peaks; its cores are taken to be as fast as these"
+            )
+
+
+def _explained(measured: Measured, here: Capacity) -> float:
+    """Seconds of the clock that a pass would take if nothing ever waited."""
+    computing = measured.decode + measured.features
+    if here.on_gpu:
+        return max(1e-6, computing / here.cores, measured.forward / here.lanes)
+    return max(1e-6, (computing + measured.forward) / here.cores)
+
+
+def _spread(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """At most MOST_CLIPS clips, evenly taken from the smallest file to the largest."""
+    there = sorted((clip for clip in clips if clip.path is not None), key=lambda clip: clip.n_bytes)
+    if len(there) <= MOST_CLIPS:
+        return tuple(there)
+    return tuple(there[round(i)] for i in np.linspace(0, len(there) - 1, MOST_CLIPS))
+
+
+def _seconds(clip: Clip) -> float:
+    """Of a clip's audio, as its header says; 0 when it says nothing."""
+    try:
+        found = probe(clip.path) if clip.path else None
+    except ClipError:
+        return 0.0
+    return found.samples / found.sample_rate if found else 0.0
+
+
+def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
+    """Measure once in this process and say what is to be expected."""
+
+
+
+
+
+
+
+    this = DryRun(settings, should_stop, tell)
+    try:
+        return this.run()
+    finally:
+        if hasattr(this, "pool"):
+            this.close()
+'''
+
+FILES["soundpost/forecast/forecast.py"] = r'''
 """What a hidden test set will cost, foretold from rates measured on a small folder; arithmetic alone."""
 
 
@@ -3391,6 +3876,84 @@ def _clock(seconds: float) -> str:
     return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 '''
 
+FILES["soundpost/forecast/hardware.py"] = r'''
+"""Machines by name, for a dry run that foretells another machine than the one it runs on: always an estimate."""
+
+
+
+
+
+
+
+from dataclasses import dataclass
+
+from soundpost.errors import SettingsError
+
+GB = 10**9
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What one device can do at most."""
+
+    tera_operations: float  # float32, 10^12 a second
+    gigabytes: float  # 10^9 bytes of its memory a second
+
+
+@dataclass(frozen=True)
+class NamedMachine:
+    """A session as Kaggle lends it."""
+
+    device: str  # name in PEAKS
+    lanes: int
+    cores: int
+    memory_bytes: int
+    disk_bytes: int
+
+
+CORE = "cpu"
+PEAKS: dict[str, Peak] = {
+    CORE: Peak(0.1, 10.0),
+    "t4": Peak(8.1, 320.0),
+    "p100": Peak(9.3, 732.0),
+    "v100": Peak(14.0, 900.0),
+    "l4": Peak(30.3, 300.0),
+    "a100": Peak(19.5, 1555.0),
+    "h100": Peak(67.0, 3350.0),
+    "h200": Peak(67.0, 4800.0),
+}
+MACHINES: dict[str, NamedMachine] = {
+    "cpu": NamedMachine(CORE, lanes=4, cores=4, memory_bytes=30 * GB, disk_bytes=20 * GB),
+    "t4": NamedMachine("t4", lanes=2, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
+    "t4x1": NamedMachine("t4", lanes=1, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
+    "p100": NamedMachine("p100", lanes=1, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
+    "l4": NamedMachine("l4", lanes=1, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
+}
+
+
+def named(name: str) -> NamedMachine:
+    """The machine of that name."""
+
+
+
+
+    if name not in MACHINES:
+        raise SettingsError(f"--as {name}: not known; known: {', '.join(sorted(MACHINES))}. Name one of these.")
+    return MACHINES[name]
+
+
+def known_device(description: str) -> str:
+    """The name in PEAKS of a device that calls itself so ("Tesla T4", "NVIDIA H200"); empty when none is meant."""
+    words = description.lower().replace("-", " ").split()
+    return next((name for name in PEAKS if name in words), "")
+
+
+def slowdown(measured: str, target: str) -> float:
+    """How many times longer the target takes for what the measured device did; both names in PEAKS."""
+    here, there = PEAKS[measured], PEAKS[target]
+    return max(here.tera_operations / there.tera_operations, here.gigabytes / there.gigabytes)
+'''
+
 FILES["soundpost/front_ends/__init__.py"] = r'''
 """Front ends by name, imported when asked for (see registry.pick)."""
 
@@ -3417,8 +3980,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
-from soundpost.front_ends.mel import Bands, Framing, check_waveforms, decibels, mel_power
-from soundpost.views.deltas import WIDTH, with_derivatives
+from soundpost.functional.deltas import WIDTH, with_derivatives
+from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, mel_power
 
 DERIVED_AT_ONCE = 1 << 20  # values whose derivatives are computed at once; it takes ten times as much memory
 
@@ -3476,7 +4039,55 @@ class LogMel:
         return torch.cat(derived, 1)
 '''
 
-FILES["soundpost/front_ends/mel.py"] = r'''
+FILES["soundpost/functional/__init__.py"] = r'''
+"""Pure tensor maths that several front ends, networks or views share."""
+'''
+
+FILES["soundpost/functional/deltas.py"] = r'''
+"""First and second time derivatives of a spectrogram, as librosa.feature.delta gives them, on any device."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from soundpost.errors import ShapeError
+
+WIDTH = 9  # frames under one Savitzky-Golay fit: a line for the first derivative, a parabola for the second
+FIRST = tuple(k / 60 for k in range(-4, 5))
+SECOND = tuple(c / 462 for c in (28, 7, -8, -17, -20, -17, -8, 7, 28))
+
+
+def with_derivatives(batch: Tensor) -> Tensor:
+    """A spectrogram and its first two time derivatives as three channels."""
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+    if batch.dim() != 4 or batch.shape[1] != 1 or batch.shape[3] < WIDTH:
+        raise ShapeError(
+            f"derivatives of a batch of shape {tuple(batch.shape)}: (batch, 1, bins, frames) with {WIDTH} frames or "
+            "more is needed. Give windows of that many frames and a front end with one channel."
+        )
+    clips, _, bins, frames = batch.shape
+    kernels = batch.new_tensor([FIRST, SECOND]).unsqueeze(1)
+    slopes = F.conv1d(batch.reshape(clips * bins, 1, frames), kernels)
+    edges = (WIDTH // 2, WIDTH // 2)
+    slopes = F.pad(slopes, edges, mode="replicate").reshape(clips, bins, 2, frames).transpose(1, 2)
+    return torch.cat([batch, slopes], 1)
+'''
+
+FILES["soundpost/functional/mel.py"] = r'''
 """Short-time spectra and mel bands in stretches of frames that stay in the cache; the mathematics all front ends share."""
 
 
@@ -3712,21 +4323,351 @@ def check_waveforms(waveforms: Tensor) -> None:
         )
 '''
 
-FILES["soundpost/gauge.py"] = r'''
-"""The memory of the whole process tree, measured again and again while the run goes on."""
+FILES["soundpost/inference/__init__.py"] = r'''
+"""One batch through one network, whatever the device."""
+'''
 
-import ctypes
-import os
+FILES["soundpost/inference/autotune.py"] = r'''
+"""Two ways to the same answers, tried on one real batch: how much faster the other one is, and how far it strays."""
+
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from soundpost.resources import memory_pressure, tree_memory
+import torch
+from torch import Tensor
 
-SECONDS = 0.5  # between two measurements; four times as long while less than half of the limit is used
+HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
+HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
+REPEATS = 3  # of each way, in turns; the best one counts, as whatever disturbs makes it longer
+
+Way = Callable[[], Tensor]
 
 
-class Gauge:
-    """What the tree uses now and has used at most."""
+@dataclass(frozen=True)
+class Trial:
+    """What came of it."""
+
+    speed: float  # times as fast as the usual way; nan where that was not asked
+    change: float  # largest difference of a probability; nan where an answer is no number
+
+
+@torch.inference_mode()
+def compare(usual: Way, other: Way, device: torch.device, is_timed: bool = True) -> Trial:
+    """Try both ways on one batch, the first time for their answers, then for the seconds of the warm kernels."""
+
+
+
+
+
+
+
+    change = float((usual().float() - other().float()).abs().max())
+    if not is_timed:
+        return Trial(float("nan"), change)
+    rounds = [(_seconds(usual, device), _seconds(other, device)) for _ in range(REPEATS)]
+    slow, fast = (min(seconds) for seconds in zip(*rounds, strict=True))
+    return Trial(slow / max(1e-9, fast), change)
+
+
+def _seconds(way: Way, device: torch.device) -> float:
+    if device.type == "cpu":  # other lanes share the cores; what they take is not this way's
+        started = time.thread_time()
+        way()
+        return time.thread_time() - started
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    way()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+class Choice:
+    """Whether the members of a recipe compute in another way on one kind of device, decided once for the whole run."""
+
+
+
+
+
+
+
+
+
+
+    def __init__(self, least_gain: float | None, bound: float, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.lock = threading.Lock()
+        self._least_gain = least_gain
+        self._bound = bound
+        self._tell = tell
+        self._speed: float | None = None
+        self._taken: dict[str, bool] = {}
+
+    def takes(self, member: str, way: str, usual: Way, other: Way, device: torch.device) -> bool:
+        """Whether a member computes in the other way; tried out when it is asked for the first time."""
+
+
+
+
+
+
+
+
+        if member not in self._taken:
+            if self._is_too_slow:
+                return False
+            is_timed = self._least_gain is not None and self._speed is None
+            trial = compare(usual, other, device, is_timed)
+            if is_timed:
+                self._speed = trial.speed
+            self._taken[member] = trial.change <= self._bound and not self._is_too_slow
+            pace = "" if self._speed is None else f"{self._speed:.2f} times as fast, "
+            verdict = "taken" if self._taken[member] else "not taken"
+            self._tell(f"{member}: {way} {verdict}: {pace}probabilities within {trial.change:.1g}")
+        return self._taken[member]
+
+    @property
+    def _is_too_slow(self) -> bool:
+        return self._least_gain is not None and self._speed is not None and self._speed < self._least_gain
+
+
+def half_choice(must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> Choice:
+    """Of half precision in place of float32."""
+
+
+
+
+
+    return Choice(HALF_GAIN if must_gain else None, HALF_BOUND, tell)
+'''
+
+FILES["soundpost/inference/devices.py"] = r'''
+"""Devices that really work, and the precision they are good at."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from soundpost.errors import DeviceError
+from soundpost.resources.memory import cores
+
+BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls them on x86 and on Arm
+
+
+def choose_devices(asked: str) -> list[str]:
+    """One entry for each lane: every GPU that computes, or "cpu" once for each core."""
+
+
+
+
+
+
+
+
+
+
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    if names in (["auto"], ["cuda"]):
+        found = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        working = [name for name in found if not trouble(name)]
+        if names == ["cuda"] and not working:
+            reasons = "; ".join(trouble(name) for name in found) or "torch sees none"
+            raise DeviceError(f"--device cuda: no CUDA device works ({reasons}). Use --device auto or cpu.")
+        names = working or ["cpu"]
+    torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32; where less will do, half precision is used
+    for name in names:
+        if name != "cpu" and (reason := trouble(name)):
+            raise DeviceError(f"--device {name}: {reason}. Use --device auto or cpu.")
+    return names if names != ["cpu"] else ["cpu"] * cores()
+
+
+def trouble(name: str) -> str:
+    """Why a device cannot be used; empty when it can."""
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":
+            major, minor = torch.cuda.get_device_capability(device)
+            built = [int(arch.split("_")[1].rstrip("af")) for arch in torch.cuda.get_arch_list() if "_" in arch]
+            if built and not any(arch // 10 == major and arch <= 10 * major + minor for arch in built):
+                return f"capability {major}.{minor} is not among those torch was built for ({built})"
+        total = (torch.ones(8, device=device) * 2).sum().item()
+        return "" if total == 16.0 else f"8 x 2 came out as {total}"
+    except (RuntimeError, AssertionError, ValueError) as error:
+        return str(error).splitlines()[0]
+
+
+def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The precision to begin with: half where there are units for it, unless asked otherwise; see trials.half_choice."""
+
+
+
+
+
+
+    if asked != "auto":
+        return asked
+    if device != "cpu":
+        return "float16"
+    flags: set[str] = set()
+    with suppress(OSError):
+        flags.update(cpuinfo.read_text().split())
+    return "bfloat16" if flags & BFLOAT16_UNITS else "float32"
+'''
+
+FILES["soundpost/inference/fold_group.py"] = r'''
+"""Folds that share a batch: windows are cut, moved and prepared once for all members of a recipe."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from soundpost.inference.predictor import Predictor
+from soundpost.views.view import View
+
+
+class Team:
+    """Members of one recipe on one device that answer the same windows; used as one Predictor is."""
+
+
+
+
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        self.members = tuple(members)
+        self.device = members[0].device
+
+    def on_cpu(self) -> "Team":
+        """The same members on the CPU, for a window that fits no GPU."""
+        return Team([member.on_cpu() for member in self.members])
+
+    @torch.inference_mode()
+    def __call__(self, batch: Tensor, view: View) -> Tensor:
+        """Answers (windows, members, classes) of stacked windows, see Predictor."""
+        inputs = self.members[0].prepare(batch, view)
+        for member in self.members:
+            member.settle(inputs)
+        return torch.stack([member.answer(inputs) for member in self.members], dim=1)
+'''
+
+FILES["soundpost/inference/fuse_batch_norm.py"] = r'''
+"""Batch norms folded into the layers before them: the same function with a third fewer steps."""
+
+
+
+
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
+
+BOUND = 1e-4  # largest change of a logit, relative to the largest logit, that rounding may cause
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@torch.inference_mode()
+def fold_batch_norms(model: nn.Module, inputs: Tensor) -> nn.Module:
+    """A copy of the network with its batch norms folded away, or the network itself where that is not possible."""
+
+
+
+
+
+    if model.training:  # it was made to predict with its batch's statistics, which no fixed factor replaces
+        return model
+    pairs, expected = _pairs(model, inputs)
+    if not pairs:
+        return model
+    folded = deepcopy(model)
+    modules = dict(folded.named_modules())
+    for layer_name, norm_name in pairs:
+        layer, norm = modules[layer_name], modules[norm_name]
+        fuse = fuse_linear_bn_weights if isinstance(layer, nn.Linear) else fuse_conv_bn_weights
+        layer.weight, layer.bias = fuse(
+            layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        parent, _, leaf = norm_name.rpartition(".")
+        setattr(modules[parent], leaf, nn.Identity())
+    answer = logits_of(folded(inputs))
+    close = (answer - expected).abs().max() <= BOUND * expected.abs().max().clamp(min=1.0)
+    return folded if close else model
+
+
+def _pairs(model: nn.Module, inputs: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
+    """(layer, norm) by name, where the norm's input is the layer's output; and the logits."""
+    made: dict[int, tuple[str, Tensor]] = {}  # id of an output -> its layer; the tensor is kept so that ids stay unique
+    pairs: list[tuple[str, str]] = []
+    calls: list[str] = []
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            calls.append(name)
+            if isinstance(module, NORMS):
+                if id(args[0]) in made:
+                    pairs.append((made[id(args[0])][0], name))
+            else:
+                made[id(output)] = (name, output)
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(note(name))
+        for name, module in model.named_modules()
+        if isinstance(module, (*CONVOLUTIONS, *NORMS, nn.Linear))
+    ]
+    try:
+        logits = logits_of(model(inputs))
+    finally:
+        for handle in handles:
+            handle.remove()
+    once = [(layer, norm) for layer, norm in pairs if calls.count(layer) == 1 and calls.count(norm) == 1]
+    return once, logits
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits in what a network gives, which has auxiliary outputs after them or none."""
+    return output[0] if isinstance(output, (tuple, list)) else output
+'''
+
+FILES["soundpost/inference/model_pool.py"] = r'''
+"""The members of a run: their networks, loaded while others predict, the views and the sizes of their recipes."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from soundpost.ensemble.passes import Pass, all_passes
+from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.ensemble.weights_folder import Assets
+from soundpost.errors import KitError, SettingsError
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.inference.autotune import Choice, half_choice
+from soundpost.inference.devices import choose_precision
+from soundpost.inference.fold_group import Team
+from soundpost.inference.predictor import Predictor
+from soundpost.registry import build
+from soundpost.views import VIEWS
+from soundpost.views.view import View
+
+LONG_SECONDS = 600.0  # of a clip that has the longest window that any clip can have
+TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
+
+Shape = tuple[int, int, int]
+
+
+class Roster:
+    """Who takes part, and what is known of them before anything is measured."""
+
+
+
+
+
 
 
 
@@ -3735,589 +4676,739 @@ class Gauge:
 
 
     def __init__(
-        self, limit_bytes: int, pids: Callable[[], Iterable[int]], clock: Callable[[], float] = time.monotonic
+        self, assets: Assets, names: Sequence[str], n_views: int, precision: str, skipped: Callable[[str, str], None]
     ) -> None:
-        self.limit_bytes = limit_bytes
-        self.used_bytes = 0
-        self.peak_bytes = 0
-        self._pids = pids
-        self._clock = clock
-        self._measured = -4 * SECONDS
-        self._pressure = 0.0
+        self.recipes = assets.submission.recipes
+        self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
+        self.passes = [p for p in all_passes(self.members) if not n_views or p.view < n_views]
+        self.devices: list[str] = []  # to be set before the first network is asked for
+        self.notes: deque[str] = deque()  # what lanes have found out, for the log
+        self._assets = assets
+        self._precision = precision
+        self._tell = skipped
+        self._skipped: set[int] = set()
+        self._loader = ThreadPoolExecutor(1, "loader")
+        self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
+        self._choices: dict[tuple[str, str], Choice] = {}
+        self._views: dict[tuple[str, int], View] = {}
+        self._shapes: dict[tuple[str, float], Shape] = {}
 
-    def look(self, force: bool = False) -> bool:
-        """Measure if it is time to, or at once; whether a measurement was made."""
-        now = self._clock()
-        pause = SECONDS if self.used_bytes > self.limit_bytes / 2 else 4 * SECONDS
-        if not force and now - self._measured < pause:
-            return False
-        self._measured = now
-        self.used_bytes = tree_memory([os.getpid(), *self._pids()])
-        self.peak_bytes = max(self.peak_bytes, self.used_bytes)
-        self._pressure = memory_pressure()
-        return True
+    # ------------------------------------------------------------ networks
 
-    def pressure(self) -> float:
-        """The larger of the tree's share of its limit and the machine's used share, as last measured."""
-        self.look()
-        return max(self._pressure, self.used_bytes / self.limit_bytes)
+    def open_passes(self) -> list[Pass]:
+        """Passes of the members that have not been left out."""
+        return [p for p in self.passes if p.member not in self._skipped]
+
+    def predictors(self, number: int) -> dict[str, Predictor] | None:
+        """A member's network on every device; None, and it is named and left out, when its weights cannot be used."""
+        try:
+            return self.load(number).result()
+        except KitError as error:
+            self.skip(number, str(error))
+            return None
+
+    def team(self, numbers: Sequence[int]) -> dict[str, Team]:
+        """Loaded members of one recipe as a team on every device."""
+        loaded = [self.load(number).result() for number in numbers]
+        return {device: Team([predictors[device] for predictors in loaded]) for device in loaded[0]}
+
+    def load(self, number: int) -> Future[dict[str, Predictor]]:
+        """Begin to load a member's network, beside whatever goes on."""
+        if number not in self._loaded:
+            self._loaded[number] = self._loader.submit(self._build, *self.members[number])
+        return self._loaded[number]
+
+    def unload(self, number: int) -> None:
+        """No pass needs this member's network any more."""
+        self._loaded.pop(number, None)
+
+    def skip(self, number: int, reason: str) -> None:
+        """Leave a member out from now on."""
+        if number not in self._skipped:
+            self._skipped.add(number)
+            self._tell(self.members[number][1].name, reason)
+
+    def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
+        arrays = self._assets.arrays(member)
+        predictors = {}
+        for device in dict.fromkeys(self.devices):
+            precision = choose_precision(self._precision, device)
+            key = (recipe.name, precision)
+            choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
+            predictors[device] = Predictor(recipe, member, arrays, device, precision, choice)
+        return predictors
+
+    # ------------------------------------------------------------ views and sizes
+
+    def view(self, recipe: Recipe, number: int) -> View:
+        """A view of a recipe, built once."""
+        key = (recipe.name, number)
+        if key not in self._views:
+            named = recipe.views[number]
+            self._views[key] = build(VIEWS, named.name, named.settings, "view", where=f"{recipe.name} [[views]]")
+        return self._views[key]
+
+    def shape(self, recipe: Recipe, seconds: float) -> Shape:
+        """(channels, bins, frames) of the spectrogram of a clip of that length."""
+        key = (recipe.name, seconds)
+        if key not in self._shapes:
+            front_end = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
+            rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
+            self._shapes[key] = front_end.shape(round(seconds * rate))
+        return self._shapes[key]
+
+    def longest_window(self, recipe: Recipe, seconds: float = LONG_SECONDS) -> int:
+        """Frames of the longest window that a clip of that length can have; as it stands, that any clip can have."""
+        frames = self.shape(recipe, seconds)[2]
+        return max(w.frames for number in range(len(recipe.views)) for w in self.view(recipe, number).windows(frames))
+
+    def typical_frames(self, work: Pass) -> int:
+        """Windows x frames that a pass shows of a typical clip."""
+        recipe = self.members[work.member][0]
+        windows = self.view(recipe, work.view).windows(self.shape(recipe, TYPICAL_SECONDS)[2])
+        return sum(window.frames for window in windows)
 
 
-def return_free_memory() -> None:
-    """Give the allocator's free pages back to the system, where its library can."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):
-        return
+def _chosen(members: list[tuple[Recipe, Member]], names: Sequence[str]) -> list[tuple[Recipe, Member]]:
+    if not names:
+        return members
+    known = {member.name: (recipe, member) for recipe, member in members}
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise SettingsError(f"--members {', '.join(absent)}: not here; known: {', '.join(known)}. Correct the list.")
+    return [known[name] for name in names]
 '''
 
-FILES["soundpost/grouping.py"] = r'''
-"""Batches of windows with equal frame counts under a cost budget: nothing padded, nobody lost, nobody twice."""
+FILES["soundpost/inference/out_of_memory.py"] = r'''
+"""A batch on a device that may have no room for it: halved, single windows shown in parts, the CPU asked at last."""
 
 
 
 
-
-from collections import Counter, OrderedDict
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One window of one clip, known by its length alone."""
-
-    clip: int
-    window: int  # index among the clip's windows
-    frames: int
-
-
-class Groups:
-    """Windows that wait for mates of the same length."""
-
-
-
-
-
-
-    def __init__(self, budget_frames: int, max_units: int) -> None:
-        self.budget_frames = budget_frames
-        self.max_units = max_units
-        self._waiting: OrderedDict[int, list[Unit]] = OrderedDict()
-        self._expected: Counter[int] = Counter()
-        self._open = 0  # clips whose lengths are not known yet
-
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
-    @property
-    def waiting_frames(self) -> int:
-        """Cost of all that waits."""
-        return sum(frames * len(units) for frames, units in self._waiting.items())
-
-    def expect(self, lengths: Counter[int], unknown_clips: int = 0) -> None:
-        """Say what will come: so many windows of each length, and so many clips of unknown length."""
-        self._expected = Counter(lengths)
-        self._open = unknown_clips
-
-    def add(self, units: list[Unit], known: bool) -> None:
-        """All windows of one clip, which is ready now."""
-
-
-
-
-
-        for unit in units:
-            self._waiting.setdefault(unit.frames, []).append(unit)
-            if known:
-                self._expected[unit.frames] -= 1
-        if not known:
-            self._open -= 1
-
-    def cancel(self) -> None:
-        """One clip of unknown length will not come."""
-        self._open -= 1
-
-    def reopen(self) -> None:
-        """A clip that has been here comes once more, its length unknown again."""
-        self._open += 1
-
-    def remove(self, clip: int) -> None:
-        """Nothing of this clip waits any more."""
-        for frames, units in list(self._waiting.items()):
-            rest = [unit for unit in units if unit.clip != clip]
-            if rest:
-                self._waiting[frames] = rest
-            else:
-                del self._waiting[frames]
-
-    def take(self, hungry: bool) -> list[Unit]:
-        """The next batch; empty when it is better, or necessary, to wait."""
-
-
-
-
-        for frames, units in self._waiting.items():
-            if len(units) >= self._most(frames):
-                return self._leave(frames)
-        if self._open <= 0:
-            for frames in self._waiting:
-                if self._expected[frames] <= 0:
-                    return self._leave(frames)
-        if hungry and self._waiting:
-            return self._leave(max(self._waiting, key=lambda frames: frames * len(self._waiting[frames])))
-        return []
-
-    def _most(self, frames: int) -> int:
-        return max(1, min(self.max_units, self.budget_frames // max(1, frames)))
-
-    def _leave(self, frames: int) -> list[Unit]:
-        units = self._waiting[frames]
-        most = self._most(frames)
-        batch, rest = units[:most], units[most:]
-        if rest:
-            self._waiting[frames] = rest
-        else:
-            del self._waiting[frames]
-        return batch
-'''
-
-FILES["soundpost/labels.py"] = r'''
-"""Labels of recipes -> columns of the submission, by name and never by position."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from soundpost.errors import SettingsError
-from soundpost.recipes import Recipe
-
-
-@dataclass(frozen=True)
-class ColumnMap:
-    """Where a recipe's classes go: class classes[i] fills column columns[i]."""
-
-    classes: tuple[int, ...]
-    columns: tuple[int, ...]
-
-
-def map_columns(recipe: Recipe, columns: Sequence[str]) -> ColumnMap:
-    """The columns that a recipe can fill: a label's own name first, else its alias."""
-
-
-
-
-    index = {name: i for i, name in enumerate(columns)}
-    claimed: dict[int, str] = {}
-    classes, filled = [], []
-    for number, label in enumerate(recipe.labels):
-        column = index.get(label, index.get(recipe.aliases.get(label, "")))
-        if column is None:
-            continue
-        if column in claimed:
-            raise SettingsError(
-                f"recipe {recipe.name}: labels {claimed[column]} and {label} both fill column {columns[column]}. "
-                "Remove one alias from recipe.toml."
-            )
-        claimed[column] = label
-        classes.append(number)
-        filled.append(column)
-    return ColumnMap(tuple(classes), tuple(filled))
-
-
-def map_all(recipes: Sequence[Recipe], columns: Sequence[str]) -> dict[str, ColumnMap]:
-    """Every recipe's map, by recipe name."""
-
-
-
-
-    maps = {recipe.name: map_columns(recipe, columns) for recipe in recipes}
-    if not any(m.columns for m in maps.values()):
-        known = ", ".join(list(dict.fromkeys(label for r in recipes for label in r.labels))[:5])
-        raise SettingsError(
-            f"no label of the weights is a column of the sample submission: weights know {known}, ...; "
-            f"columns are {', '.join(columns[:5])}, .... A sample has a column for each class, or 'label' alone, for "
-            "the likeliest classes of a clip. Use weights for this contest, or add [aliases] to the recipe."
-        )
-    return maps
-
-
-def contest_labels(recipes: Sequence[Recipe]) -> tuple[str, ...]:
-    """Every label of the recipes as the contest names it, where no sample does: by its alias, if it has one."""
-    return tuple(dict.fromkeys(recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels))
-
-
-def column_priors(recipes: Sequence[Recipe], maps: dict[str, ColumnMap], n_columns: int) -> list[float]:
-    """What a clip without an answer gets: the first knowing recipe's prior; elsewhere 1 / columns."""
-    priors = [1.0 / n_columns] * n_columns
-    for recipe in reversed(recipes):
-        for number, column in zip(maps[recipe.name].classes, maps[recipe.name].columns, strict=True):
-            priors[column] = min(1.0, max(0.0, recipe.priors[number]))
-    return priors
-'''
-
-FILES["soundpost/lanes.py"] = r'''
-"""Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back."""
-
-
-
-
-
-import os
-import queue
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from soundpost.cache import slots
-from soundpost.cache.memory_tier import SharedPages
-from soundpost.cache.slots import Slot
 from soundpost.errors import sentence
-from soundpost.fitting import Toll, answer
-from soundpost.grouping import Unit
-from soundpost.predict import Predictor, stack
-from soundpost.teams import Team
-from soundpost.views.view import View, Window
+from soundpost.inference.fold_group import Team
+from soundpost.inference.predictor import Predictor
+from soundpost.views.view import Divisible, View
 
 
-@dataclass(frozen=True)
-class Job:
-    """One batch: windows of equal length, and where their clips' spectrograms lie."""
+@dataclass
+class Toll:
+    """What want of memory cost a batch."""
 
-    predictor: Predictor | Team
-    view: View
-    units: tuple[Unit, ...]
-    windows: tuple[Window, ...]
-    sources: tuple[tuple[Slot, int], ...]  # slot and checksum, one for each unit
-
-    @property
-    def frames(self) -> int:
-        """Cost: windows x frames."""
-        return sum(unit.frames for unit in self.units)
-
-    @property
-    def members(self) -> int:
-        """How many networks see every window."""
-        return len(self.predictor.members) if isinstance(self.predictor, Team) else 1
+    splits: int = 0  # how often it was halved
+    fitting_frames: int = 0  # windows x frames of the largest piece that had room
+    tiled: int = 0  # windows that were shown in parts
+    on_cpu: int = 0  # windows that the CPU answered in a GPU's place
+    lost: dict[int, str] = field(default_factory=dict)  # windows, by their place in the batch, that fit nowhere; why
 
 
-@dataclass(frozen=True)
-class Done:
-    """What came of a job."""
-
-    job: Job
-    answers: np.ndarray | None  # (units, classes), of a team (units, members, classes); None when the job failed whole
-    seconds: float  # of wall clock
-    damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
-    toll: Toll = field(default_factory=Toll)  # what want of memory cost
-    error: str = ""  # why it failed
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that device or host had no room for a tensor."""
+    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
 
 
-class Lane:
-    """A thread that works on jobs of one device; results go into a common queue, with a byte down a pipe for each."""
+def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, Toll]:
+    """Answers of a batch, made to fit; and what that cost."""
 
-    def __init__(self, device: str, pages: SharedPages | None, results: "Results") -> None:
-        self.device = device
-        self.waiting = 0  # jobs handed in and not yet answered
-        self._pages = pages
-        self._free_since = 0.0  # when the last answer came back
-        self._results = results
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"lane {device}", daemon=True)
-        self._thread.start()
 
-    def give(self, job: Job) -> None:
-        """Hand a job in."""
-        self.waiting += 1
-        self._jobs.put(job)
 
-    def close(self) -> None:
-        """End the thread after the jobs that it has."""
-        self._jobs.put(None)
 
-    def _run(self) -> None:
-        if self.device == "cpu":
-            torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
-        pending: tuple[Job, Tensor, Toll, tuple[int, ...], float] | None = None
-        while True:
-            if pending is not None and self._jobs.empty():
-                self._finish(*pending)
-                pending = None
-            job = self._jobs.get()
-            if job is None:
+
+
+
+
+
+
+
+
+    toll = Toll()
+    rows = _halved(predictor, view, batch, toll, first=0)
+    known = next((row for row in rows if row is not None), None)
+    if known is None:
+        return None, toll
+    return torch.cat([torch.full_like(known[:1], torch.nan) if row is None else row.to(known) for row in rows]), toll
+
+
+def _halved(predictor: Predictor | Team, view: View, batch: Tensor, toll: Toll, first: int) -> list[Tensor | None]:
+    """Answers of pieces of the batch, the first of whose windows has that place in the whole."""
+    whole, reason = _tried(predictor, view, batch)
+    if whole is not None:
+        toll.fitting_frames = max(toll.fitting_frames, len(batch) * batch.shape[-1])
+        return [whole]
+    if len(batch) == 1:
+        row = _alone(predictor, view, batch, toll)
+        if row is None:
+            toll.lost[first] = reason
+        return [row]
+    toll.splits += 1
+    middle = len(batch) // 2
+    return [
+        *_halved(predictor, view, batch[:middle], toll, first),
+        *_halved(predictor, view, batch[middle:], toll, first + middle),
+    ]
+
+
+def _alone(predictor: Predictor | Team, view: View, window: Tensor, toll: Toll) -> Tensor | None:
+    """A window that does not fit: shown in parts where it may be cut, else to the CPU; None if that does not fit."""
+    for bounds in _parts(window.shape[-1], view.shortest_part if isinstance(view, Divisible) else 0):
+        answers = []
+        for start, end in bounds:
+            part, _ = _tried(predictor, view, window[..., start:end])
+            if part is None:
                 break
-            started = time.perf_counter()
-            try:
-                begun = self._begin(job)
-            except Exception as error:  # whatever the network raises costs this batch, and is named
-                self._results.put(self, Done(job, None, time.perf_counter() - started, error=sentence(error)))
-                continue
-            if pending is not None:
-                self._finish(*pending)
-            pending = (*begun, started) if begun else None
-        if pending is not None:
-            self._finish(*pending)
-
-    def _begin(self, job: Job) -> tuple[Job, Tensor, Toll, tuple[int, ...]] | None:
-        arrays: dict[int, np.ndarray | None] = {}
-        for unit, source in zip(job.units, job.sources, strict=True):
-            if unit.clip not in arrays:
-                arrays[unit.clip] = slots.read(*source, self._pages.map if self._pages else None)
-        damaged = tuple(clip for clip, array in arrays.items() if array is None)
-        keep = [i for i, unit in enumerate(job.units) if unit.clip not in damaged]
-        if damaged:
-            job = Job(
-                job.predictor,
-                job.view,
-                tuple(job.units[i] for i in keep),
-                tuple(job.windows[i] for i in keep),
-                tuple(job.sources[i] for i in keep),
-            )
-        if not keep:
-            self._results.put(self, Done(job, None, 0.0, damaged))
-            return None
-        spectrograms: Sequence[np.ndarray] = [arrays[unit.clip] for unit in job.units]  # type: ignore[misc]
-        batch = stack(spectrograms, job.windows, job.view, pinned=self.device != "cpu")
-        answers, toll = answer(job.predictor, job.view, batch)
-        if answers is None:
-            self._results.put(self, Done(job, None, 0.0, damaged, toll))
-            return None
-        return job, answers, toll, damaged
-
-    def _finish(self, job: Job, answers: Tensor, toll: Toll, damaged: tuple[int, ...], started: float) -> None:
-        values, error = None, ""
-        try:
-            values = answers.cpu().numpy()  # waits for the device
-        except RuntimeError as problem:
-            error = sentence(problem)
-        now = time.perf_counter()
-        seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
-        self._free_since = now
-        self._results.put(self, Done(job, values, seconds, damaged, toll, error))
+            answers.append(part * ((end - start) / window.shape[-1]))
+        else:
+            toll.tiled += 1
+            return torch.stack(answers).sum(0)
+    if predictor.device.type == "cpu":
+        return None
+    toll.on_cpu += 1
+    whole, _ = _tried(predictor.on_cpu(), view, window)
+    return _alone(predictor.on_cpu(), view, window, toll) if whole is None else whole
 
 
-class Results:
-    """Answers of all lanes, in the order in which they come; readable through a file descriptor."""
+def _parts(frames: int, shortest: int) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Bounds of two equal parts, of four, and so on, down to the shortest; none at all when that is 0."""
+    count = 2
+    while shortest and frames // count >= shortest:
+        yield tuple(pairwise(frames * i // count for i in range(count + 1)))
+        count *= 2
 
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[Lane, Done]] = queue.SimpleQueue()
-        self.wake, self._bell = os.pipe()
 
-    def put(self, lane: Lane, done: Done) -> None:
-        """Called by a lane."""
-        self._queue.put((lane, done))
-        os.write(self._bell, b".")
-
-    def take(self) -> list[tuple[Lane, Done]]:
-        """All that has come; to be called when wake is readable, or at any time."""
-        found = []
-        while not self._queue.empty():
-            lane, done = self._queue.get()
-            os.read(self.wake, 1)
-            lane.waiting -= 1
-            found.append((lane, done))
-        return found
+def _tried(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, str]:
+    """Answers of a batch, or why it has no room."""
+    try:
+        return predictor(batch, view), ""
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = sentence(error)
+    if predictor.device.type != "cpu":
+        torch.cuda.empty_cache()
+    return None, reason
 '''
 
-FILES["soundpost/libraries.py"] = r'''
-"""A compiled network without its weights, which every fold of its recipe brings along."""
+FILES["soundpost/inference/predictor.py"] = r'''
+"""One member on one device: stacked windows in, probabilities (or logits, where the recipe averages those) out."""
 
 
 
 
 
-import ctypes
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy, deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundpost.trials import SAME_BOUND, Choice
-
-DONE = "library.json"  # in a folder with a library; what it was made for
-LEAST_GAIN = 1.03  # times as fast, at least, for a compiled network to be used
-MOST_WINDOWS = 512
-
-
-class Library:
-    """A compiled network without its weights."""
+from soundpost import registry
+from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.errors import WeightsError
+from soundpost.inference.autotune import Choice, half_choice
+from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
+from soundpost.models import MODELS
+from soundpost.views.view import View, Window
 
 
-
-
-
-
-
-    def __init__(self, folder: Path, lanes: int, tell: Callable[[str], None]) -> None:
-        told = json.loads((folder / DONE).read_text())
-        self.shape, self.names = torch.Size(told["shape"]), told["names"]
-        self.choice, self.tell = Choice(LEAST_GAIN, SAME_BOUND, tell), tell
-        self._library = ctypes.CDLL(told["path"])
-        self._handle = ctypes.c_void_p()
-        make = self._library.AOTInductorModelContainerCreateWithDevice
-        if make(ctypes.byref(self._handle), lanes, b"cpu", None):
-            raise RuntimeError("the compiled library cannot be set up")
-
-    def fits(self, inputs: Tensor) -> bool:
-        """Whether these prepared windows are such as it was made for."""
-        is_laid_out = inputs.is_contiguous(memory_format=torch.channels_last)
-        return inputs.shape[1:] == self.shape and 2 <= len(inputs) <= MOST_WINDOWS and is_laid_out
-
-    def weights(self, network: nn.Module) -> list[Tensor]:
-        """A network's weights in the library's order."""
+def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> nn.Module:
+    """The member's network in evaluation mode, on the CPU, built from recipe and arrays alone."""
 
 
 
 
-        found = weights_of(network)
-        if described(found) != self.names:
-            raise ValueError("its layers are not those that were compiled")
-        return list(found.values())
 
-    def __call__(self, inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        """Logits of windows that fit."""
-        given = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors([inputs, *weights])
-        handles = (ctypes.c_void_p * len(given))(*map(_pointer, given))
-        made = (ctypes.c_void_p * 1)()
-        n_given, n_made = ctypes.c_size_t(len(given)), ctypes.c_size_t(1)
-        if self._library.AOTInductorModelContainerRun(self._handle, handles, n_given, made, n_made, None, None):
-            raise RuntimeError("the compiled network failed")
-        return torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs([_capsule(made[0], None, None)])[0]
-
-
-def weights_of(network: nn.Module) -> dict[str, Tensor]:
-    """What a network computes with: its parameters and buffers of floating type, by name."""
-    found = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return {name: tensor.detach() for name, tensor in found.items() if tensor.is_floating_point()}
+    model: nn.Module = registry.build(MODELS, recipe.model.name, recipe.model.settings, "model", len(recipe.labels))
+    wanted = model.state_dict()
+    missing, unexpected = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
+    shapes = [
+        f"{name} {tuple(arrays[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in sorted(set(wanted) & set(arrays))
+        if tuple(arrays[name].shape) != tuple(wanted[name].shape)
+    ]
+    if missing or unexpected or shapes:
+        raise WeightsError(
+            f"member {member.name} does not fit model '{recipe.model.name}': missing {missing[:3] or 'none'}, "
+            f"unexpected {unexpected[:3] or 'none'}, shapes {shapes[:3] or 'agree'}. Import the weights again."
+        )
+    model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()})
+    return model.eval()
 
 
-def described(weights: dict[str, Tensor]) -> list[list[Any]]:
-    """Names, shapes and strides, by which two networks can be told apart."""
-    return [[name, list(tensor.shape), list(tensor.stride())] for name, tensor in weights.items()]
+class Predictor:
+    """One member's network on one device, at one precision."""
 
 
-def _pointer(capsule: Any) -> int | None:
-    return _pointer_of(capsule, None)
 
 
-_pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
-_pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-_capsule = ctypes.pythonapi.PyCapsule_New
-_capsule.restype, _capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+
+
+
+
+
+
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        member: Member,
+        arrays: Mapping[str, np.ndarray],
+        device: str,
+        precision: str,
+        choice: Choice | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.member = member
+        self.device = torch.device(device)
+        self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
+        self._is_folded = self._is_settled = False
+        self._choice = choice or half_choice()
+        self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
+        self.is_half = self.half is not None
+        self._twin: Predictor | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the network's weights."""
+        return sum(tensor.nbytes for tensor in self.model.state_dict().values())
+
+    def on_cpu(self) -> "Predictor":
+        """The same member on the CPU, for a window that fits no GPU; made once."""
+        if self._twin is None:
+            self._twin = copy(self)
+            self._twin.device, self._twin.is_half, self._twin._is_settled = torch.device("cpu"), False, True
+            self._twin.model = deepcopy(self.model).to("cpu", torch.float32)
+        return self._twin
+
+    @torch.inference_mode()
+    def __call__(self, batch: Tensor, view: View) -> Tensor:
+        """Answers of stacked windows."""
+
+
+
+
+
+
+
+
+        inputs = self.prepare(batch, view)
+        self.settle(inputs)
+        return self.answer(inputs)
+
+    @torch.inference_mode()
+    def rehearse(self, batch: Tensor, view: View) -> None:
+        """Do what a call does, with windows that are made up; they decide nothing about precision."""
+
+
+
+        inputs = self.prepare(batch, view)
+        self._fold(inputs)
+        self.through(self.model, inputs, self.is_half and self.device.type != "cpu")
+
+    def prepare(self, batch: Tensor, view: View) -> Tensor:
+        """Stacked windows as the network takes them, on the device."""
+        inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
+        return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+
+    def settle(self, inputs: Tensor) -> None:
+        """With the first prepared windows: fold the network, decide about half precision."""
+        if not self._is_settled:
+            with self._choice.lock:
+                if not self._is_settled:
+                    self._fold(inputs)
+                    if self.is_half:
+                        self._settle_half(inputs)
+                    self._is_settled = True
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Answers of prepared windows by the settled network."""
+        return self.through(self.model, inputs, self.is_half)
+
+    def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
+        """Prepared windows through a network that gives logits, up to the recipe's answers."""
+        with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
+            logits = logits_of(network(inputs))
+        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Answers as probabilities, whatever the recipe averages."""
+        return self._activate(answers) if self.recipe.average == "logit" else answers
+
+    def _fold(self, inputs: Tensor) -> None:
+        if not self._is_folded:
+            self.model = fold_batch_norms(self.model, inputs[:1])
+            self._is_folded = True
+
+    def _settle_half(self, inputs: Tensor) -> None:
+        rounded = _rounded(self.model, self.half)
+        exact, half = (
+            lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
+            for model, is_half in ((self.model, False), (rounded, True))
+        )
+        name = str(self.half).removeprefix("torch.")
+        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
+        if self.is_half:
+            self.model = rounded
+
+    def _activate(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
+
+
+def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
+    """A copy with its convolutions and linear layers in half precision, where autocast would round at every call."""
+    model = deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+            module.to(half)
+    return model
+
+
+def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
+    """Windows of clips as one batch, cut one after the other into it."""
+
+
+
+
+
+
+
+
+
+
+    first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
+    if len(windows) == 1 and not pinned:
+        return first[None]
+    batch = torch.empty((len(windows), *first.shape), dtype=first.dtype, pin_memory=pinned)
+    batch[0] = first
+    for i in range(1, len(windows)):
+        batch[i] = view.cut(torch.from_numpy(spectrograms[i]), windows[i])
+    return batch
 '''
 
-FILES["soundpost/locate.py"] = r'''
-"""Where a contest's files lie on Kaggle, in the old and the new mount layout, without walking large folders."""
+FILES["soundpost/inference/profiling.py"] = r'''
+"""What a batch of a recipe costs, tried out before the first one: seconds and bytes for each window x frame."""
 
-import os
-from collections import deque
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
-from soundpost.errors import SettingsError
+import torch
+from torch import Tensor
 
-SAMPLE = "sample_submission.csv"
-MAX_DEPTH = 5
-MAX_ENTRIES = 20_000  # of all folders together that are looked at
-MAX_PER_FOLDER = 2_000  # entries; a folder with more holds clips, not folders
+from soundpost.inference.out_of_memory import is_out_of_memory
+from soundpost.inference.predictor import Predictor
+from soundpost.resources.memory_monitor import return_free_memory
+from soundpost.views.view import Divisible, View
+
+SLACK = 2.0  # measured bytes are taken for so much more: allocators keep pages of batches of many shapes
+GPU_SHARE = 0.8  # of the device's free memory that batches may take
 
 
 @dataclass(frozen=True)
-class Found:
-    """A contest's files."""
+class Probed:
+    """Cost of one window x frame on one lane."""
 
-    sample_submission: Path
-    test_dir: Path
-
-
-def locate(root: Path, competition: str = "") -> Found:
-    """The sample submission and the folder of test clips under an input root."""
+    bytes_per_frame: float  # host memory on a CPU, device memory on a GPU
+    seconds_per_frame: float
 
 
-
+@torch.inference_mode()
+def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Probed:
+    """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); any numbers will do."""
 
 
 
 
 
-    places = [root / competition, root / "competitions" / competition] if competition else []
-    for place in places:
-        if _is_file(place / SAMPLE):
-            return Found(place / SAMPLE, _test_dir(place))
-    found = _search(root)
-    if found is None:
-        raise SettingsError(
-            f"no {SAMPLE} under {root}; found there: {', '.join(_heads(root)) or 'nothing'}. Attach the competition's "
-            "data to the kernel, or give --sample-submission and --test-dir."
-        )
-    return Found(found, _test_dir(found.parent))
 
 
-def _test_dir(folder: Path) -> Path:
-    """The folder of the clips beside a sample submission: test, or the first whose name begins so."""
+    spectrogram = torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape)
+    window = max(view.windows(shape[2]), key=lambda window: window.frames)
+    batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
+    on_gpu = predictor.device.type == "cuda"
+    while not _has_room(predictor, view, batch):
+        shorter = batch.shape[3] // 2
+        if len(batch) > 1:
+            batch = batch[:1]
+        elif isinstance(view, Divisible) and shorter >= view.shortest_part:
+            batch = batch[..., :shorter]
+        elif on_gpu:
+            return probe(predictor.on_cpu(), view, shape)
+        else:
+            raise MemoryError(
+                f"{predictor.member.name}: one window of {batch.shape[3]} frames does not fit into memory"
+            )
+    if on_gpu:
+        torch.cuda.synchronize(predictor.device)
+        torch.cuda.reset_peak_memory_stats(predictor.device)
+        before = torch.cuda.memory_allocated(predictor.device)
+    else:
+        return_free_memory()  # else what the first call left behind would serve the second unseen
+        before = _reset_peak()
+    started = time.perf_counter()
+    predictor.rehearse(batch, view)
+    if on_gpu:
+        torch.cuda.synchronize(predictor.device)
+        peak = torch.cuda.max_memory_allocated(predictor.device)
+    else:
+        peak = _peak()
+    frames = len(batch) * batch.shape[3]
+    least = batch.numel() * 4 * 8  # of any network: a few maps as large as its input
+    return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
 
 
-
-    if (folder / "test").is_dir():
-        return folder / "test"
-    named = sorted(p for p in _folders(folder) if p.name.lower().startswith("test"))
-    audio = sorted(p for p in _folders(folder) if "test" in p.name.lower())
-    return next(iter([*named, *audio]), folder / "test")
-
-
-def _search(root: Path) -> Path | None:
-    """The nearest sample submission, breadth first, within MAX_DEPTH and MAX_ENTRIES."""
-    queue = deque([(root, 0)])
-    looked_at = 0
-    while queue and looked_at < MAX_ENTRIES:
-        folder, depth = queue.popleft()
-        if _is_file(folder / SAMPLE):
-            return folder / SAMPLE
-        if depth < MAX_DEPTH:
-            inside = _folders(folder)
-            looked_at += len(inside) + 1
-            queue.extend((path, depth + 1) for path in sorted(inside))
-    return None
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Folders directly inside, as far as the first MAX_PER_FOLDER entries show them."""
-    found = []
+def _has_room(predictor: Predictor, view: View, batch: Tensor) -> bool:
     try:
-        with os.scandir(folder) as entries:
-            for number, entry in enumerate(entries):
-                if number >= MAX_PER_FOLDER:
-                    break
-                if entry.is_dir():
-                    found.append(Path(entry.path))
-    except OSError:
-        return []
-    return found
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; one in a folder that may not be entered counts as none."""
-    try:
-        return path.is_file()
-    except OSError:
+        predictor.rehearse(batch, view)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         return False
+    return True
 
 
-def _heads(root: Path) -> list[str]:
-    names = []
-    for folder in sorted(_folders(root))[:10]:
-        names.append(folder.name)
-        names += [f"{folder.name}/{inner.name}" for inner in sorted(_folders(folder))[:5]]
-    return names[:20]
+def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:
+    """The largest budget up to budget_frames whose fullest batch runs on the predictor's GPU, found by running it."""
+
+
+
+
+
+
+
+    spectrogram = torch.zeros(shape)
+    windows = view.windows(shape[2])
+    longest = max(windows, key=lambda window: window.frames)
+    while True:
+        count = max(1, budget_frames // longest.frames)
+        try:
+            piece = view.cut(spectrogram, longest)[None]
+            predictor.rehearse(piece.expand(count, *piece.shape[1:]), view)
+            torch.cuda.synchronize(predictor.device)
+            return budget_frames
+        except (RuntimeError, MemoryError) as error:
+            torch.cuda.empty_cache()
+            if not is_out_of_memory(error) or count == 1:
+                return budget_frames
+            budget_frames //= 2
+
+
+def _reset_peak() -> int:
+    """Set the process's peak of resident memory back to what is resident now, and tell it in bytes."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(key + ":"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
 '''
 
-FILES["soundpost/main.py"] = r'''
+FILES["soundpost/inference/stacking.py"] = r'''
+"""Second-level recipes made into functions that a blend can call; the only place where a blend meets torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from soundpost.ensemble.blend import Blend, Network, without
+from soundpost.ensemble.columns import map_columns
+from soundpost.ensemble.recipes import Member, Recipe, Submission
+from soundpost.errors import SettingsError, WeightsError
+from soundpost.models import MODELS
+from soundpost.registry import build
+
+ROWS = 256  # clips in one forward pass
+
+
+class Ready(NamedTuple):
+    """A blend that can be called, and what it had to do without."""
+
+    blend: Blend
+    skipped: dict[str, str]  # second-level member -> reason
+
+
+def ready_blend(
+    submission: Submission,
+    members: Sequence[str],
+    columns: Sequence[str],
+    load: Callable[[Recipe, Member], Mapping[str, np.ndarray]],
+) -> Ready:
+    """The blend of a submission for the members of one run, its second level loaded."""
+
+
+
+
+
+
+
+
+
+
+
+
+    everyone = {member.name for recipe in submission.recipes for member in recipe.members}
+    kept = {*members, *(name.split("/")[0] for name in members)}
+    removed = {*everyone, *(recipe.name for recipe in submission.recipes)} - kept
+    inputs = {
+        stage.get("recipe"): len(stage.get("inputs", ())) for stage in submission.blend.settings.get("stages", ())
+    }
+    networks: dict[str, list[Network]] = {}
+    skipped: dict[str, str] = {}
+    for recipe in submission.second_level:
+        for member in recipe.members:
+            try:
+                function = _function(recipe, member, columns, load(recipe, member), inputs.get(recipe.name, 0))
+                networks.setdefault(recipe.name, []).append(function)
+            except WeightsError as error:
+                skipped[member.name] = str(error)
+        if recipe.name not in networks:
+            removed.add(recipe.name)
+    return Ready(Blend(without(submission.blend, removed), members, networks), skipped)
+
+
+def _function(
+    recipe: Recipe, member: Member, columns: Sequence[str], arrays: Mapping[str, np.ndarray], n_inputs: int
+) -> Network:
+    mapped = map_columns(recipe, columns)
+    absent = sorted(set(recipe.labels) - {recipe.labels[number] for number in mapped.classes})
+    if absent:
+        raise SettingsError(
+            f"second level {recipe.name}: {len(absent)} labels are no columns of the submission ({absent[0]}, ...). "
+            "Use the sample_submission.csv of its competition, or add [aliases]."
+        )
+    order = list(mapped.columns)
+    n_classes = len(recipe.labels)
+    model: nn.Module = build(MODELS, recipe.model.name, recipe.model.settings, "model", n_classes, where=recipe.name)
+    try:
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        answer = _answer(model, recipe.activation)
+        if n_inputs:
+            answer(np.zeros((1, n_inputs, len(order)), np.float32))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"second level {member.name}: {error}. Its network must fit its weights and the {n_inputs} inputs of its "
+            "stage of the blend; correct recipe.toml or submission.toml."
+        ) from error
+
+    def network(rows: np.ndarray) -> np.ndarray:
+        result = rows.mean(axis=1)  # columns that the network does not know keep the mean of its inputs
+        result[:, order] = answer(rows[:, :, order])
+        return result
+
+    return network
+
+
+def _answer(model: nn.Module, activation: str) -> Network:
+    model.eval()
+
+    @torch.inference_mode()
+    def answer(rows: np.ndarray) -> np.ndarray:
+        logits = torch.cat([model(chunk) for chunk in torch.from_numpy(rows).split(ROWS)])
+        return (logits.sigmoid() if activation == "sigmoid" else logits.softmax(1)).numpy()
+
+    return answer
+'''
+
+FILES["soundpost/launch/__init__.py"] = r'''
+"""Two processes, supervisor and engine, and what they say to each other."""
+'''
+
+FILES["soundpost/launch/engine_process.py"] = r'''
+"""The process that does the heavy work, started by the supervisor: python -m soundpost.launch.engine_process FILE."""
+
+
+
+
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from soundpost.exit_status import STATUS_DEFECT, STATUS_DEVICE, STATUS_REFUSED
+from soundpost.resources.processes import die_with_parent
+
+
+def main(argv: list[str]) -> int:
+    """Run with the settings of a JSON file; events go to the file descriptor that SOUNDPOST_EVENTS names."""
+    die_with_parent()
+    stop = {"asked": False}
+
+    def ask(signal_number: int, frame: FrameType | None) -> None:
+        stop["asked"] = True
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    from soundpost.errors import DeviceError, KitError
+    from soundpost.settings import RunSettings
+
+    settings = RunSettings.from_json(json.loads(Path(argv[0]).read_text()))
+    if os.getppid() != settings.supervisor_pid:
+        return STATUS_DEFECT  # it died before die_with_parent was in force
+    events = os.fdopen(int(os.environ.pop("SOUNDPOST_EVENTS")), "w", buffering=1)
+
+    def tell(event: dict[str, Any]) -> None:
+        try:
+            events.write(json.dumps(event) + "\n")
+        except OSError:
+            os._exit(STATUS_DEFECT)  # nobody listens: the supervisor is gone
+
+    try:
+        if settings.dry_run:
+            from soundpost.forecast.dry_run import run
+        else:
+            from soundpost.engine.run import run
+        return run(settings, lambda: stop["asked"], tell)
+    except DeviceError as error:
+        tell({"event": "error", "text": str(error)})
+        return STATUS_DEVICE
+    except KitError as error:
+        tell({"event": "error", "text": str(error)})
+        return STATUS_REFUSED
+    except Exception:
+        traceback.print_exc()
+        return STATUS_DEFECT
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads and CUDA have nothing left to lose; an orderly end of theirs can take seconds
+'''
+
+FILES["soundpost/launch/main.py"] = r'''
 """Arguments in, exit status out: a valid submission from the first second, then the engine under supervision."""
 
 import argparse
@@ -4331,15 +5422,16 @@ from pathlib import Path
 
 import psutil
 
-from soundpost import clips, submission, versions
-from soundpost.assets import INPUT_ROOT, Assets, default_root, find_assets
-from soundpost.engine import STATUS_REFUSED
+from soundpost.contest import clips, submission
+from soundpost.contest.inputs import locate
+from soundpost.contest.submission import Sample
+from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.weights_folder import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
-from soundpost.labels import column_priors, contest_labels, map_all
-from soundpost.locate import locate
+from soundpost.exit_status import STATUS_REFUSED
+from soundpost.launch import requirements
+from soundpost.launch.supervisor import Supervisor
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
-from soundpost.submission import Sample
-from soundpost.supervisor import Supervisor
 
 DEFAULT_TIME = "55m"
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
@@ -4374,7 +5466,7 @@ def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = 
             with log.open("a", encoding="utf-8") as file:
                 file.write(text + "\n")
 
-    if old := versions.outdated():
+    if old := requirements.outdated():
         say(f"warning: {old}")
     try:
         with _dry(options):
@@ -4557,6 +5649,345 @@ if __name__ == "__main__":
     sys.exit(main())
 '''
 
+FILES["soundpost/launch/requirements.py"] = r'''
+"""Whether the packages that a kernel needs are there, said in one line; none of them is imported for it."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+OLDEST_PYTHON = (3, 11)
+# The oldest that the tests run on; of torch, that of Kaggle's image, whose interface is all that is used.
+OLDEST: dict[str, str] = {
+    "numpy": "2.0.2",
+    "psutil": "5.9.5",
+    "safetensors": "0.7.0",
+    "soundfile": "0.13.1",
+    "soxr": "0.5",
+    "torch": "2.10.0",
+    "tqdm": "4.67.3",
+}
+
+
+def missing(find: Callable[[str], str] = version, wanted: Mapping[str, str] = OLDEST) -> str:
+    """What is not installed and what to do about it, in one line; empty when all is there."""
+
+
+
+
+
+    absent = [f"{name} >= {oldest}" for name, oldest in wanted.items() if _found(find, name) is None]
+    return (
+        f"not installed: {', '.join(absent)}. Install it, or run where it is, as in Kaggle's image." if absent else ""
+    )
+
+
+def outdated(
+    find: Callable[[str], str] = version,
+    wanted: Mapping[str, str] = OLDEST,
+    python: tuple[int, int] = sys.version_info[:2],
+) -> str:
+    """What is older than anything tested, in one line; empty when nothing is. It may work all the same."""
+    found = {name: _found(find, name) for name in wanted}
+    old = [f"{name} {has} < {wanted[name]}" for name, has in found.items() if has and _key(has) < _key(wanted[name])]
+    if python < OLDEST_PYTHON:
+        old.insert(0, f"Python {python[0]}.{python[1]} < {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}")
+    return f"older than what is tested: {', '.join(old)}. If the run fails, upgrade." if old else ""
+
+
+def _found(find: Callable[[str], str], name: str) -> str | None:
+    try:
+        return find(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _key(text: str) -> tuple[int, ...]:
+    """2.10.0+cu128 -> (2, 10, 0); what is no number ends it."""
+    match = re.match(r"\d+(\.\d+)*", text)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+'''
+
+FILES["soundpost/launch/scratch.py"] = r'''
+"""Private folders of runs: whose they are, and the removal of those whose owner is dead."""
+
+import json
+import shutil
+from pathlib import Path
+
+PREFIX = "soundpost-run-"
+
+
+def remove_dead(scratch_root: Path) -> list[Path]:
+    """Remove private folders of runs whose process is provably gone; which ones."""
+    removed = []
+    for folder in sorted(scratch_root.glob(PREFIX + "*")):
+        try:
+            owner = json.loads((folder / "owner.json").read_text())
+            dead = _born(owner["pid"]) != owner["born"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not provably ours, or not provably dead
+        if dead:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+    return removed
+
+
+def _born(pid: int) -> str:
+    """When a process began, in the kernel's own count, with the boot it belongs to; empty when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+    return f"{boot} {stat.rpartition(')')[2].split()[19]}"
+'''
+
+FILES["soundpost/launch/supervisor.py"] = r'''
+"""The process that the user starts: it writes the first submission, starts the engine, and outlives it."""
+
+
+
+
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from soundpost.contest import submission
+from soundpost.errors import SettingsError
+from soundpost.exit_status import STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
+from soundpost.launch.scratch import PREFIX, _born, remove_dead
+from soundpost.resources.deadline import kill_seconds
+from soundpost.resources.memory import MIB, memory_allowed
+from soundpost.settings import RunSettings
+
+GRACE_SECONDS = 4.0  # after a signal, for the engine's last write
+WAIT_SECONDS = 0.15  # for a killed engine to be gone, and for its scratch folder to be removed
+ATTEMPTS = 3  # engines in one run
+LEAST_SECONDS = 6.0  # that must be left for another engine to be worth its start
+SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
+ENGINE_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
+    "KMP_BLOCKTIME": "0",
+    "MALLOC_ARENA_MAX": "4",
+    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * MIB),
+    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "16",  # torch's own list of them
+}
+
+
+class Supervisor:
+    """Starts engines until one ends well, time is up, or a signal comes."""
+
+
+
+
+
+
+
+
+
+
+    def __init__(
+        self, settings: RunSettings, scratch_root: Path, say: Callable[[str], None], relay: bool, log: Path | None
+    ) -> None:
+        self.settings = settings
+        self.scratch_root = scratch_root
+        self.say = say
+        self.relay = relay
+        self.log = log
+        self.answered = 0  # clips in the submission that lies on disk
+        self.errors: list[str] = []
+        self._signal = 0
+        self._engine: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """The exit status of the run: 0, 1 (defect), 2 (refused), 3 (nothing answered), 128 + signal."""
+        remove_dead(self.scratch_root)
+        with self._signals(), self._scratch() as scratch:
+            settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
+            status = 1
+            for attempt in range(ATTEMPTS):
+                status = self._attempt(replace(settings, attempt=attempt), scratch)
+                if self._signal:
+                    name = signal.Signals(self._signal).name
+                    self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted clips")
+                    return 128 + self._signal
+                if status in (STATUS_OK, STATUS_REFUSED, STATUS_NOTHING):
+                    break
+                if self._left() < LEAST_SECONDS:
+                    self.say(f"the time is up; the submission holds {self.answered:,} predicted clips")
+                    return STATUS_OK if self.answered else STATUS_NOTHING
+                settings = self._after_failure(settings, status)
+                if attempt + 1 < ATTEMPTS:
+                    self.say(f"engine ended with status {status}; another one goes on where it stood")
+            for text in self.errors:
+                self.say(f"error: {text}")
+            if status not in (STATUS_OK, STATUS_REFUSED):
+                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted clips")
+            return status if status >= 0 else 1
+
+    def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:
+        if status == STATUS_DEVICE:
+            return replace(settings, device="cpu")
+        if status == -signal.SIGKILL:  # most likely for memory
+            limit = settings.memory_limit_bytes or memory_allowed()
+            return replace(settings, memory_limit_bytes=int(SHRINK * limit))
+        return settings
+
+    def _left(self) -> float:
+        return self.settings.started + self.settings.time_limit_seconds - time.monotonic()
+
+    # ------------------------------------------------------------ one engine
+
+    def _attempt(self, settings: RunSettings, scratch: Path) -> int:
+        """Start an engine and stay with it to its end; its exit status, negative for a signal."""
+        file = scratch / "settings.json"
+        file.write_text(json.dumps(settings.to_json()))
+        reading, writing = os.pipe()
+        package = str(Path(__file__).resolve().parents[2])
+        output = subprocess.PIPE if self.relay or self.log else None
+        try:
+            self._engine = subprocess.Popen(
+                [sys.executable, "-u", "-m", "soundpost.launch.engine_process", str(file)],
+                env=_environment(package, writing),
+                cwd=scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                pass_fds=(writing,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        printer = threading.Thread(target=self._print, args=(self._engine.stdout,), daemon=True) if output else None
+        if printer:
+            printer.start()
+        status = self._watch(reading)
+        os.close(reading)
+        with suppress(ProcessLookupError):
+            os.killpg(self._engine.pid, signal.SIGKILL)  # its workers, if any is left
+        with suppress(OSError):
+            submission.aside(Path(settings.out)).unlink(missing_ok=True)  # what it was writing when it ended
+        if printer:
+            printer.join(0.2)
+        return status
+
+    def _watch(self, events: int) -> int:
+        """Take events in until the engine ends; at a signal ask it to, at the limit or when it does not, kill it."""
+        assert self._engine is not None
+        ends = self._left() + time.monotonic() - kill_seconds(self.settings.time_limit_seconds)
+        asked = False
+        buffered = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(events, selectors.EVENT_READ)
+            while True:
+                if selector.select(max(0.0, min(0.1, ends - time.monotonic()))):
+                    chunk = os.read(events, 65536)
+                    if not chunk:
+                        selector.unregister(events)
+                    *lines, buffered = (buffered + chunk).split(b"\n")
+                    for line in lines:
+                        self._heard(json.loads(line))
+                status = self._engine.poll()
+                if status is not None:
+                    return status
+                if not selector.get_map():
+                    with suppress(subprocess.TimeoutExpired):
+                        return self._engine.wait(max(0.01, min(0.1, ends - time.monotonic())))
+                if self._signal and not asked:
+                    asked = True
+                    ends = min(ends, time.monotonic() + GRACE_SECONDS)
+                    with suppress(ProcessLookupError):
+                        self._engine.terminate()
+                if time.monotonic() >= ends:
+                    with suppress(ProcessLookupError):
+                        os.killpg(self._engine.pid, signal.SIGKILL)
+                    with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
+                        self._engine.wait(WAIT_SECONDS)
+                    return -signal.SIGKILL
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        if event["event"] == "error":
+            self.errors.append(event["text"])
+        else:
+            self.answered = event["answered"]
+
+    def _print(self, stream: Any) -> None:
+        """The engine's output, printed here; carriage returns of a bar included."""
+        with stream, self.log.open("ab") if self.log else nullcontext() as copy:
+            while chunk := os.read(stream.fileno(), 65536):
+                sys.stdout.write(chunk.decode("utf-8", "replace"))
+                sys.stdout.flush()
+                if copy:
+                    copy.write(chunk)
+                    copy.flush()
+
+    # ------------------------------------------------------------ around it
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A private folder that says whose it is, removed at the end."""
+        try:
+            self.scratch_root.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.scratch_root))
+            (folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "born": _born(os.getpid())}))
+        except OSError as error:
+            raise SettingsError(
+                f"scratch folder {self.scratch_root}: {error.strerror}. Name one that can be written by --scratch."
+            ) from error
+        try:
+            yield folder
+        finally:
+            # On a disk that has stalled this would outlast the limit; the next start then removes what remains.
+            removal = threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True)
+            removal.start()
+            removal.join(max(WAIT_SECONDS, self._left() - 2 * WAIT_SECONDS))
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the run in good order; elsewhere than in the main thread they are left alone."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signal = self._signal or number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _environment(package: str, events: int) -> dict[str, str]:
+    """The engine's environment: this one, with the source first, and ENGINE_ENVIRONMENT where it says nothing else."""
+    environment = {**ENGINE_ENVIRONMENT, **os.environ, "SOUNDPOST_EVENTS": str(events)}
+    paths = [package, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return environment
+'''
+
 FILES["soundpost/models/__init__.py"] = r'''
 """Network families by name, imported when asked for (see registry.pick)."""
 
@@ -4690,915 +6121,6 @@ def _log_mean_exp(values: Tensor, axes: tuple[int, ...]) -> Tensor:
     return torch.logsumexp(values, dim=axes, keepdim=True) - log(count)
 '''
 
-FILES["soundpost/named_machines.py"] = r'''
-"""Machines by name, for a dry run that foretells another machine than the one it runs on: always an estimate."""
-
-
-
-
-
-
-
-from dataclasses import dataclass
-
-from soundpost.errors import SettingsError
-
-GB = 10**9
-
-
-@dataclass(frozen=True)
-class Peak:
-    """What one device can do at most."""
-
-    tera_operations: float  # float32, 10^12 a second
-    gigabytes: float  # 10^9 bytes of its memory a second
-
-
-@dataclass(frozen=True)
-class NamedMachine:
-    """A session as Kaggle lends it."""
-
-    device: str  # name in PEAKS
-    lanes: int
-    cores: int
-    memory_bytes: int
-    disk_bytes: int
-
-
-CORE = "cpu"
-PEAKS: dict[str, Peak] = {
-    CORE: Peak(0.1, 10.0),
-    "t4": Peak(8.1, 320.0),
-    "p100": Peak(9.3, 732.0),
-    "v100": Peak(14.0, 900.0),
-    "l4": Peak(30.3, 300.0),
-    "a100": Peak(19.5, 1555.0),
-    "h100": Peak(67.0, 3350.0),
-    "h200": Peak(67.0, 4800.0),
-}
-MACHINES: dict[str, NamedMachine] = {
-    "cpu": NamedMachine(CORE, lanes=4, cores=4, memory_bytes=30 * GB, disk_bytes=20 * GB),
-    "t4": NamedMachine("t4", lanes=2, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
-    "t4x1": NamedMachine("t4", lanes=1, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
-    "p100": NamedMachine("p100", lanes=1, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
-    "l4": NamedMachine("l4", lanes=1, cores=4, memory_bytes=29 * GB, disk_bytes=20 * GB),
-}
-
-
-def named(name: str) -> NamedMachine:
-    """The machine of that name."""
-
-
-
-
-    if name not in MACHINES:
-        raise SettingsError(f"--as {name}: not known; known: {', '.join(sorted(MACHINES))}. Name one of these.")
-    return MACHINES[name]
-
-
-def known_device(description: str) -> str:
-    """The name in PEAKS of a device that calls itself so ("Tesla T4", "NVIDIA H200"); empty when none is meant."""
-    words = description.lower().replace("-", " ").split()
-    return next((name for name in PEAKS if name in words), "")
-
-
-def slowdown(measured: str, target: str) -> float:
-    """How many times longer the target takes for what the measured device did; both names in PEAKS."""
-    here, there = PEAKS[measured], PEAKS[target]
-    return max(here.tera_operations / there.tera_operations, here.gigabytes / there.gigabytes)
-'''
-
-FILES["soundpost/pack_format.py"] = r'''
-"""The pack: named arrays in few bytes, quantised per channel. This is its decoder; packing.py writes it."""
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-import json
-import lzma
-import math
-
-import numpy as np
-
-from soundpost.errors import WeightsError
-
-VERSION = 1
-DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
-CODINGS = ("raw", "half", "int8", "int16")
-
-
-def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
-    """The named arrays of a pack, in their own dtypes and shapes."""
-
-
-
-
-
-
-
-
-    try:
-        body = lzma.decompress(data, lzma.FORMAT_XZ)
-        end = 4 + int.from_bytes(body[:4], "little")
-        version, entries = json.loads(body[4:end])
-    except (lzma.LZMAError, ValueError, TypeError) as error:
-        raise WeightsError(
-            f"{where}: not a pack of weights, {len(data)} bytes ({error}). Build the kernel again."
-        ) from error
-    if version != VERSION:
-        raise WeightsError(f"{where}: pack version {version}, this kit reads {VERSION}. Use the kit that wrote it.")
-    planes = _Planes(body, end, where)
-    arrays = {name: _array(planes, dtype, tuple(shape), coding, where) for name, dtype, shape, coding in entries}
-    if planes.at != len(body):
-        raise WeightsError(f"{where}: {len(body) - planes.at} bytes after the last array. Build the kernel again.")
-    return arrays
-
-
-def widen(scales: np.ndarray) -> np.ndarray:
-    """Scales as float32 from their upper 16 bits: (channels,) uint16 -> (channels,)."""
-    return (scales.astype("<u4") << 16).view("<f4")
-
-
-def dequantise(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Weights from whole numbers: (channels, ...) int8 or int16, by (channels,) scales as uint16 -> float32."""
-    return values.astype(np.float32) * widen(scales).reshape(-1, *[1] * (values.ndim - 1))
-
-
-class _Planes:
-    """The bytes after the header, taken from front to back."""
-
-    def __init__(self, body: bytes, at: int, where: str) -> None:
-        self.body, self.at, self.where = body, at, where
-
-    def take(self, dtype: str, count: int) -> np.ndarray:
-        """The next count values, put together again from their byte planes."""
-        width = np.dtype(dtype).itemsize
-        piece = np.frombuffer(self.body[self.at : self.at + width * count], np.uint8)
-        if len(piece) != width * count:
-            raise WeightsError(f"{self.where}: cut after {len(self.body)} bytes. Build the kernel again.")
-        self.at += width * count
-        little_endian = np.dtype(dtype).newbyteorder("<")
-        return np.ascontiguousarray(piece.reshape(width, count).T).view(little_endian).reshape(count)
-
-
-def _array(planes: _Planes, dtype: str, shape: tuple[int, ...], coding: str, where: str) -> np.ndarray:
-    if dtype not in DTYPES or coding not in CODINGS:
-        raise WeightsError(f"{where}: array of {dtype}, coded {coding!r}, not known. Use the kit that wrote it.")
-    count = math.prod(shape)
-    if coding == "raw":
-        array = planes.take(dtype, count)
-    elif coding == "half":
-        array = planes.take("float16", count)
-    else:
-        scales = planes.take("uint16", shape[0])
-        array = dequantise(planes.take(coding, count).reshape(shape), scales)
-    return array.reshape(shape).astype(dtype)
-'''
-
-FILES["soundpost/plan.py"] = r'''
-"""The plan: passes (member x view), best gain per second first; every prefix of it is a valid blend."""
-
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-from soundpost.recipes import Member, Recipe
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One member with one view over all clips."""
-
-    member: int  # index in the run's list of members
-    view: int  # index in the recipe's views
-    gain: float  # of the blend's score when this pass joins, as the recipe recorded or guessed
-
-    def name(self, members: Sequence[tuple[Recipe, Member]]) -> str:
-        """recipe/fold view, as logs call it."""
-        recipe, member = members[self.member]
-        return f"{member.name} {recipe.views[self.view].name}"
-
-
-def all_passes(members: Sequence[tuple[Recipe, Member]]) -> list[Pass]:
-    """Every member with every view of its recipe, with its gain."""
-
-
-
-
-
-    rank: dict[str, int] = {}
-    passes = []
-    for number, (recipe, member) in enumerate(members):
-        k = rank.get(recipe.name, 0)
-        rank[recipe.name] = k + 1
-        score = float(member.scores.get("lwlrap", 0.5))
-        passes.append(Pass(number, 0, _step(recipe.gains.get("blend", ()), k, score)))
-        for j in range(1, len(recipe.views)):
-            step = _step(recipe.gains.get("views", ()), j, score)
-            passes.append(Pass(number, j, step / max(1, len(recipe.members))))
-    return passes
-
-
-def _step(scores: Sequence[float], index: int, first: float) -> float:
-    if index < len(scores):
-        return max(1e-6, scores[index] - (scores[index - 1] if index else 0.0))
-    return max(1e-6, first * 10.0**-index)
-
-
-def next_pass(
-    passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float], left_seconds: float = math.inf
-) -> Pass | None:
-    """The pass to run now: the best first one gives every clip an answer; then gain per second decides."""
-
-
-
-
-
-
-
-
-
-
-    seen = {(p.member, p.view) for p in done}
-    begun = {p.member for p in done}
-    open_passes = [p for p in passes if (p.member, p.view) not in seen and (p.view == 0 or p.member in begun)]
-    if not open_passes:
-        return None
-    if not done:
-        return max(open_passes, key=lambda p: (p.gain * min(1.0, left_seconds / max(1e-9, seconds(p))), -p.member))
-    return max(open_passes, key=lambda p: (p.gain / max(1e-9, seconds(p)), -p.member))
-
-
-def company(
-    passes: Sequence[Pass],
-    done: Sequence[Pass],
-    work: Pass,
-    members: Sequence[tuple[Recipe, Member]],
-    seconds: Callable[[Pass], float],
-    most: int,
-) -> list[Pass]:
-    """A pass, and those that would follow it anyway and differ in the fold alone, so that they can share batches."""
-
-
-
-
-
-
-
-
-
-    found = [work]
-    while len(found) < most:
-        following = next_pass(passes, [*done, *found], seconds)
-        if following is None or (members[following.member][0], following.view) != (members[work.member][0], work.view):
-            break
-        found.append(following)
-    return found
-'''
-
-FILES["soundpost/predict.py"] = r'''
-"""One member on one device: stacked windows in, probabilities (or logits, where the recipe averages those) out."""
-
-
-
-
-
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from copy import copy, deepcopy
-from functools import partial
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from soundpost.errors import WeightsError, sentence
-from soundpost.folding import CONVOLUTIONS, fold_batch_norms, logits_of
-from soundpost.libraries import Library
-from soundpost.models import MODELS
-from soundpost.recipes import Member, Recipe
-from soundpost.registry import pick, settings_from
-from soundpost.trials import Choice, half_choice
-from soundpost.views.view import View, Window
-
-
-def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> nn.Module:
-    """The member's network in evaluation mode, on the CPU, built from recipe and arrays alone."""
-
-
-
-
-
-    model_class = pick(MODELS, recipe.model.name, "model")
-    model = model_class(settings_from(model_class.Settings, recipe.model.settings, "[model]"), len(recipe.labels))
-    wanted = model.state_dict()
-    missing, unexpected = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
-    shapes = [
-        f"{name} {tuple(arrays[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in sorted(set(wanted) & set(arrays))
-        if tuple(arrays[name].shape) != tuple(wanted[name].shape)
-    ]
-    if missing or unexpected or shapes:
-        raise WeightsError(
-            f"member {member.name} does not fit model '{recipe.model.name}': missing {missing[:3] or 'none'}, "
-            f"unexpected {unexpected[:3] or 'none'}, shapes {shapes[:3] or 'agree'}. Import the weights again."
-        )
-    model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()})
-    return model.eval()
-
-
-class Predictor:
-    """One member's network on one device, at one precision."""
-
-
-
-
-
-
-
-
-
-
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        member: Member,
-        arrays: Mapping[str, np.ndarray],
-        device: str,
-        precision: str,
-        choice: Choice | None = None,
-    ) -> None:
-        self.recipe = recipe
-        self.member = member
-        self.device = torch.device(device)
-        self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
-        self._is_folded = self._is_settled = False
-        self._choice = choice or half_choice()
-        self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
-        self.is_half = self.half is not None
-        self.library: Library | None = None  # to be tried on the next windows that fit it
-        self._compiled: Library | None = None
-        self._weights: list[Tensor] = []
-        self._twin: Predictor | None = None
-
-    @property
-    def n_bytes(self) -> int:
-        """Of the network's weights."""
-        return sum(tensor.nbytes for tensor in self.model.state_dict().values())
-
-    def on_cpu(self) -> "Predictor":
-        """The same member on the CPU, for a window that fits no GPU; made once."""
-        if self._twin is None:
-            self._twin = copy(self)
-            self._twin.device, self._twin.is_half, self._twin._is_settled = torch.device("cpu"), False, True
-            self._twin.model = deepcopy(self.model).to("cpu", torch.float32)
-        return self._twin
-
-    @torch.inference_mode()
-    def __call__(self, batch: Tensor, view: View) -> Tensor:
-        """Answers of stacked windows."""
-
-
-
-
-
-
-
-
-        inputs = self.prepare(batch, view)
-        self.settle(inputs)
-        return self.answer(inputs)
-
-    @torch.inference_mode()
-    def rehearse(self, batch: Tensor, view: View) -> None:
-        """Do what a call does, with windows that are made up; they decide nothing about precision."""
-
-
-
-        inputs = self.prepare(batch, view)
-        self._fold(inputs)
-        self.through(self.model, inputs, self.is_half and self.device.type != "cpu")
-
-    def prepare(self, batch: Tensor, view: View) -> Tensor:
-        """Stacked windows as the network takes them, on the device."""
-        inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
-        return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
-
-    def settle(self, inputs: Tensor) -> None:
-        """With the first prepared windows: fold the network, decide about half precision."""
-        if not self._is_settled:
-            with self._choice.lock:
-                if not self._is_settled:
-                    self._fold(inputs)
-                    if self.is_half:
-                        self._settle_half(inputs)
-                    self._is_settled = True
-        if self.library is not None and not self.is_half and self.library.fits(inputs):
-            with self._choice.lock:
-                library, self.library = self.library, None
-                if library is not None:
-                    self._try_compiled(library, inputs)
-
-    def answer(self, inputs: Tensor) -> Tensor:
-        """Answers of prepared windows by the settled network."""
-        if self._compiled is not None and self._compiled.fits(inputs):
-            return self.through(partial(self._compiled, weights=self._weights), inputs, is_half=False)
-        return self.through(self.model, inputs, self.is_half)
-
-    def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
-        """Prepared windows through a network that gives logits, up to the recipe's answers."""
-        with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
-            logits = logits_of(network(inputs))
-        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
-
-    def probabilities(self, answers: Tensor) -> Tensor:
-        """Answers as probabilities, whatever the recipe averages."""
-        return self._activate(answers) if self.recipe.average == "logit" else answers
-
-    def _fold(self, inputs: Tensor) -> None:
-        if not self._is_folded:
-            self.model = fold_batch_norms(self.model, inputs[:1])
-            self._is_folded = True
-
-    def _settle_half(self, inputs: Tensor) -> None:
-        rounded = _rounded(self.model, self.half)
-        exact, half = (
-            lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
-            for model, is_half in ((self.model, False), (rounded, True))
-        )
-        name = str(self.half).removeprefix("torch.")
-        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
-        if self.is_half:
-            self.model = rounded
-
-    def _try_compiled(self, library: Library, inputs: Tensor) -> None:
-        try:
-            self._weights = library.weights(self.model)
-            usual, other = (
-                lambda network=network: self.probabilities(self.through(network, inputs, is_half=False))
-                for network in (self.model, partial(library, weights=self._weights))
-            )
-            if library.choice.takes(self.member.name, "compiled network", usual, other, self.device):
-                self._compiled = library
-        except Exception as error:  # whatever it is, there is the network as it was
-            library.tell(f"{self.member.name}: compiled network not taken: {sentence(error)}")
-
-    def _activate(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
-
-
-def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
-    """A copy with its convolutions and linear layers in half precision, where autocast would round at every call."""
-    model = deepcopy(model)
-    for module in model.modules():
-        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
-            module.to(half)
-    return model
-
-
-def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
-    """Windows of clips as one batch, cut one after the other into it."""
-
-
-
-
-
-
-
-
-
-
-    first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
-    if len(windows) == 1 and not pinned:
-        return first[None]
-    batch = torch.empty((len(windows), *first.shape), dtype=first.dtype, pin_memory=pinned)
-    batch[0] = first
-    for i in range(1, len(windows)):
-        batch[i] = view.cut(torch.from_numpy(spectrograms[i]), windows[i])
-    return batch
-'''
-
-FILES["soundpost/probing.py"] = r'''
-"""What a batch of a recipe costs, tried out before the first one: seconds and bytes for each window x frame."""
-
-import time
-from contextlib import suppress
-from dataclasses import dataclass
-from math import prod
-from pathlib import Path
-
-import torch
-from torch import Tensor
-
-from soundpost.fitting import is_out_of_memory
-from soundpost.gauge import return_free_memory
-from soundpost.predict import Predictor
-from soundpost.views.view import Divisible, View
-
-SLACK = 2.0  # measured bytes are taken for so much more: allocators keep pages of batches of many shapes
-GPU_SHARE = 0.8  # of the device's free memory that batches may take
-
-
-@dataclass(frozen=True)
-class Probed:
-    """Cost of one window x frame on one lane."""
-
-    bytes_per_frame: float  # host memory on a CPU, device memory on a GPU
-    seconds_per_frame: float
-
-
-@torch.inference_mode()
-def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Probed:
-    """Cost of the windows of a clip whose spectrogram has this shape (channels, bins, frames); any numbers will do."""
-
-
-
-
-
-
-
-    spectrogram = torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape)
-    window = max(view.windows(shape[2]), key=lambda window: window.frames)
-    batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
-    on_gpu = predictor.device.type == "cuda"
-    while not _has_room(predictor, view, batch):
-        shorter = batch.shape[3] // 2
-        if len(batch) > 1:
-            batch = batch[:1]
-        elif isinstance(view, Divisible) and shorter >= view.shortest_part:
-            batch = batch[..., :shorter]
-        elif on_gpu:
-            return probe(predictor.on_cpu(), view, shape)
-        else:
-            raise MemoryError(
-                f"{predictor.member.name}: one window of {batch.shape[3]} frames does not fit into memory"
-            )
-    if on_gpu:
-        torch.cuda.synchronize(predictor.device)
-        torch.cuda.reset_peak_memory_stats(predictor.device)
-        before = torch.cuda.memory_allocated(predictor.device)
-    else:
-        return_free_memory()  # else what the first call left behind would serve the second unseen
-        before = _reset_peak()
-    started = time.perf_counter()
-    predictor.rehearse(batch, view)
-    if on_gpu:
-        torch.cuda.synchronize(predictor.device)
-        peak = torch.cuda.max_memory_allocated(predictor.device)
-    else:
-        peak = _peak()
-    frames = len(batch) * batch.shape[3]
-    least = batch.numel() * 4 * 8  # of any network: a few maps as large as its input
-    return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
-
-
-def _has_room(predictor: Predictor, view: View, batch: Tensor) -> bool:
-    try:
-        predictor.rehearse(batch, view)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return False
-    return True
-
-
-def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:
-    """The largest budget up to budget_frames whose fullest batch runs on the predictor's GPU, found by running it."""
-
-
-
-
-
-
-
-    spectrogram = torch.zeros(shape)
-    windows = view.windows(shape[2])
-    longest = max(windows, key=lambda window: window.frames)
-    while True:
-        count = max(1, budget_frames // longest.frames)
-        try:
-            piece = view.cut(spectrogram, longest)[None]
-            predictor.rehearse(piece.expand(count, *piece.shape[1:]), view)
-            torch.cuda.synchronize(predictor.device)
-            return budget_frames
-        except (RuntimeError, MemoryError) as error:
-            torch.cuda.empty_cache()
-            if not is_out_of_memory(error) or count == 1:
-                return budget_frames
-            budget_frames //= 2
-
-
-def _reset_peak() -> int:
-    """Set the process's peak of resident memory back to what is resident now, and tell it in bytes."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
-def _status(key: str) -> int:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
-'''
-
-FILES["soundpost/progress.py"] = r'''
-"""How far the run is: a bar in a terminal or notebook, plain lines now and then in a log."""
-
-import sys
-import time
-from collections.abc import Callable
-
-from tqdm import tqdm
-
-LINE_SECONDS = 15.0  # between two plain lines of one pass
-
-
-class Progress:
-    """One pass after the other, and lines of the log between them."""
-
-
-
-
-
-
-
-    def __init__(self, kind: str, limit_seconds: float, elapsed: Callable[[], float]) -> None:
-        self.kind = ("bar" if sys.stderr.isatty() else "lines") if kind == "auto" else kind
-        self._limit = limit_seconds
-        self._elapsed = elapsed
-        self._bar: tqdm | None = None
-        self._name = ""
-        self._total = 0
-        self._last = time.monotonic()
-
-    def say(self, text: str) -> None:
-        """One line of the log, with the time before it."""
-        line = f"[{self._elapsed():6.1f} s of {self._limit:,.0f} s] {text}"
-        if self._bar is not None:
-            self._bar.write(line, file=sys.stdout)
-        else:
-            print(line, flush=True)
-
-    def begin(self, name: str, total: int) -> None:
-        """A pass over so many clips begins."""
-        self._name, self._total, self._last = name, total, time.monotonic()
-        if self.kind == "bar":
-            self._bar = tqdm(total=total, desc=name, unit="clip", leave=False, file=sys.stderr, mininterval=0.2)
-
-    def at(self, count: int, note: Callable[[], str]) -> None:
-        """So many clips of the pass have their answer; note is asked only when a line is due."""
-        if self._bar is not None:
-            self._bar.update(count - self._bar.n)
-        elif self.kind == "lines" and time.monotonic() - self._last >= LINE_SECONDS:
-            self._last = time.monotonic()
-            self.say(f"{self._name}: {count:,} of {self._total:,} clips; {note()}")
-
-    def end(self) -> None:
-        """The pass is over."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-'''
-
-FILES["soundpost/recipes.py"] = r'''
-"""A recipe is everything the kernel must know about its members, as data; a submission is a list of recipes."""
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-import hashlib
-import json
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
-
-from soundpost.errors import SettingsError
-
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Named:
-    """One entry of a registry, asked for by name, with its settings."""
-
-    name: str
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Member:
-    """One fold of one recipe."""
-
-    recipe: str
-    fold: str
-    file: str  # beside recipe.toml, a .safetensors file
-    sha256: str  # of that file
-    scores: Mapping[str, float] = field(default_factory=dict)  # out of fold: lwlrap, accuracy
-    n_bytes: int = 0  # of a file that comes as an attached dataset, not beside recipe.toml; 0: it lies there
-
-    @property
-    def name(self) -> str:
-        """recipe/fold, as it is called in logs and on the command line."""
-        return f"{self.recipe}/{self.fold}"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Front end, network, views, labels and members that belong together."""
-
-    name: str
-    labels: tuple[str, ...]
-    audio: Mapping[str, Any]
-    front_end: Named
-    model: Named
-    views: tuple[Named, ...]
-    members: tuple[Member, ...]
-    priors: tuple[float, ...]
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    average: str = "probability"
-    activation: str = "sigmoid"
-    gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-    def digest(self) -> str:
-        """Names the spectrograms of this recipe: equal audio and front-end settings give equal digests."""
-        front_end = {"name": self.front_end.name, **self.front_end.settings}
-        text = json.dumps({"audio": dict(self.audio), "front_end": front_end}, sort_keys=True, default=list)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Submission:
-    """The recipes that are blended, and how."""
-
-    recipes: tuple[Recipe, ...]
-    blend: Named
-    second_level: tuple[Recipe, ...] = ()  # their front end is "first_level": the inputs of their stage of the blend
-    dataset: str = ""  # owner/slug of the dataset that holds members that do not lie beside their recipe
-
-
-def parse_recipe(text: str, where: str) -> Recipe:
-    """The recipe that the text of a recipe.toml describes."""
-
-
-
-
-    table = _table(text, where)
-    known = {
-        "format",
-        "name",
-        "labels",
-        "audio",
-        "front_end",
-        "model",
-        "views",
-        "members",
-        "priors",
-        "aliases",
-        "average",
-        "activation",
-        "gains",
-    }
-    _refuse_unknown(table, known, where)
-    missing = sorted({"name", "labels", "front_end", "model", "members"} - set(table))
-    if missing:
-        raise SettingsError(f"{where}: {', '.join(missing)} missing. Write it again with the trainer or importer.")
-    labels = tuple(table["labels"])
-    if len(set(labels)) != len(labels) or not labels:
-        raise SettingsError(f"{where}: labels must be distinct and at least one, got {len(labels)}. Correct the list.")
-    priors = tuple(float(p) for p in table.get("priors", [1 / len(labels)] * len(labels)))
-    if len(priors) != len(labels):
-        raise SettingsError(f"{where}: {len(labels)} labels but {len(priors)} priors. Give one prior for each label.")
-    aliases = dict(table.get("aliases", {}))
-    stray = sorted(set(aliases) - set(labels))
-    if stray:
-        raise SettingsError(f"{where}: aliases for {', '.join(stray)}, which are no labels. Correct [aliases].")
-    for key, choices in (("average", ("probability", "logit")), ("activation", ("sigmoid", "softmax"))):
-        if table.get(key, choices[0]) not in choices:
-            raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
-    incomplete = [key for m in table["members"] for key in ("fold", "file", "sha256") if key not in m]
-    if incomplete or not table["members"] or table.get("views") == []:
-        lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
-        raise SettingsError(f"{where}: {lack}. Write it again with the trainer or importer.")
-    members = tuple(
-        Member(
-            table["name"],
-            str(m["fold"]),
-            m["file"],
-            m["sha256"],
-            MappingProxyType(dict(m.get("scores", {}))),
-            int(m.get("bytes", 0)),
-        )
-        for m in table["members"]
-    )
-    return Recipe(
-        name=table["name"],
-        labels=labels,
-        audio=MappingProxyType(dict(table.get("audio", {}))),
-        front_end=_named(table["front_end"], f"{where} [front_end]"),
-        model=_named(table["model"], f"{where} [model]"),
-        views=tuple(_named(v, f"{where} [[views]]") for v in table.get("views", [{"name": "whole"}])),
-        members=members,
-        priors=priors,
-        aliases=MappingProxyType(aliases),
-        average=table.get("average", "probability"),
-        activation=table.get("activation", "sigmoid"),
-        gains=MappingProxyType({key: tuple(map(float, scores)) for key, scores in table.get("gains", {}).items()}),
-    )
-
-
-def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submission:
-    """The submission that the text of a submission.toml describes."""
-
-
-
-
-
-
-    table = _table(text, where)
-    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset"}, where)
-    second_level = table.get("second_level", [])
-    absent = [name for name in (*table.get("recipes", []), *second_level) if name not in recipes]
-    if absent or not table.get("recipes"):
-        known = ", ".join(sorted(recipes)) or "none"
-        raise SettingsError(f"{where}: recipes {absent or '[]'} not found; known: {known}. Correct the list.")
-    blend = table.get("blend", "mean")
-    return Submission(
-        recipes=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in table["recipes"]),
-        blend=_named({"name": blend} if isinstance(blend, str) else blend, f"{where} [blend]"),
-        dataset=table.get("dataset", ""),
-        second_level=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in second_level),
-    )
-
-
-def _table(text: str, where: str) -> dict[str, Any]:
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where}: not TOML ({error}). Write it again with the trainer or importer.") from error
-    if table.get("format") != FORMAT:
-        raise SettingsError(
-            f"{where}: format {table.get('format')!r}, this kit reads {FORMAT}. Use the kit that wrote it."
-        )
-    return table
-
-
-def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise SettingsError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(known))}. Remove it.")
-
-
-def _named(table: Mapping[str, Any], where: str) -> Named:
-    if "name" not in table:
-        raise SettingsError(f"{where}: name missing. Say which one is meant.")
-    return Named(table["name"], MappingProxyType({k: v for k, v in table.items() if k != "name"}))
-'''
-
 FILES["soundpost/registry.py"] = r'''
 """Names -> entries of registries, tables -> frozen settings; what is not known is refused."""
 
@@ -5647,77 +6169,112 @@ def settings_from(settings_class: type[T], table: Mapping[str, Any], where: str)
         return settings_class(**values)
     except TypeError as error:
         raise SettingsError(f"{where}: {error}. Give every setting that has no default.") from error
+
+
+def build(
+    registry: Mapping[str, str], name: str, settings: Mapping[str, Any], kind: str, *rest: object, where: str = ""
+) -> Any:
+    """An entry of a registry, made with the settings of a table."""
+
+
+
+
+
+
+
+
+
+
+
+
+    entry = pick(registry, name, kind)
+    own = {key: value for key, value in settings.items() if key != "name"}
+    return entry(settings_from(entry.Settings, own, where or f"[{kind.replace(' ', '_')}]"), *rest)
 '''
 
-FILES["soundpost/report.py"] = r'''
-"""What happened to whom: every fallback counted, every clip that lost something named, and told at the end."""
-
-from collections import Counter
-from dataclasses import dataclass, field
-
-NAMED = 12  # clips that a list names before it only counts
-
-
-@dataclass
-class Report:
-    """The books of one run."""
-
-    n_clips: int = 0
-    missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
-    unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
-    unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
-    too_large: dict[str, str] = field(default_factory=dict)  # clip -> the latest pass in which it fitted no device, why
-    remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
-    members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
-    counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
-    seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
-    spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed
-    audio_seconds: float = 0.0  # decoded in all
-    passes_done: int = 0
-    passes_cut: str = ""  # name of the pass that the deadline interrupted
-    passes_planned: int = 0
-
-    def lines(self, n_answered: int) -> list[str]:
-        """The report as lines for the log."""
-
-
-
-
-        lost = len(self.missing) + len(self.unreadable)
-        unreached = self.n_clips - n_answered - lost
-        lines = [
-            f"{n_answered:,} of {self.n_clips:,} clips predicted, {len(self.unreadable):,} unreadable, "
-            f"{len(self.missing):,} not in the folder, {max(0, unreached):,} not reached; "
-            f"{self.passes_done} of {self.passes_planned} passes complete"
-            + (f", {self.passes_cut} cut short by the deadline" if self.passes_cut else "")
-        ]
-        lines += _listed("unreadable, its row holds the class priors", self.unreadable)
-        lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
-        lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)
-        lines += _listed("no such file, its row holds the class priors", self.missing)
-        lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
-        if len(self.remarks) > NAMED:
-            lines.append(f"mended: {len(self.remarks) - NAMED:,} more")
-        lines += [f"member skipped: {name}: {reason}" for name, reason in self.members_skipped.items()]
-        counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items()) if n)
-        if counted:
-            lines.append(f"fallbacks: {counted}")
-        if self.spectrograms:
-            computed = ", ".join(f"{front_end} {n:,}" for (_, front_end), n in self.spectrograms.items())
-            lines.append(f"spectrograms computed: {computed}")
-        if self.seconds:
-            lines.append("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in self.seconds.items()))
-        return lines
-
-
-def _listed(what: str, reasons: dict[str, str]) -> list[str]:
-    lines = [f"{what}: {reason}" for reason in list(reasons.values())[:NAMED]]
-    if len(reasons) > NAMED:
-        lines.append(f"{what}: {len(reasons) - NAMED:,} more")
-    return lines
+FILES["soundpost/resources/__init__.py"] = r'''
+"""What the machine allows: memory, time, folders and processes."""
 '''
 
-FILES["soundpost/resources.py"] = r'''
+FILES["soundpost/resources/deadline.py"] = r'''
+"""The instant at which work must stop, and estimates of seconds that are corrected by what is measured."""
+
+import time
+from collections.abc import Callable
+
+EXIT_SECONDS = 0.5  # of an orderly exit, at least
+EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
+KILL_SECONDS = (0.6, 5.0)  # least and most that is kept for killing what still runs, and for seeing it gone
+KILL_SHARE = 0.02  # of the limit, between these two
+
+
+def kill_seconds(limit_seconds: float) -> float:
+    """How long before the limit whatever still runs is killed: it takes a crowded machine seconds."""
+    least, most = KILL_SECONDS
+    return min(most, max(least, KILL_SHARE * limit_seconds))
+
+
+class Deadline:
+    """A limit on the whole run with a reserve for writing."""
+
+
+
+
+
+
+
+    def __init__(self, limit_seconds: float, started: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit_seconds = limit_seconds
+        self._started = started
+        self._clock = clock
+        self._write_seconds = 0.1
+        self._exit_seconds = EXIT_SECONDS
+
+    def elapsed(self) -> float:
+        """Seconds since the limit began to count."""
+        return self._clock() - self._started
+
+    def wrote(self, seconds: float) -> None:
+        """Correct the reserve: a write of the whole submission took so many seconds."""
+        self._write_seconds = max(self._write_seconds, seconds)
+
+    def ready(self) -> None:
+        """Everything is loaded: correct the reserve by the seconds that this took."""
+        self._exit_seconds = max(EXIT_SECONDS, EXIT_SHARE * self.elapsed())
+
+    @property
+    def reserve_seconds(self) -> float:
+        """Kept for the last write, twice as long as the slowest so far, for the exit, and for killing."""
+        return self._exit_seconds + 2 * self._write_seconds + kill_seconds(self.limit_seconds)
+
+    def before_kill(self) -> float:
+        """Seconds until whatever still runs is killed."""
+        return self.limit_seconds - self.elapsed() - kill_seconds(self.limit_seconds)
+
+    def left(self) -> float:
+        """Seconds of work that are left before the reserve begins; negative when it has begun."""
+        return self.limit_seconds - self.reserve_seconds - self.elapsed()
+
+
+class Estimate:
+    """Seconds per unit of cost, from the latest measurements; older ones fade."""
+
+    def __init__(self, fading: float = 0.9) -> None:
+        self._fading = fading
+        self._cost = 0.0
+        self._seconds = 0.0
+
+    def add(self, cost: float, seconds: float) -> None:
+        """A piece of work of this cost took so many seconds."""
+        self._cost = self._cost * self._fading + cost
+        self._seconds = self._seconds * self._fading + seconds
+
+    def seconds(self, cost: float) -> float | None:
+        """Seconds that work of this cost will take; None before the first measurement."""
+        return cost * self._seconds / self._cost if self._cost else None
+'''
+
+FILES["soundpost/resources/memory.py"] = r'''
 """What this machine really allows: memory of the cgroup, space on disk, cores, devices that work."""
 
 
@@ -5731,6 +6288,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+MIB = 2**20
+GIB = 2**30
+
 
 _NO_LIMIT = 2**60  # cgroup v1 writes 2^63 - 4096 where there is none
 
@@ -5892,40 +6453,94 @@ def disk_free(folder: Path) -> int:
     return psutil.disk_usage(str(folder)).free
 '''
 
-FILES["soundpost/roster.py"] = r'''
-"""The members of a run: their networks, loaded while others predict, the views and the sizes of their recipes."""
+FILES["soundpost/resources/memory_budget.py"] = r'''
+"""How the memory limit is shared out: what must be there, what a batch may take, what is left for the cache."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
-from soundpost.assets import Assets
-from soundpost.devices import choose_precision
-from soundpost.errors import KitError, SettingsError
-from soundpost.front_ends import FRONT_ENDS
-from soundpost.libraries import Library
-from soundpost.plan import Pass, all_passes
-from soundpost.predict import Predictor
-from soundpost.recipes import Member, Recipe
-from soundpost.registry import pick, settings_from
-from soundpost.teams import Stacking, Team
-from soundpost.trials import Choice, half_choice
-from soundpost.views import VIEWS
-from soundpost.views.view import View
+from soundpost.errors import SettingsError
+from soundpost.resources.memory import MIB
 
-LONG_SECONDS = 600.0  # of a clip that has the longest window that any clip can have
-TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
-
-Shape = tuple[int, int, int]
+MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
+NAMED_SHARE = 1.03  # of what is needed, told where a limit is refused: another start may need a hundredth more
+MIN_CACHE_BYTES = 16 * MIB
+GROWTH_BYTES = 110 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
+WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
+MAX_WORKER_BYTES = 700 * MIB  # of one worker, whatever there is: twenty minutes of audio
+WORKERS_SHARE = 0.4  # of what is left, at most, for more workers, and again for longer clips
+LANES_SHARE = 0.5  # of what is left, at most, for batches; the cache takes the rest
 
 
-class Roster:
-    """Who takes part, and what is known of them before anything is measured."""
+@dataclass(frozen=True)
+class Budget:
+    """Shares of the memory limit, in bytes."""
+
+    lane_bytes: int  # of the batch of each lane, on the host
+    lanes: int
+    cache_bytes: int
+    worker_bytes: int  # of each worker
+    workers: int
+
+
+def share(
+    limit_bytes: int,
+    resident_bytes: int,
+    workers: int,
+    start_method: str,
+    lanes: int,
+    lane_bytes: int,
+    window_bytes: int,
+) -> Budget:
+    """Shares that stay under the limit, with fewer workers and lanes where memory is short."""
 
 
 
 
 
+
+
+
+
+
+
+
+
+    margin = int(limit_bytes * MARGIN_SHARE)
+    resident_bytes += GROWTH_BYTES
+    each = WORKER_BYTES[start_method]
+    lane_bytes = max(lane_bytes, window_bytes)
+    free = limit_bytes - resident_bytes - margin - each - window_bytes - MIN_CACHE_BYTES
+    if free < 0:
+        least = NAMED_SHARE * (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
+        raise SettingsError(
+            f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, "
+            "one worker and the longest window need. Give at least that."
+        )
+    free += window_bytes
+    lanes = max(1, min(lanes, int(free * LANES_SHARE) // lane_bytes))
+    lane_bytes = max(window_bytes, min(lane_bytes, int(free * LANES_SHARE) // lanes))
+    free = max(0, free - lanes * lane_bytes)
+    count = 1 + min(workers - 1, int(free * WORKERS_SHARE) // each)
+    free -= (count - 1) * each
+    more = min(MAX_WORKER_BYTES - each, int(free * WORKERS_SHARE) // count)
+    return Budget(lane_bytes, lanes, MIN_CACHE_BYTES + free - count * more, each + more, count)
+'''
+
+FILES["soundpost/resources/memory_monitor.py"] = r'''
+"""The memory of the whole process tree, measured again and again while the run goes on."""
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from soundpost.resources.memory import memory_pressure, tree_memory
+
+SECONDS = 0.5  # between two measurements; four times as long while less than half of the limit is used
+
+
+class Gauge:
+    """What the tree uses now and has used at most."""
 
 
 
@@ -5934,670 +6549,57 @@ class Roster:
 
 
     def __init__(
-        self, assets: Assets, names: Sequence[str], n_views: int, precision: str, skipped: Callable[[str, str], None]
+        self, limit_bytes: int, pids: Callable[[], Iterable[int]], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.recipes = assets.submission.recipes
-        self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
-        self.passes = [p for p in all_passes(self.members) if not n_views or p.view < n_views]
-        self.devices: list[str] = []  # to be set before the first network is asked for
-        self.notes: deque[str] = deque()  # what lanes have found out, for the log
-        self._assets = assets
-        self._precision = precision
-        self._tell = skipped
-        self._skipped: set[int] = set()
-        self._loader = ThreadPoolExecutor(1, "loader")
-        self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
-        self._libraries: dict[str, Library] = {}
-        self._choices: dict[tuple[str, str], Choice] = {}
-        self._views: dict[tuple[str, int], View] = {}
-        self._shapes: dict[tuple[str, float], Shape] = {}
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self.peak_bytes = 0
+        self._pids = pids
+        self._clock = clock
+        self._measured = -4 * SECONDS
+        self._pressure = 0.0
 
-    # ------------------------------------------------------------ networks
-
-    def open_passes(self) -> list[Pass]:
-        """Passes of the members that have not been left out."""
-        return [p for p in self.passes if p.member not in self._skipped]
-
-    def predictors(self, number: int) -> dict[str, Predictor] | None:
-        """A member's network on every device; None, and it is named and left out, when its weights cannot be used."""
-        try:
-            return self.load(number).result()
-        except KitError as error:
-            self.skip(number, str(error))
-            return None
-
-    def team(self, numbers: Sequence[int], is_stacking_tried: bool) -> dict[str, Team]:
-        """Loaded members of one recipe as a team on every device."""
-        stacking = Stacking(is_stacking_tried, self.notes.append)
-        loaded = [self.load(number).result() for number in numbers]
-        return {device: Team([predictors[device] for predictors in loaded], stacking) for device in loaded[0]}
-
-    def load(self, number: int) -> Future[dict[str, Predictor]]:
-        """Begin to load a member's network, beside whatever goes on."""
-        if number not in self._loaded:
-            self._loaded[number] = self._loader.submit(self._build, *self.members[number])
-        return self._loaded[number]
-
-    def hand_out(self, recipe: Recipe, library: Library) -> None:
-        """Let a recipe's members, those loaded and those to come, try a library."""
-        self._libraries[recipe.name] = library
-        for number, loading in self._loaded.items():
-            if self.members[number][0] is recipe and loading.done() and not loading.exception():
-                for predictor in loading.result().values():
-                    predictor.library = library
-
-    def unload(self, number: int) -> None:
-        """No pass needs this member's network any more."""
-        self._loaded.pop(number, None)
-
-    def skip(self, number: int, reason: str) -> None:
-        """Leave a member out from now on."""
-        if number not in self._skipped:
-            self._skipped.add(number)
-            self._tell(self.members[number][1].name, reason)
-
-    def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
-        arrays = self._assets.arrays(member)
-        predictors = {}
-        for device in dict.fromkeys(self.devices):
-            precision = choose_precision(self._precision, device)
-            key = (recipe.name, precision)
-            choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
-            predictors[device] = Predictor(recipe, member, arrays, device, precision, choice)
-            predictors[device].library = self._libraries.get(recipe.name)
-        return predictors
-
-    # ------------------------------------------------------------ views and sizes
-
-    def view(self, recipe: Recipe, number: int) -> View:
-        """A view of a recipe, built once."""
-        key = (recipe.name, number)
-        if key not in self._views:
-            named = recipe.views[number]
-            view_class = pick(VIEWS, named.name, "view")
-            settings = settings_from(view_class.Settings, named.settings, f"{recipe.name} [[views]]")
-            self._views[key] = view_class(settings)
-        return self._views[key]
-
-    def shape(self, recipe: Recipe, seconds: float) -> Shape:
-        """(channels, bins, frames) of the spectrogram of a clip of that length."""
-        key = (recipe.name, seconds)
-        if key not in self._shapes:
-            front_end_class = pick(FRONT_ENDS, recipe.front_end.name, "front end")
-            settings = settings_from(front_end_class.Settings, recipe.front_end.settings, "[front_end]")
-            rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
-            self._shapes[key] = front_end_class(settings).shape(round(seconds * rate))
-        return self._shapes[key]
-
-    def longest_window(self, recipe: Recipe, seconds: float = LONG_SECONDS) -> int:
-        """Frames of the longest window that a clip of that length can have; as it stands, that any clip can have."""
-        frames = self.shape(recipe, seconds)[2]
-        return max(w.frames for number in range(len(recipe.views)) for w in self.view(recipe, number).windows(frames))
-
-    def typical_frames(self, work: Pass) -> int:
-        """Windows x frames that a pass shows of a typical clip."""
-        recipe = self.members[work.member][0]
-        windows = self.view(recipe, work.view).windows(self.shape(recipe, TYPICAL_SECONDS)[2])
-        return sum(window.frames for window in windows)
-
-
-def _chosen(members: list[tuple[Recipe, Member]], names: Sequence[str]) -> list[tuple[Recipe, Member]]:
-    if not names:
-        return members
-    known = {member.name: (recipe, member) for recipe, member in members}
-    absent = [name for name in names if name not in known]
-    if absent:
-        raise SettingsError(f"--members {', '.join(absent)}: not here; known: {', '.join(known)}. Correct the list.")
-    return [known[name] for name in names]
-'''
-
-FILES["soundpost/runner.py"] = r'''
-"""The whole run on one page: load, share out the memory, run the passes, blend, write, report."""
-
-import os
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-from soundpost import budget, submission
-from soundpost.answers import Answers
-from soundpost.assets import find_assets
-from soundpost.cache import SpectrogramCache
-from soundpost.clips import find_clips
-from soundpost.deadline import Deadline, Estimate
-from soundpost.devices import choose_devices
-from soundpost.draft import Draft, Tell
-from soundpost.errors import DeviceError, WeightsError
-from soundpost.feeding import BATCH_SECONDS, Machine, PassRun
-from soundpost.gauge import Gauge, return_free_memory
-from soundpost.labels import column_priors, contest_labels, map_all
-from soundpost.lanes import Lane, Results
-from soundpost.plan import Pass, company, next_pass
-from soundpost.predict import Predictor
-from soundpost.probing import GPU_SHARE, fit_worst_batch, probe
-from soundpost.progress import Progress
-from soundpost.recipes import Recipe
-from soundpost.report import Report
-from soundpost.resources import cores, disk_free, is_in_memory, lonely_memory, memory_allowed
-from soundpost.roster import TYPICAL_SECONDS, Roster
-from soundpost.second_level import ready_blend
-from soundpost.settings import GIB, MIB, RunSettings
-from soundpost.teams import Team
-from soundpost.workers import WorkerPool
-from soundpost.workshop import Workshop
-
-PROBE_SECONDS = 10.0  # of audio in the batch that tries a network out
-LANE_BYTES = 32 * MIB  # of a batch on a core: batches that stay near its cache run up to twice as fast as large ones
-GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
-BYTES_PER_SAMPLE = 20  # of a worker, for each sample of a clip: the waveform, its copy, and the spectrogram
-TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
-SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
-FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
-TEAM_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
-TEAM_BYTES = 32 * MIB  # of weights, on a CPU: folds that share batches are loaded together
-TEAM_WINDOWS = 4  # of a typical clip, at least, that a batch through a whole team has time for
-STACK_SECONDS = 60.0  # that the passes of a team are expected to take, at least, for stacked networks to be tried
-
-
-class Run:
-    """One run of the engine; run() is its story."""
-
-
-
-
-
-
-
-    def __init__(self, settings: RunSettings, should_stop: Callable[[], bool], tell: Tell) -> None:
-        self.settings = settings
-        self.should_stop = should_stop
-        self.tell = tell
-        started = settings.started or time.monotonic()
-        self.deadline = Deadline(settings.time_limit_seconds, started)
-        self.deadline.wrote(settings.write_seconds)
-        self.progress = Progress(settings.progress, settings.time_limit_seconds, self.deadline.elapsed)
-        self.assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
-        self.roster = Roster(self.assets, settings.members, settings.views, settings.precision, self._skipped)
-        self.recipes, self.members, self.passes = self.roster.recipes, self.roster.members, self.roster.passes
-        self.report = Report(passes_planned=len(self.passes))
-        self.pass_seconds: dict[tuple[str, int], float] = {}  # (recipe, view) -> of the clock, of its latest pass
-
-    def run(self) -> int:
-        """Every stage in order; the exit status of the engine."""
-        self._start_workers()
-        self._read_contest()
-        self._say_what()
-        self.devices = self.roster.devices = choose_devices(self.settings.device)
-        self._share_memory()
-        done: list[Pass] = []
-        while (work := self._next(done)) is not None:
-            works = self._company(work, done)
-            done += works
-            if not self._run_pass(works, done):
-                break
-        return self._finish()
-
-    # ------------------------------------------------------------ before the first pass
-
-    def _read_contest(self) -> None:
-        """Rows, columns and clips; after the workers have been forked, as these need none of it in their memory."""
-        settings = self.settings
-        self.sample = submission.read_sample(Path(settings.sample_submission), contest_labels(self.recipes))
-        self.maps = map_all(self.recipes, self.sample.columns)
-        self.priors = column_priors(self.recipes, self.maps, len(self.sample.columns))
-        found = find_clips(self.sample.names, Path(settings.test_dir))
-        self.clips = found.clips
-        self.report.n_clips = len(self.clips)
-        self.report.missing = {c.name: c.name for c in self.clips if c.path is None}
-        self.report.counts["audio files in no row"] += max(0, found.n_strays)
-
-    def _say_what(self) -> None:
-        unknown = sorted(set(range(len(self.sample.columns))) - {c for m in self.maps.values() for c in m.columns})
-        self.progress.say(
-            f"{len(self.clips):,} rows, {len(self.report.missing):,} of them without a file; "
-            f"{len(self.members)} members, {len(self.passes)} passes"
-        )
-        if unknown:
-            names = ", ".join(self.sample.columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
-            self.progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")
-
-    def _start_workers(self) -> None:
-        """The cache and the workers come first: forking must precede threads and CUDA, and decoding can begin soon."""
-        settings = self.settings
-        allowed = memory_allowed()
-        self.memory_limit = min(settings.memory_limit_bytes or int(0.92 * allowed), allowed)
-        self.start_method = "fork" if settings.start_method == "auto" else settings.start_method
-        scratch = Path(settings.scratch)
-        disk = settings.disk_limit_bytes or disk_free(scratch) // 2
-        if is_in_memory(scratch):
-            self.report.counts["scratch is memory, nothing is spilled"] += 1
-            disk = 0
-        self.workshop = Workshop(settings, scratch / "compiler", self.progress.say)
-        self.gauge = Gauge(self.memory_limit, self._pids)
-        self.cache = SpectrogramCache(
-            int(0.8 * self.memory_limit), disk, scratch, settings.cache_dtype, pressure=self.gauge.pressure
-        )
-        self.pool = WorkerPool(settings.workers or min(16, cores()), self.cache.pages, self.start_method)
-
-    def _pids(self) -> list[int]:
-        pids = [*self.pool.pids, *self.workshop.pids]
-        return [*pids, *([self.settings.supervisor_pid] if self.settings.supervisor_pid else [])]
-
-    def _set_up(self) -> None:
-        """What the passes share, the blend, and the writer."""
-        names = [member.name for _, member in self.members]
-        passes = [(p.member, p.view) for p in self.passes]
-        self.machine = Machine(
-            clips=self.clips,
-            cache=self.cache,
-            pool=self.pool,
-            lanes=[],
-            results=Results(),
-            cores=cores(),
-            deadline=self.deadline,
-            answers=Answers(self.members, len(self.clips), passes, Path(self.settings.scratch)),
-            report=self.report,
-            batch_frames={},
-            max_seconds=PROBE_SECONDS,
-            should_stop=self.should_stop,
-        )
-        blend, skipped = ready_blend(
-            self.assets.submission, names, self.sample.columns, lambda _, m: self.assets.arrays(m)
-        )
-        for name, reason in skipped.items():
-            self._skipped(name, reason)
-        out, answers = Path(self.settings.out), self.machine.answers
-        self.draft = Draft(out, self.sample, answers, blend, self.maps, self.priors, self.deadline, self.tell)
-
-    def _try_out(self) -> list[tuple[Recipe, float]]:
-        """Each recipe with the bytes that a window x frame costs, by its first member that works."""
-
-
-
-
-
-        costs = []
-        for recipe in self.recipes:
-            for number in (i for i, (r, _) in enumerate(self.members) if r is recipe and self.roster.predictors(i)):
-                try:
-                    costs.append((recipe, self._cost(recipe, number)))
-                    break
-                except Exception as error:  # whatever a network raises costs that member, and is named
-                    if self.devices[0] != "cpu" and "CUDA" in str(error):
-                        raise DeviceError(f"{self.devices[0]}: {error}. The run goes on without it.") from error
-                    self.roster.skip(number, f"{type(error).__name__}: {error}")
-        if not costs:
-            reasons = (*self.report.members_skipped.values(), self.assets.missing_advice())
-            raise WeightsError("no member can be used. " + " ".join(reasons).strip())
-        return costs
-
-    def _share_memory(self) -> None:
-        """Try the networks out, then give every part its bytes and start the lanes."""
-        self._set_up()
-        costs = self._try_out()
-        return_free_memory()
-        self.gauge.look(force=True)
-        on_gpu = self.devices[0] != "cpu"
-        shares = budget.share(
-            self.memory_limit,
-            lonely_memory([os.getpid(), *self._pids()]),
-            len(self.pool.workers),
-            self.start_method,
-            len(self.devices),
-            LANE_BYTES,
-            0 if on_gpu else max(int(cost * self.roster.longest_window(recipe)) for recipe, cost in costs),
-        )
-        self.expected_bytes = self.gauge.used_bytes + shares.lanes * shares.lane_bytes
-        self.pool.shrink(shares.workers)
-        cache_bytes = min(self.settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
-        self.cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
-        if not on_gpu:
-            self.devices = self.devices[: shares.lanes]
-            self.machine.batch_frames = {recipe.name: max(1, int(shares.lane_bytes / cost)) for recipe, cost in costs}
-        self.machine.max_seconds = shares.worker_bytes / (BYTES_PER_SAMPLE * 48_000)
-        self.machine.lanes = [Lane(device, self.cache.pages, self.machine.results) for device in self.devices]
-        self.progress.say(
-            f"{', '.join(f'{n} x {d}' for d, n in Counter(self.devices).items())}; {shares.workers} workers; of "
-            f"{self.memory_limit / GIB:.2f} GiB: {self.gauge.used_bytes / GIB:.2f} resident, "
-            f"{shares.lanes * shares.lane_bytes / GIB:.2f} for batches, {cache_bytes / GIB:.2f} for spectrograms "
-            f"({self.cache.backing}), then {self.cache.disk_limit_bytes / GIB:.1f} GiB on disk"
-        )
-        self.deadline.ready()
-        self.report.seconds["start"] = self.deadline.elapsed()
-
-    def _cost(self, recipe: Recipe, number: int) -> float:
-        """Bytes for each window x frame of a recipe; its speed, and on a GPU its largest batch, go into the machine."""
-        predictors = self.roster.predictors(number)
-        assert predictors is not None
-        shape = self.roster.shape(recipe, PROBE_SECONDS)
-        view = self.roster.view(recipe, 0)
-        probed = probe(next(iter(predictors.values())), view, shape)
-        speed = self.machine.speed.setdefault(recipe.name, Estimate())
-        speed.add(shape[2], shape[2] * probed.seconds_per_frame)
-        if self.devices[0] != "cpu":
-            import torch
-
-            free = min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
-            frames = min(GPU_FRAMES, int(GPU_SHARE * free / probed.bytes_per_frame))
-            longest = self.roster.shape(recipe, 30.0)
-            self.machine.batch_frames[recipe.name] = min(
-                fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
-            )
-        return probed.bytes_per_frame
-
-    # ------------------------------------------------------------ passes
-
-    def _next(self, done: list[Pass]) -> Pass | None:
-        left = FIRST_SHARE * max(0.0, self.deadline.left())
-        return next_pass(self.roster.open_passes(), done, self._expected_seconds, left)
-
-    def _expected_seconds(self, work: Pass) -> float:
-        """Of a pass: speed of its recipe times frames shown of as many typical clips as there are, on all lanes."""
-        speed = self.machine.speed.get(self.members[work.member][0].name)
-        frames = self.roster.typical_frames(work) * len(self.clips) / len(self.machine.lanes)
-        return (speed.seconds(frames) if speed else None) or float(frames)
-
-    def _skipped(self, name: str, reason: str) -> None:
-        self.report.members_skipped[name] = reason
-        self.progress.say(f"member skipped: {name}: {reason}")
-
-    def _company(self, work: Pass, done: list[Pass]) -> list[Pass]:
-        """The pass with those that share its batches: as many as surely end in time, once one like it was measured."""
-        recipe, _ = self.members[work.member]
-        seconds = self.pass_seconds.get((recipe.name, work.view))
-        if not seconds:
-            return [work]
-        most = min(self._most_in_team(work), int(TEAM_TIME * self.deadline.left() / seconds))
-        return company(self.roster.open_passes(), done, work, self.members, self._expected_seconds, most)
-
-    def _most_in_team(self, work: Pass) -> int:
-        """Members whose weights have room, and that leave a batch several windows."""
-        recipe, _ = self.members[work.member]
-        window = self.roster.longest_window(recipe, TYPICAL_SECONDS)
-        seconds = self.machine.speed[recipe.name].seconds(window) or 1e-9
-        if self.machine.on_gpu:
-            return int(BATCH_SECONDS["cuda"] / TEAM_WINDOWS / seconds)
-        predictors = self.roster.predictors(work.member) or {}
-        n_bytes = sum(predictor.n_bytes for predictor in predictors.values())
-        return min(int(BATCH_SECONDS["cpu"] / TEAM_WINDOWS / seconds), int(TEAM_BYTES / max(1, n_bytes)))
-
-    def _run_pass(self, works: list[Pass], done: list[Pass]) -> bool:
-        """One pass, or several that share their batches; False when the run must end."""
-        recipe, _ = self.members[works[0].member]
-        works = [work for work in works if self.roster.predictors(work.member) is not None]
-        if not works:
-            return True
-        name = works[0].name(self.members) + (f" and {len(works) - 1} more" if len(works) > 1 else "")
-        following = self._next(done)
-        if following is not None:
-            self.roster.load(following.member)
-        digest = recipe.digest()
-        later = {self.members[p.member][0].digest() for p in self.passes if p not in done}
-        predictors = self._predictors(works)
-        view = self.roster.view(recipe, works[0].view)
-        run = PassRun(self.machine, works, recipe, view, predictors, keep=digest in later)
-        self.at_work = works[0], len([p for p in self.passes if p not in done and self._is_like(p, works[0])])
-        began = self.deadline.elapsed()
-        self.progress.begin(f"pass {len(done)} of {len(self.passes)} {name}", run.total)
-        complete = run.run(self._tick)
-        self.progress.end()
-        self._say_notes()
-        self._checkpoint()
-        if complete and run.failed:
-            self.report.counts[f"clips that {name} answered one after the other"] += run.failed
-            return all(self._run_pass([work], done) for work in works)
-        if complete:
-            self.pass_seconds[recipe.name, works[0].view] = (self.deadline.elapsed() - began) / len(works)
-            self.report.passes_done += len(works)
-            self.progress.say(f"{name}: {run.done:,} clips done; {self._cache_note()}")
-        elif not self.should_stop():
-            self.report.passes_cut = name
-        if digest not in later:
-            self.cache.drop(digest)
-        for work in works:
-            if all(p.member != work.member for p in self.passes if p not in done):
-                self.roster.unload(work.member)
-        return complete
-
-    def _predictors(self, works: list[Pass]) -> Mapping[str, Predictor | Team]:
-        if len(works) == 1:
-            return self.roster.predictors(works[0].member) or {}
-        recipe, _ = self.members[works[0].member]
-        expected = len(works) * self.pass_seconds[recipe.name, works[0].view]
-        return self.roster.team([work.member for work in works], expected > STACK_SECONDS)
-
-    def _say_notes(self) -> None:
-        while self.roster.notes:
-            self.progress.say(self.roster.notes.popleft())
-
-    def _is_like(self, one: Pass, other: Pass) -> bool:
-        return (self.members[one.member][0], one.view) == (self.members[other.member][0], other.view)
-
-    # ------------------------------------------------------------ compiling beside the passes
-
-    def _compile(self, run: PassRun) -> None:
-        """Take up what the compiler made, or let it begin; networks on a GPU are not compiled."""
-        lanes = len(self.machine.lanes)
-        if self.workshop.is_busy:
-            self.workshop.collect(self.roster, lanes)
-            return
-        work, later = self.at_work
-        left = run.seconds_left()
-        if left is None or self.machine.on_gpu:
-            return
-        each = left * run.total / max(1, run.total - run.done) / run.count
-        seconds = min(left + later * each, self.deadline.left())
-        self.workshop.consider(self.roster, work, seconds, lanes, self._make_room)
-
-    def _make_room(self, n_bytes: int) -> bool:
-        """Whether so much memory can be had for a while, which the cache will then not grow into."""
-        room = int(SQUEEZE * self.memory_limit) - self.gauge.used_bytes - n_bytes - self.cache.staging_bytes
-        if room < 0:
+    def look(self, force: bool = False) -> bool:
+        """Measure if it is time to, or at once; whether a measurement was made."""
+        now = self._clock()
+        pause = SECONDS if self.used_bytes > self.limit_bytes / 2 else 4 * SECONDS
+        if not force and now - self._measured < pause:
             return False
-        self.cache.lower_limit(self.cache.memory_bytes + self.cache.staging_bytes + room, self.cache.staging_bytes)
+        self._measured = now
+        self.used_bytes = tree_memory([os.getpid(), *self._pids()])
+        self.peak_bytes = max(self.peak_bytes, self.used_bytes)
+        self._pressure = memory_pressure()
         return True
 
-    # ------------------------------------------------------------ while a pass runs
-
-    def _tick(self, run: PassRun) -> None:
-        self._say_notes()
-        self.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self._cache_note()}")
-        if self.draft.is_due:
-            self._checkpoint()
-        if not self.gauge.look():
-            return
-        beside_cache = self.gauge.used_bytes - self.cache.memory_bytes
-        if beside_cache > self.expected_bytes or self.gauge.used_bytes > TRIM * self.memory_limit:
-            return_free_memory()
-        self._compile(run)
-        if self.gauge.used_bytes > SQUEEZE * self.memory_limit:
-            if self.workshop.is_busy:
-                self.workshop.give_up("memory is short")
-            self.report.counts["memory squeezes"] += 1
-            self.cache.freeze()
-            frames = self.machine.batch_frames
-            frames.update({name: max(1, count // 2) for name, count in frames.items()})
-
-    def _checkpoint(self) -> None:
-        self.draft.renew()
-
-    def _cache_note(self) -> str:
-        counts = self.cache.counts
-        return (
-            f"spectrograms {self.cache.memory_bytes / GIB:.2f} GiB in memory, {self.cache.disk_bytes / GIB:.2f} GiB "
-            f"spilled ({counts['disk']:,} clips); {self.gauge.used_bytes / GIB:.2f} of "
-            f"{self.memory_limit / GIB:.2f} GiB used"
-        )
-
-    # ------------------------------------------------------------ the end
-
-    def _finish(self) -> int:
-        """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
-        written = self.draft.finish()
-        if not written:
-            self.report.counts[f"last write failed ({self.draft.error or 'too slow'}), the one before it stands"] += 1
-        for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
-            if self.cache.counts[what]:
-                self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
-        lanes = len(self.machine.lanes)
-        predicting = lanes * (self.deadline.elapsed() - self.report.seconds["start"])
-        self.report.seconds["idle (lanes)"] = max(0.0, predicting - self.report.seconds["forward (lanes)"])
-        self.report.seconds["last write"] = self.draft.write_seconds
-        self.report.seconds["in all"] = self.deadline.elapsed()
-        answered = int(self.machine.answers.answered().sum())
-        for line in [*self.report.lines(answered), *self.draft.top_tags()]:
-            self.progress.say(line)
-        self.progress.say(
-            f"{self.settings.out}; peak memory {self.gauge.peak_bytes / 1e6:,.0f} MB of "
-            f"{self.memory_limit / 1e6:,.0f} MB allowed"
-        )
-        self.tell({"event": "finished", "answered": self.draft.written, "peak_bytes": self.gauge.peak_bytes})
-        readable = len(self.clips) - len(self.report.missing) - len(self.report.unreadable)
-        if not written:
-            return 1
-        return 0 if answered or readable == 0 else 3
-
-    def close(self) -> None:
-        """Lanes, workers and cache go."""
-        for lane in self.machine.lanes if hasattr(self, "machine") else ():
-            lane.close()
-        self.workshop.close()
-        self.pool.close()
-        self.cache.close()
+    def pressure(self) -> float:
+        """The larger of the tree's share of its limit and the machine's used share, as last measured."""
+        self.look()
+        return max(self._pressure, self.used_bytes / self.limit_bytes)
 
 
-def _about(seconds: float | None) -> str:
-    return "no estimate yet" if seconds is None else f"about {seconds:,.0f} s left"
-
-
-def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
-    """Run once in this process."""
-
-
-
-
-
-
-
-
-    this = Run(settings, should_stop, tell)
+def return_free_memory() -> None:
+    """Give the allocator's free pages back to the system, where its library can."""
     try:
-        return this.run()
-    finally:
-        if hasattr(this, "pool"):
-            this.close()
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return
 '''
 
-FILES["soundpost/second_level.py"] = r'''
-"""Second-level recipes made into functions that a blend can call; the only place where a blend meets torch."""
+FILES["soundpost/resources/processes.py"] = r'''
+"""What one process may ask of another: to die with its parent."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+import ctypes
+import signal
 
-import numpy as np
-import torch
-from torch import nn
-
-from soundpost.blend import Blend, Network, without
-from soundpost.errors import SettingsError, WeightsError
-from soundpost.labels import map_columns
-from soundpost.models import MODELS
-from soundpost.recipes import Member, Recipe, Submission
-from soundpost.registry import pick, settings_from
-
-ROWS = 256  # clips in one forward pass
+PR_SET_PDEATHSIG = 1
 
 
-class Ready(NamedTuple):
-    """A blend that can be called, and what it had to do without."""
-
-    blend: Blend
-    skipped: dict[str, str]  # second-level member -> reason
-
-
-def ready_blend(
-    submission: Submission,
-    members: Sequence[str],
-    columns: Sequence[str],
-    load: Callable[[Recipe, Member], Mapping[str, np.ndarray]],
-) -> Ready:
-    """The blend of a submission for the members of one run, its second level loaded."""
-
-
-
-
-
-
-
-
-
-
-
-
-    everyone = {member.name for recipe in submission.recipes for member in recipe.members}
-    kept = {*members, *(name.split("/")[0] for name in members)}
-    removed = {*everyone, *(recipe.name for recipe in submission.recipes)} - kept
-    inputs = {
-        stage.get("recipe"): len(stage.get("inputs", ())) for stage in submission.blend.settings.get("stages", ())
-    }
-    networks: dict[str, list[Network]] = {}
-    skipped: dict[str, str] = {}
-    for recipe in submission.second_level:
-        for member in recipe.members:
-            try:
-                function = _function(recipe, member, columns, load(recipe, member), inputs.get(recipe.name, 0))
-                networks.setdefault(recipe.name, []).append(function)
-            except WeightsError as error:
-                skipped[member.name] = str(error)
-        if recipe.name not in networks:
-            removed.add(recipe.name)
-    return Ready(Blend(without(submission.blend, removed), members, networks), skipped)
-
-
-def _function(
-    recipe: Recipe, member: Member, columns: Sequence[str], arrays: Mapping[str, np.ndarray], n_inputs: int
-) -> Network:
-    mapped = map_columns(recipe, columns)
-    absent = sorted(set(recipe.labels) - {recipe.labels[number] for number in mapped.classes})
-    if absent:
-        raise SettingsError(
-            f"second level {recipe.name}: {len(absent)} labels are no columns of the submission ({absent[0]}, ...). "
-            "Use the sample_submission.csv of its competition, or add [aliases]."
-        )
-    order = list(mapped.columns)
-    model_class = pick(MODELS, recipe.model.name, "model")
-    model: nn.Module = model_class(
-        settings_from(model_class.Settings, recipe.model.settings, recipe.name), len(recipe.labels)
-    )
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies, so that no orphan works on; Linux only."""
     try:
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        answer = _answer(model, recipe.activation)
-        if n_inputs:
-            answer(np.zeros((1, n_inputs, len(order)), np.float32))
-    except RuntimeError as error:
-        raise WeightsError(
-            f"second level {member.name}: {error}. Its network must fit its weights and the {n_inputs} inputs of its "
-            "stage of the blend; correct recipe.toml or submission.toml."
-        ) from error
-
-    def network(rows: np.ndarray) -> np.ndarray:
-        result = rows.mean(axis=1)  # columns that the network does not know keep the mean of its inputs
-        result[:, order] = answer(rows[:, :, order])
-        return result
-
-    return network
-
-
-def _answer(model: nn.Module, activation: str) -> Network:
-    model.eval()
-
-    @torch.inference_mode()
-    def answer(rows: np.ndarray) -> np.ndarray:
-        logits = torch.cat([model(chunk) for chunk in torch.from_numpy(rows).split(ROWS)])
-        return (logits.sigmoid() if activation == "sigmoid" else logits.softmax(1)).numpy()
-
-    return answer
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (AttributeError, OSError):
+        return
 '''
 
 FILES["soundpost/settings.py"] = r'''
@@ -6608,9 +6610,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from soundpost.errors import SettingsError
-
-MIB = 2**20
-GIB = 2**30
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {
@@ -6701,81 +6700,276 @@ def _parse(text: str, units: dict[str, Any], name: str, examples: str) -> float:
     return value
 '''
 
-FILES["soundpost/submission.py"] = r'''
-"""submission.csv: read the sample, write a table whole or not at all, check what was written."""
+FILES["soundpost/spectrograms/__init__.py"] = r'''
+"""Worker processes that make spectrograms, and the cache that keeps them."""
+'''
+
+FILES["soundpost/spectrograms/cache/__init__.py"] = r'''
+"""Spectrograms, each computed once: a memory tier shared by processes, then a disk tier, then recompute."""
+
+from soundpost.spectrograms.cache.slots import Slot
+from soundpost.spectrograms.cache.spectrogram_cache import Key, SpectrogramCache
+
+__all__ = ["Key", "Slot", "SpectrogramCache"]
+'''
+
+FILES["soundpost/spectrograms/cache/disk_tier.py"] = r'''
+"""The disk tier: one file per spilled array in a private folder, under a bound in whole blocks."""
+
+from pathlib import Path
+
+BLOCK = 4096
+
+
+class DiskTier:
+    """At most limit_bytes of files at every moment; a disk that fills up makes the tier smaller, never an error."""
 
 
 
 
 
 
-import csv
-import heapq
-import math
+    def __init__(self, limit_bytes: int, folder: Path) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self.folder = folder
+
+    def reserve(self, n_bytes: int, name: str) -> tuple[str, int] | None:
+        """(path, room in bytes) for a new file; None when there is no room."""
+        room = max(BLOCK, -(-n_bytes // BLOCK) * BLOCK)
+        if self.used_bytes + room > self.limit_bytes:
+            return None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            self.limit_bytes = self.used_bytes
+            return None
+        self.used_bytes += room
+        return str(self.folder / name), room
+
+    def free(self, path: str, room: int) -> None:
+        """Remove a file, finished or half written, and take its room back."""
+        Path(path).unlink(missing_ok=True)
+        Path(path + ".part").unlink(missing_ok=True)
+        self.used_bytes -= room
+
+    def shrink(self) -> None:
+        """The disk is full: what is used now is all there is."""
+        self.limit_bytes = self.used_bytes
+
+    def check(self, files: dict[str, tuple[int, int, bool]]) -> list[str]:
+        """Every disagreement between the index and the folder."""
+
+
+
+
+        found = []
+        if sum(room for _, room, _ in files.values()) != self.used_bytes:
+            found.append(f"disk: index holds {sum(r for _, r, _ in files.values())} bytes, tier says {self.used_bytes}")
+        if self.used_bytes > self.limit_bytes:
+            found.append(f"disk: {self.used_bytes} bytes used, limit {self.limit_bytes}")
+        present = {str(p): p.stat().st_size for p in self.folder.iterdir()} if self.folder.is_dir() else {}
+        for path, (n_bytes, _, committed) in sorted(files.items()):
+            if committed and path not in present:
+                found.append(f"disk: {Path(path).name} has vanished")
+            elif committed and present[path] != max(1, n_bytes):
+                found.append(f"disk: {Path(path).name} holds {present[path]} bytes, index says {n_bytes}")
+        known = set(files) | {path + ".part" for path in files}
+        found += [f"disk: {Path(path).name} is in no index" for path in sorted(set(present) - known)]
+        return found
+'''
+
+FILES["soundpost/spectrograms/cache/memory_tier.py"] = r'''
+"""The memory tier: one file of shared pages that every process maps, handed out in extents by one owner."""
+
+
+
+
+
+
+import mmap
 import os
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable
+from itertools import pairwise
+from multiprocessing import reduction
+from pathlib import Path
+from typing import Any
+
+PAGE = mmap.PAGESIZE
+
+
+def _memfd(_: Path) -> int:
+    return os.memfd_create("soundpost-cache", os.MFD_CLOEXEC)
+
+
+def _shm(_: Path) -> int:
+    return _nameless(Path("/dev/shm"))
+
+
+def _scratch(scratch: Path) -> int:
+    return _nameless(scratch)
+
+
+def _nameless(folder: Path) -> int:
+    """A file without a name as soon as it is open, so that no death of any process leaves it behind."""
+    descriptor, name = tempfile.mkstemp(prefix="soundpost-", dir=folder)
+    os.unlink(name)
+    return descriptor
+
+
+BACKINGS: dict[str, Callable[[Path], int]] = {"memfd": _memfd, "shm": _shm, "scratch": _scratch}
+
+
+class SharedPages:
+    """The mapped file; pickles to another process as its descriptor alone."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self.descriptor = descriptor
+        self.size = size
+        self.map = mmap.mmap(descriptor, size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _attach, (reduction.DupFd(self.descriptor), self.size)
+
+    def close(self) -> None:
+        """Give the descriptor back; pages go when no array looks into them any more."""
+        os.close(self.descriptor)
+
+
+def _attach(duplicate: Any, size: int) -> SharedPages:
+    return SharedPages(duplicate.detach(), size)
+
+
+class MemoryTier:
+    """At most limit_bytes of shared pages at every moment; extents are whole pages."""
+
+
+
+
+
+
+
+    def __init__(self, limit_bytes: int, scratch: Path, backings: tuple[str, ...] = tuple(BACKINGS)) -> None:
+        self.limit_bytes = limit_bytes // PAGE * PAGE
+        self.used_bytes = 0
+        self.backing = "none"
+        self.pages: SharedPages | None = None
+        self._end = 0  # of what has ever been handed out
+        self._free: dict[int, int] = {}  # offset -> bytes, no two adjacent
+        if self.limit_bytes:
+            self._open(scratch, backings)
+
+    def _open(self, scratch: Path, backings: tuple[str, ...]) -> None:
+        for name in backings:
+            try:
+                descriptor = BACKINGS[name](scratch)
+            except (OSError, AttributeError):
+                continue
+            try:
+                os.posix_fallocate(descriptor, 0, PAGE)
+                os.ftruncate(descriptor, self.limit_bytes)
+                self.pages = SharedPages(descriptor, self.limit_bytes)
+                self.backing = name
+                return
+            except OSError:
+                os.close(descriptor)
+        self.limit_bytes = 0
+
+    def reserve(self, n_bytes: int) -> tuple[int, int] | None:
+        """(offset, room in bytes) of a new extent, its pages really there; None when there is no room."""
+        room = max(PAGE, -(-n_bytes // PAGE) * PAGE)
+        if self.pages is None or self.used_bytes + room > self.limit_bytes:
+            return None
+        for offset, length in self._free.items():
+            if length >= room:
+                del self._free[offset]
+                if length > room:
+                    self._free[offset + room] = length - room
+                self.used_bytes += room
+                return offset, room
+        if self._end + room > self.limit_bytes:
+            return None
+        try:
+            os.posix_fallocate(self.pages.descriptor, self._end, room)
+        except OSError:
+            self.limit_bytes = self._end  # the backing is full: what it gave so far is all there is
+            return None
+        offset = self._end
+        self._end += room
+        self.used_bytes += room
+        return offset, room
+
+    def free(self, offset: int, room: int) -> None:
+        """Take an extent back and join it with its free neighbours."""
+        self.used_bytes -= room
+        for start, length in list(self._free.items()):
+            if start + length == offset:
+                del self._free[start]
+                offset, room = start, room + length
+            elif offset + room == start:
+                del self._free[start]
+                room += length
+        if offset + room == self._end:
+            self._end = offset
+        else:
+            self._free[offset] = room
+
+    def check(self, extents: list[tuple[int, int]]) -> list[str]:
+        """Every disagreement between the extents that the index holds and the tier's own books."""
+        found = []
+        if sum(room for _, room in extents) != self.used_bytes:
+            found.append(f"memory: index holds {sum(r for _, r in extents)} bytes, the tier counts {self.used_bytes}")
+        if self.used_bytes > self.limit_bytes:
+            found.append(f"memory: {self.used_bytes} bytes used, limit {self.limit_bytes}")
+        spans = sorted([*extents, *self._free.items()])
+        for (offset, room), (following, _) in pairwise(spans):
+            if offset + room > following:
+                found.append(f"memory: extents at {offset} and {following} overlap")
+        if spans and sum(spans[-1]) > self._end:
+            found.append(f"memory: an extent ends at {sum(spans[-1])}, beyond {self._end}")
+        return found
+
+    def close(self) -> None:
+        """Give the backing file back."""
+        if self.pages is not None:
+            self.pages.close()
+            self.pages = None
+'''
+
+FILES["soundpost/spectrograms/cache/slots.py"] = r'''
+"""A slot: reserved room for one array, small enough to travel through a pipe; arrays never do."""
+
+import mmap
+import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundpost.errors import SubmissionError
+import numpy as np
 
-RANKED = "label"  # header of the one column of a ranked submission
-N_RANKED = 3  # labels of a clip in it; Freesound 2018 was scored by MAP@3
-FORMATS = f"a column for each class, or {RANKED!r} alone, for the {N_RANKED} likeliest classes of a clip"
+Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Rows and columns that a submission must repeat, in their order."""
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Room for one array, reserved before a byte of it exists."""
 
-    id_column: str  # header of the first column, "fname"
-    columns: tuple[str, ...]  # classes
-    names: tuple[str, ...]  # first cell of each row
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """Of the file."""
-        return self.id_column, *self.columns
-
-    def cells(self, row: Sequence[float]) -> Iterable[str]:
-        """What stands behind a clip's name, for its probabilities (columns,)."""
-        return map("{:.9g}".format, row)
-
-    def fault(self, cells: Sequence[str]) -> str:
-        """What is wrong with the cells behind a name; empty when nothing is."""
-        try:
-            values = [float(cell) for cell in cells]
-        except ValueError as error:
-            return str(error)
-        if len(values) == len(self.columns) and all(math.isfinite(v) and 0 <= v <= 1 for v in values):
-            return ""
-        return f"{len(values)} values, of which some are missing, not finite or outside [0, 1]"
-
-
-class RankedSample(Sample):
-    """Rows of a submission that names the likeliest classes; its columns are all classes that it may name."""
+    tier: str  # "memory" or "disk"
+    dtype: str  # of the stored array
+    shape: Shape
+    offset: int = 0  # memory: where it begins
+    path: str = ""  # disk: the file
+    room_bytes: int = 0  # what was reserved, whole pages or blocks
 
     @property
-    def header(self) -> tuple[str, ...]:
-        """Of the file."""
-        return self.id_column, RANKED
-
-    def cells(self, row: Sequence[float]) -> Iterable[str]:
-        """The labels of the highest probabilities; of equal ones, the first column's."""
-        best = heapq.nlargest(N_RANKED, range(len(row)), key=row.__getitem__)
-        return [" ".join(self.columns[i] for i in best)]
-
-    def fault(self, cells: Sequence[str]) -> str:
-        """What is wrong with the cells behind a name; empty when nothing is."""
-        expected = min(N_RANKED, len(self.columns))
-        named = cells[0].split(" ") if len(cells) == 1 else []
-        if len(named) == len(set(named)) == expected and set(named) <= set(self.columns):
-            return ""
-        return f"{', '.join(cells)!r} is not {expected} different known labels with spaces between"
+    def n_bytes(self) -> int:
+        """Bytes of the array itself."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
-def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
-    """Rows and columns of a sample_submission.csv."""
+def write(slot: Slot, array: np.ndarray, memory: mmap.mmap | None) -> int:
+    """Put an array into its slot, in place; a file is written aside and renamed."""
 
 
 
@@ -6785,148 +6979,89 @@ def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
 
 
 
+
+
+
+    if slot.tier == "memory":
+        target = np.ndarray(slot.shape, slot.dtype, buffer=memory, offset=slot.offset)
+        target[...] = array
+        return 0
+    data = np.ascontiguousarray(array, slot.dtype).data.cast("B") if array.size else b""
+    aside = slot.path + ".part"
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SubmissionError(f"{path}: cannot be read ({error}). Give the contest's sample_submission.csv.") from error
-    if not rows or len(rows[0]) < 2:
-        raise SubmissionError(
-            f"{path}: no header with a name and at least one column: {FORMATS}. Give the contest's own file."
-        )
-    header, names = rows[0], [row[0] for row in rows[1:]]
-    for what, values in (("column", header), ("row", names)):
-        if len(set(values)) != len(values):
-            twice = next(v for v in values if values.count(v) > 1)
-            raise SubmissionError(f"{path}: {what} {twice!r} stands twice. Give the contest's own file.")
-    if header[1:] != [RANKED]:
-        return Sample(header[0], tuple(header[1:]), tuple(names))
-    for label in labels:
-        if label.split() != [label]:
-            raise SubmissionError(
-                f"{path} asks for labels with spaces between, and {label!r} is not one word. "
-                f"Name it {'_'.join(label.split()) or 'something'!r} in recipe.toml, by its label or in [aliases]."
-            )
-    return RankedSample(header[0], tuple(labels), tuple(names))
-
-
-def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
-    """Replace the file by this table, or leave the old file untouched: written aside, flushed to disk, renamed."""
-
-
-
-
-
-
-
-
-
-
-    part = aside(path)
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(sample.header)
-            for name, row in zip(sample.names, _checked(rows, sample), strict=True):
-                writer.writerow([name, *sample.cells(row)])
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except ValueError as error:
-        part.unlink(missing_ok=True)
-        raise SubmissionError(
-            f"{path}: {len(sample.names)} rows expected ({error}). Report this as a defect."
-        ) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
+        with open(aside, "wb", buffering=0) as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, len(data)))
+            view = memoryview(data)
+            while len(view):
+                view = view[file.write(view) :]
+        os.replace(aside, slot.path)
+    except OSError:
+        Path(aside).unlink(missing_ok=True)
         raise
+    return zlib.crc32(data)
 
 
-def aside(path: Path) -> Path:
-    """The file in which the next submission grows until it replaces the last one."""
-    return path.with_name(path.name + ".part")
+def read(slot: Slot, checksum: int, memory: mmap.mmap | None) -> np.ndarray | None:
+    """The array of a slot; None when its file has vanished, has another length or fails its checksum."""
 
 
-def _checked(rows: Iterable[Sequence[float]], sample: Sample) -> Iterable[Sequence[float]]:
-    for name, row in zip(sample.names, rows, strict=True):
-        if len(row) != len(sample.columns) or not all(0.0 <= value <= 1.0 for value in row):
-            bad = next((v for v in row if not 0.0 <= v <= 1.0), None)
-            raise SubmissionError(
-                f"{name}: {len(row)} values for {len(sample.columns)} columns, first bad value {bad}. "
-                "Report this as a defect."
-            )
-        yield row
 
-
-def check(path: Path, sample: Sample) -> list[str]:
-    """Every way in which a submission file differs from what the sample asks for; empty when it is valid."""
+    if slot.tier == "memory":
+        return np.ndarray(slot.shape, slot.dtype, buffer=memory, offset=slot.offset)
     try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return [f"cannot be read: {error}"]
-    found = []
-    if "\r" in text:
-        found.append("line ends are not Unix ones")
-    rows = list(csv.reader(text.splitlines()))
-    if not rows or tuple(rows[0]) != sample.header:
-        found.append(f"header differs: {rows[0][:3] if rows else 'none'}")
-    if tuple(row[0] if row else "" for row in rows[1:]) != sample.names:
-        found.append(f"rows differ: {len(rows) - 1} rows, {len(sample.names)} expected, in the sample's order")
-    return found + [f"{row[0]}: {fault}" for row in rows[1:] if row and (fault := sample.fault(row[1:]))]
+        data = np.fromfile(slot.path, np.uint8)
+    except OSError:
+        return None
+    if len(data) != max(1, slot.n_bytes) or zlib.crc32(data[: slot.n_bytes]) != checksum:
+        return None
+    return data[: slot.n_bytes].view(slot.dtype).reshape(slot.shape)
 '''
 
-FILES["soundpost/supervisor.py"] = r'''
-"""The process that the user starts: it writes the first submission, starts the engine, and outlives it."""
+FILES["soundpost/spectrograms/cache/spectrogram_cache.py"] = r'''
+"""Which spectrogram lies where, and what happens when there is no room: memory, then disk, then recompute."""
 
 
 
 
 
-import json
-import os
-import selectors
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import time
+
+
+
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from soundpost import submission
-from soundpost.deadline import kill_seconds
-from soundpost.engine import STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
-from soundpost.errors import SettingsError
-from soundpost.resources import memory_allowed
-from soundpost.settings import MIB, RunSettings
+import numpy as np
 
-GRACE_SECONDS = 4.0  # after a signal, for the engine's last write
-WAIT_SECONDS = 0.15  # for a killed engine to be gone, and for its scratch folder to be removed
-ATTEMPTS = 3  # engines in one run
-LEAST_SECONDS = 6.0  # that must be left for another engine to be worth its start
-SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
-PREFIX = "soundpost-run-"
-ENGINE_ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
-    "KMP_BLOCKTIME": "0",
-    "MALLOC_ARENA_MAX": "4",
-    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
-    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
-    "MALLOC_TRIM_THRESHOLD_": str(64 * MIB),
-    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
-    "LRU_CACHE_CAPACITY": "16",  # torch's own list of them
-}
+from soundpost.errors import CacheError
+from soundpost.spectrograms.cache import slots
+from soundpost.spectrograms.cache.disk_tier import DiskTier
+from soundpost.spectrograms.cache.memory_tier import BACKINGS, PAGE, MemoryTier, SharedPages
+from soundpost.spectrograms.cache.slots import Shape, Slot
+
+PRESSURE_LIMIT = 0.95  # share of the machine's memory from which on new spectrograms go to disk
 
 
-class Supervisor:
-    """Starts engines until one ends well, time is up, or a signal comes."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A clip under one front end."""
+
+    digest: str  # of the front end, its settings and the audio settings
+    clip: int
+
+
+@dataclass(slots=True)
+class _Entry:
+    slot: Slot
+    keep: bool
+    committed: bool = False
+    checksum: int = 0
+
+
+class SpectrogramCache:
+    """Arrays by key, in at most memory_limit_bytes of shared memory and disk_limit_bytes of files."""
+
 
 
 
@@ -6938,815 +7073,210 @@ class Supervisor:
 
 
     def __init__(
-        self, settings: RunSettings, scratch_root: Path, say: Callable[[str], None], relay: bool, log: Path | None
+        self,
+        memory_limit_bytes: int,
+        disk_limit_bytes: int,
+        scratch: Path,
+        dtype: str = "float32",
+        staging_bytes: int = 0,
+        pressure: Callable[[], float] = lambda: 0.0,
+        backings: tuple[str, ...] = tuple(BACKINGS),
     ) -> None:
-        self.settings = settings
-        self.scratch_root = scratch_root
-        self.say = say
-        self.relay = relay
-        self.log = log
-        self.answered = 0  # clips in the submission that lies on disk
-        self.errors: list[str] = []
-        self._signal = 0
-        self._engine: subprocess.Popen[bytes] | None = None
-
-    def run(self) -> int:
-        """The exit status of the run: 0, 1 (defect), 2 (refused), 3 (nothing answered), 128 + signal."""
-        remove_dead(self.scratch_root)
-        with self._signals(), self._scratch() as scratch:
-            settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
-            status = 1
-            for attempt in range(ATTEMPTS):
-                status = self._attempt(replace(settings, attempt=attempt), scratch)
-                if self._signal:
-                    name = signal.Signals(self._signal).name
-                    self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted clips")
-                    return 128 + self._signal
-                if status in (STATUS_OK, STATUS_REFUSED, STATUS_NOTHING):
-                    break
-                if self._left() < LEAST_SECONDS:
-                    self.say(f"the time is up; the submission holds {self.answered:,} predicted clips")
-                    return STATUS_OK if self.answered else STATUS_NOTHING
-                settings = self._after_failure(settings, status)
-                if attempt + 1 < ATTEMPTS:
-                    self.say(f"engine ended with status {status}; another one goes on where it stood")
-            for text in self.errors:
-                self.say(f"error: {text}")
-            if status not in (STATUS_OK, STATUS_REFUSED):
-                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted clips")
-            return status if status >= 0 else 1
-
-    def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:
-        if status == STATUS_DEVICE:
-            return replace(settings, device="cpu")
-        if status == -signal.SIGKILL:  # most likely for memory
-            limit = settings.memory_limit_bytes or memory_allowed()
-            return replace(settings, memory_limit_bytes=int(SHRINK * limit))
-        return settings
-
-    def _left(self) -> float:
-        return self.settings.started + self.settings.time_limit_seconds - time.monotonic()
-
-    # ------------------------------------------------------------ one engine
-
-    def _attempt(self, settings: RunSettings, scratch: Path) -> int:
-        """Start an engine and stay with it to its end; its exit status, negative for a signal."""
-        file = scratch / "settings.json"
-        file.write_text(json.dumps(settings.to_json()))
-        reading, writing = os.pipe()
-        package = str(Path(__file__).resolve().parent.parent)
-        output = subprocess.PIPE if self.relay or self.log else None
-        try:
-            self._engine = subprocess.Popen(
-                [sys.executable, "-u", "-m", "soundpost.engine", str(file)],
-                env=_environment(package, writing),
-                cwd=scratch,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT if output else None,
-                pass_fds=(writing,),
-                start_new_session=True,
-            )
-        finally:
-            os.close(writing)
-        printer = threading.Thread(target=self._print, args=(self._engine.stdout,), daemon=True) if output else None
-        if printer:
-            printer.start()
-        status = self._watch(reading)
-        os.close(reading)
-        with suppress(ProcessLookupError):
-            os.killpg(self._engine.pid, signal.SIGKILL)  # its workers, if any is left
-        with suppress(OSError):
-            submission.aside(Path(settings.out)).unlink(missing_ok=True)  # what it was writing when it ended
-        if printer:
-            printer.join(0.2)
-        return status
-
-    def _watch(self, events: int) -> int:
-        """Take events in until the engine ends; at a signal ask it to, at the limit or when it does not, kill it."""
-        assert self._engine is not None
-        ends = self._left() + time.monotonic() - kill_seconds(self.settings.time_limit_seconds)
-        asked = False
-        buffered = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(events, selectors.EVENT_READ)
-            while True:
-                if selector.select(max(0.0, min(0.1, ends - time.monotonic()))):
-                    chunk = os.read(events, 65536)
-                    if not chunk:
-                        selector.unregister(events)
-                    *lines, buffered = (buffered + chunk).split(b"\n")
-                    for line in lines:
-                        self._heard(json.loads(line))
-                status = self._engine.poll()
-                if status is not None:
-                    return status
-                if not selector.get_map():
-                    with suppress(subprocess.TimeoutExpired):
-                        return self._engine.wait(max(0.01, min(0.1, ends - time.monotonic())))
-                if self._signal and not asked:
-                    asked = True
-                    ends = min(ends, time.monotonic() + GRACE_SECONDS)
-                    with suppress(ProcessLookupError):
-                        self._engine.terminate()
-                if time.monotonic() >= ends:
-                    with suppress(ProcessLookupError):
-                        os.killpg(self._engine.pid, signal.SIGKILL)
-                    with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
-                        self._engine.wait(WAIT_SECONDS)
-                    return -signal.SIGKILL
-
-    def _heard(self, event: dict[str, Any]) -> None:
-        if event["event"] == "error":
-            self.errors.append(event["text"])
-        else:
-            self.answered = event["answered"]
-
-    def _print(self, stream: Any) -> None:
-        """The engine's output, printed here; carriage returns of a bar included."""
-        with stream, self.log.open("ab") if self.log else nullcontext() as copy:
-            while chunk := os.read(stream.fileno(), 65536):
-                sys.stdout.write(chunk.decode("utf-8", "replace"))
-                sys.stdout.flush()
-                if copy:
-                    copy.write(chunk)
-                    copy.flush()
-
-    # ------------------------------------------------------------ around it
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A private folder that says whose it is, removed at the end."""
-        try:
-            self.scratch_root.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.scratch_root))
-            (folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "born": _born(os.getpid())}))
-        except OSError as error:
-            raise SettingsError(
-                f"scratch folder {self.scratch_root}: {error.strerror}. Name one that can be written by --scratch."
-            ) from error
-        try:
-            yield folder
-        finally:
-            # On a disk that has stalled this would outlast the limit; the next start then removes what remains.
-            removal = threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True)
-            removal.start()
-            removal.join(max(WAIT_SECONDS, self._left() - 2 * WAIT_SECONDS))
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the run in good order; elsewhere than in the main thread they are left alone."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._signal = self._signal or number
-
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def remove_dead(scratch_root: Path) -> list[Path]:
-    """Remove private folders of runs whose process is provably gone; which ones."""
-    removed = []
-    for folder in sorted(scratch_root.glob(PREFIX + "*")):
-        try:
-            owner = json.loads((folder / "owner.json").read_text())
-            dead = _born(owner["pid"]) != owner["born"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not provably ours, or not provably dead
-        if dead:
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder)
-    return removed
-
-
-def _born(pid: int) -> str:
-    """When a process began, in the kernel's own count, with the boot it belongs to; empty when there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-    return f"{boot} {stat.rpartition(')')[2].split()[19]}"
-
-
-def _environment(package: str, events: int) -> dict[str, str]:
-    """The engine's environment: this one, with the source first, and ENGINE_ENVIRONMENT where it says nothing else."""
-    environment = {**ENGINE_ENVIRONMENT, **os.environ, "SOUNDPOST_EVENTS": str(events)}
-    paths = [package, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    return environment
-'''
-
-FILES["soundpost/teams.py"] = r'''
-"""Folds that share a batch: windows are cut, moved and prepared once for all members of a recipe."""
-
-
-
-
-
-import threading
-from collections.abc import Callable, Sequence
-from copy import deepcopy
-from functools import partial
-
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-
-from soundpost.errors import sentence
-from soundpost.folding import logits_of
-from soundpost.predict import Predictor
-from soundpost.trials import HALF_BOUND, SAME_BOUND, compare
-from soundpost.views.view import View
-
-STACK_GAIN = 1.05  # times as fast, at least, for stacked networks to replace one after the other
-
-
-class Stacking:
-    """Whether the networks of a team run stacked, decided once for all devices."""
-
-
-
-
-
-
-    def __init__(self, is_tried: bool, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.lock = threading.Lock()
-        self.is_open = is_tried
-        self.is_taken = False
-        self._tell = tell
-
-    def decide(self, team: "Team", inputs: Tensor) -> None:
-        """Try both on a batch as it is prepared."""
-        ways = [lambda run=run: team.probabilities(run(inputs)) for run in (team.in_turn, team.stacked)]
-        name = f"{team.members[0].recipe.name} x {len(team.members)}"
-        try:
-            if len({member.is_half for member in team.members}) > 1:
-                raise ValueError("half precision holds for some of them only")
-            trial = compare(*ways, team.device)
-        except Exception as error:  # no room for all of them, or an operation that cannot be stacked
-            self._tell(f"{name}: one network after the other; stacked they ended in {sentence(error)}")
-        else:
-            bound = HALF_BOUND if team.members[0].is_half else SAME_BOUND
-            self.is_taken = trial.speed >= STACK_GAIN and trial.change <= bound
-            self._tell(
-                f"{name}: {'stacked' if self.is_taken else 'one network after the other'}; stacked was "
-                f"{trial.speed:.2f} times as fast, its probabilities within {trial.change:.1g}"
-            )
-        self.is_open = False
-
-
-class Team:
-    """Members of one recipe on one device that answer the same windows; used as one Predictor is."""
-
-
-
-
-
-
-    def __init__(self, members: Sequence[Predictor], stacking: Stacking) -> None:
-        self.members = tuple(members)
-        self.device = members[0].device
-        self._stacking = stacking
-        self._weights: dict[str, Tensor] = {}
-        self._own = threading.local()  # functional_call changes the network that it calls, so each lane has one
-
-    def on_cpu(self) -> "Team":
-        """The same members on the CPU, for a window that fits no GPU."""
-        return Team([member.on_cpu() for member in self.members], Stacking(is_tried=False))
-
-    @torch.inference_mode()
-    def __call__(self, batch: Tensor, view: View) -> Tensor:
-        """Answers (windows, members, classes) of stacked windows, see Predictor."""
-        inputs = self.members[0].prepare(batch, view)
-        for member in self.members:
-            member.settle(inputs)
-        if self._stacking.is_open:
-            with self._stacking.lock:
-                if self._stacking.is_open:
-                    self._stacking.decide(self, inputs[: self._rows(inputs)])
-        return self.stacked(inputs) if self._stacking.is_taken else self.in_turn(inputs)
-
-    def in_turn(self, inputs: Tensor) -> Tensor:
-        """Answers of prepared windows, one network after the other."""
-        return torch.stack([member.answer(inputs) for member in self.members], dim=1)
-
-    def stacked(self, inputs: Tensor) -> Tensor:
-        """Answers of prepared windows, all networks as one."""
-        first, network = self.members[0], self._network()
-        parts = inputs.split(self._rows(inputs))
-        return torch.cat([first.through(network, part, first.is_half) for part in parts])
-
-    def probabilities(self, answers: Tensor) -> Tensor:
-        """Answers as probabilities, whatever the recipe averages."""
-        return self.members[0].probabilities(answers)
-
-    def _rows(self, inputs: Tensor) -> int:
-        return len(inputs) if self.device.type == "cuda" else -(-len(inputs) // len(self.members))
-
-    def _network(self) -> Callable[[Tensor], Tensor]:
-        """(windows, ...) -> logits (windows, members, classes)."""
-        if not self._weights:
-            states = [{**dict(m.model.named_parameters()), **dict(m.model.named_buffers())} for m in self.members]
-            self._weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-        if not hasattr(self._own, "network"):
-            self._own.network = deepcopy(self.members[0].model).to("meta")
-        one = partial(_logits, self._own.network)
-        return partial(torch.vmap(one, in_dims=(0, None), out_dims=1), self._weights)
-
-
-def _logits(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
-    return logits_of(functional_call(network, weights, (inputs,)))
-'''
-
-FILES["soundpost/trials.py"] = r'''
-"""Two ways to the same answers, tried on one real batch: how much faster the other one is, and how far it strays."""
-
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-
-HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
-HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
-SAME_BOUND = 1e-4  # largest change of a probability where only the order of sums in float32 differs
-REPEATS = 3  # of each way, in turns; the best one counts, as whatever disturbs makes it longer
-
-Way = Callable[[], Tensor]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What came of it."""
-
-    speed: float  # times as fast as the usual way; nan where that was not asked
-    change: float  # largest difference of a probability; nan where an answer is no number
-
-
-@torch.inference_mode()
-def compare(usual: Way, other: Way, device: torch.device, is_timed: bool = True) -> Trial:
-    """Try both ways on one batch, the first time for their answers, then for the seconds of the warm kernels."""
-
-
-
-
-
-
-
-    change = float((usual().float() - other().float()).abs().max())
-    if not is_timed:
-        return Trial(float("nan"), change)
-    rounds = [(_seconds(usual, device), _seconds(other, device)) for _ in range(REPEATS)]
-    slow, fast = (min(seconds) for seconds in zip(*rounds, strict=True))
-    return Trial(slow / max(1e-9, fast), change)
-
-
-def _seconds(way: Way, device: torch.device) -> float:
-    if device.type == "cpu":  # other lanes share the cores; what they take is not this way's
-        started = time.thread_time()
-        way()
-        return time.thread_time() - started
-    torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    way()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - started
-
-
-class Choice:
-    """Whether the members of a recipe compute in another way on one kind of device, decided once for the whole run."""
-
-
-
-
-
-
-
-
-
-
-    def __init__(self, least_gain: float | None, bound: float, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.lock = threading.Lock()
-        self._least_gain = least_gain
-        self._bound = bound
-        self._tell = tell
-        self._speed: float | None = None
-        self._taken: dict[str, bool] = {}
-
-    def takes(self, member: str, way: str, usual: Way, other: Way, device: torch.device) -> bool:
-        """Whether a member computes in the other way; tried out when it is asked for the first time."""
-
-
-
-
-
-
-
-
-        if member not in self._taken:
-            if self._is_too_slow:
-                return False
-            is_timed = self._least_gain is not None and self._speed is None
-            trial = compare(usual, other, device, is_timed)
-            if is_timed:
-                self._speed = trial.speed
-            self._taken[member] = trial.change <= self._bound and not self._is_too_slow
-            pace = "" if self._speed is None else f"{self._speed:.2f} times as fast, "
-            verdict = "taken" if self._taken[member] else "not taken"
-            self._tell(f"{member}: {way} {verdict}: {pace}probabilities within {trial.change:.1g}")
-        return self._taken[member]
+        self.dtype = dtype
+        self.staging_bytes = min(staging_bytes, memory_limit_bytes)
+        self.counts: Counter[str] = Counter()
+        self._memory = MemoryTier(memory_limit_bytes, scratch, backings)
+        self._disk = DiskTier(disk_limit_bytes, scratch / "spill")
+        self._pressure = pressure
+        self._entries: dict[Key, _Entry] = {}
+        self._transient_bytes = 0
 
     @property
-    def _is_too_slow(self) -> bool:
-        return self._least_gain is not None and self._speed is not None and self._speed < self._least_gain
+    def pages(self) -> SharedPages | None:
+        """What workers map to fill memory slots."""
+        return self._memory.pages
+
+    @property
+    def backing(self) -> str:
+        """Name of what the memory tier rests on."""
+        return self._memory.backing
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of shared memory in use."""
+        return self._memory.used_bytes
+
+    @property
+    def transient_bytes(self) -> int:
+        """Bytes of shared memory that go as soon as they are used."""
+        return self._transient_bytes
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of files in use, in whole blocks."""
+        return self._disk.used_bytes
+
+    def __contains__(self, key: Key) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry.committed
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._entries))
+
+    def shape(self, key: Key) -> Shape:
+        """(channels, bins, frames) of a stored array."""
+        return self._entries[key].slot.shape
+
+    def reserve(self, key: Key, shape: Shape, keep: bool = True) -> Slot | None:
+        """Room for one array before it exists; None when even the staging share is full at the moment."""
 
 
-def half_choice(must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> Choice:
-    """Of half precision in place of float32."""
 
 
 
 
 
-    return Choice(HALF_GAIN if must_gain else None, HALF_BOUND, tell)
-'''
-
-FILES["soundpost/versions.py"] = r'''
-"""Whether the packages that a kernel needs are there, said in one line; none of them is imported for it."""
-
-import re
-import sys
-from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
-
-OLDEST_PYTHON = (3, 11)
-# The oldest that the tests run on; of torch, that of Kaggle's image, whose interface is all that is used.
-OLDEST: dict[str, str] = {
-    "numpy": "2.0.2",
-    "psutil": "5.9.5",
-    "safetensors": "0.7.0",
-    "soundfile": "0.13.1",
-    "soxr": "0.5",
-    "torch": "2.10.0",
-    "tqdm": "4.67.3",
-}
 
 
-def missing(find: Callable[[str], str] = version, wanted: Mapping[str, str] = OLDEST) -> str:
-    """What is not installed and what to do about it, in one line; empty when all is there."""
+        if key in self._entries:
+            raise CacheError(f"clip {key.clip} under {key.digest} has a slot already. Abandon or drop it first.")
+        entry = (self._keep(key, shape) if keep else None) or self._stage(shape)
+        if entry is None:
+            return None
+        self._entries[key] = entry
+        self.counts[entry.slot.tier if entry.keep else "not kept"] += keep
+        return entry.slot
 
-
-
-
-
-    absent = [f"{name} >= {oldest}" for name, oldest in wanted.items() if _found(find, name) is None]
-    return (
-        f"not installed: {', '.join(absent)}. Install it, or run where it is, as in Kaggle's image." if absent else ""
-    )
-
-
-def outdated(
-    find: Callable[[str], str] = version,
-    wanted: Mapping[str, str] = OLDEST,
-    python: tuple[int, int] = sys.version_info[:2],
-) -> str:
-    """What is older than anything tested, in one line; empty when nothing is. It may work all the same."""
-    found = {name: _found(find, name) for name in wanted}
-    old = [f"{name} {has} < {wanted[name]}" for name, has in found.items() if has and _key(has) < _key(wanted[name])]
-    if python < OLDEST_PYTHON:
-        old.insert(0, f"Python {python[0]}.{python[1]} < {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}")
-    return f"older than what is tested: {', '.join(old)}. If the run fails, upgrade." if old else ""
-
-
-def _found(find: Callable[[str], str], name: str) -> str | None:
-    try:
-        return find(name)
-    except PackageNotFoundError:
+    def _keep(self, key: Key, shape: Shape) -> _Entry | None:
+        empty = Slot("memory", self.dtype, shape)
+        room_left = self._memory.limit_bytes - self.staging_bytes - (self._memory.used_bytes - self._transient_bytes)
+        if empty.n_bytes <= room_left:
+            if self._pressure() < PRESSURE_LIMIT:
+                extent = self._memory.reserve(empty.n_bytes)
+                if extent is not None:
+                    return _Entry(Slot("memory", self.dtype, shape, offset=extent[0], room_bytes=extent[1]), keep=True)
+            else:
+                self.counts["pressure"] += 1
+        file = self._disk.reserve(empty.n_bytes, f"{key.digest}-{key.clip}.spectrogram")
+        if file is not None:
+            return _Entry(Slot("disk", self.dtype, shape, path=file[0], room_bytes=file[1]), keep=True)
         return None
 
+    def _stage(self, shape: Shape) -> _Entry | None:
+        extent = self._memory.reserve(Slot("memory", self.dtype, shape).n_bytes)
+        if extent is None:
+            return None
+        self._transient_bytes += extent[1]
+        return _Entry(Slot("memory", self.dtype, shape, offset=extent[0], room_bytes=extent[1]), keep=False)
 
-def _key(text: str) -> tuple[int, ...]:
-    """2.10.0+cu128 -> (2, 10, 0); what is no number ends it."""
-    match = re.match(r"\d+(\.\d+)*", text)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()
+    def commit(self, key: Key, checksum: int) -> None:
+        """The array is in its slot; from now on it can be read."""
+        entry = self._entries[key]
+        entry.committed, entry.checksum = True, checksum
+
+    def abandon(self, key: Key, disk_is_full: bool = False) -> None:
+        """The array will not come: its worker died, or the disk had no room. The slot is free again."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        self._forget(key)
+        self.counts["abandoned"] += 1
+        if disk_is_full:
+            self.counts["disk full"] += 1
+            self._disk.shrink()
+
+    def lower_limit(self, memory_limit_bytes: int, staging_bytes: int) -> None:
+        """Bound the memory tier more tightly than it was made; to be called while it is empty."""
+        self._memory.limit_bytes = min(self._memory.limit_bytes, memory_limit_bytes // PAGE * PAGE)
+        self.staging_bytes = min(staging_bytes, self._memory.limit_bytes)
+
+    def freeze(self) -> None:
+        """Memory is short: the memory tier grows no further than it is now, beside its staging share."""
+        self._memory.limit_bytes = min(self._memory.limit_bytes, self._memory.used_bytes + self.staging_bytes)
+
+    @property
+    def memory_limit_bytes(self) -> int:
+        """Bound of the memory tier as it is now."""
+        return self._memory.limit_bytes
+
+    @property
+    def disk_limit_bytes(self) -> int:
+        """Bound of the disk tier as it is now."""
+        return self._disk.limit_bytes
+
+    def find(self, key: Key) -> tuple[Slot, int] | None:
+        """Slot and checksum of a stored array, for slots.read in any thread; None for a miss."""
+        entry = self._entries.get(key)
+        return (entry.slot, entry.checksum) if entry is not None and entry.committed else None
+
+    def read(self, key: Key) -> np.ndarray | None:
+        """A stored array, (channels, bins, frames); None for a miss. What is damaged or gone is dropped and counted."""
+
+
+
+        found = self.find(key)
+        if found is None:
+            return None
+        array = slots.read(*found, self.pages.map if self.pages else None)
+        if array is None:
+            self.damaged(key)
+        return array
+
+    def damaged(self, key: Key) -> None:
+        """What was stored cannot be read back: from now on the key is a miss, and counted."""
+        if key in self._entries:
+            self.counts["damaged"] += 1
+            self._forget(key)
+
+    def release(self, key: Key) -> None:
+        """A transient entry has been used and goes; a kept one stays."""
+        entry = self._entries.get(key)
+        if entry is not None and not entry.keep:
+            self._forget(key)
+
+    def evict(self, is_wanted: Callable[[Key], bool]) -> bool:
+        """Forget one kept array that lies in memory and is not wanted now; whether there was one."""
+        for key, entry in self._entries.items():
+            if entry.keep and entry.committed and entry.slot.tier == "memory" and not is_wanted(key):
+                self.counts["evicted"] += 1
+                self._forget(key)
+                return True
+        return False
+
+    def drop(self, digest: str) -> None:
+        """No later pass needs this front end: all its entries go."""
+        for key in self:
+            if key.digest == digest:
+                self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        entry = self._entries.pop(key)
+        if entry.slot.tier == "disk":
+            self._disk.free(entry.slot.path, entry.slot.room_bytes)
+            return
+        self._memory.free(entry.slot.offset, entry.slot.room_bytes)
+        if not entry.keep:
+            self._transient_bytes -= entry.slot.room_bytes
+
+    def check(self) -> list[str]:
+        """Every disagreement between index and storage; an empty list is what should be."""
+        entries = self._entries.values()
+        memory = [(e.slot.offset, e.slot.room_bytes) for e in entries if e.slot.tier == "memory"]
+        disk = {e.slot.path: (e.slot.n_bytes, e.slot.room_bytes, e.committed) for e in entries if e.slot.tier == "disk"}
+        found = self._memory.check(memory) + self._disk.check(disk)
+        transient = sum(e.slot.room_bytes for e in entries if not e.keep)
+        if transient != self._transient_bytes:
+            found.append(f"index holds {transient} transient bytes, the cache counts {self._transient_bytes}")
+        return found
+
+    def close(self) -> None:
+        """Everything goes."""
+        for key in self:
+            self._forget(key)
+        self._memory.close()
 '''
 
-FILES["soundpost/views/__init__.py"] = r'''
-"""Test-time views by name, imported when asked for (see registry.pick)."""
-
-VIEWS: dict[str, str] = {
-    "adaptive_crops": "soundpost.views.adaptive_crops:AdaptiveCrops",
-    "band_shifts": "soundpost.views.band_shifts:BandShifts",
-    "lit_crops": "soundpost.views.lit_crops:LitCrops",
-    "masked_crops": "soundpost.views.masked_crops:MaskedCrops",
-    "segments": "soundpost.views.segments:Segments",
-    "tiles": "soundpost.views.tiles:Tiles",
-    "whole": "soundpost.views.whole:Whole",
-    "zoomed_crops": "soundpost.views.zoomed_crops:ZoomedCrops",
-}
-'''
-
-FILES["soundpost/views/band_shifts.py"] = r'''
-"""The whole clip with its mel bands moved up or down by a few: the same sound a little higher or lower."""
-
-from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
-
-from soundpost.views.crop import equal_stretches
-from soundpost.views.view import SHORTEST_PART, Window
-
-
-@dataclass(frozen=True)
-class BandShiftsSettings:
-    """How far the bands move, and how long a window may be."""
-
-    shifts: tuple[int, ...] = (-1, 1)  # bands; positive is up
-    max_frames: int = 3000  # frames; longer clips are shown as equal windows of at most this many
-
-
-class BandShifts:
-    """Every frame of the clip once for each shift; the band at the edge fills what the others leave."""
-
-    Settings: ClassVar[type] = BandShiftsSettings
-
-    def __init__(self, settings: BandShiftsSettings) -> None:
-        self.settings = settings
-        self.shortest_part = SHORTEST_PART
-
-    def windows(self, frames: int) -> tuple[Window, ...]:
-        """For each shift, as many windows as the clip needs; variant says which shift."""
-        return tuple(
-            Window(start, end - start, weight=float(end - start), variant=variant)
-            for variant in range(len(self.settings.shifts))
-            for start, end in equal_stretches(frames, self.settings.max_frames)
-        )
-
-    def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
-        """Frames start ... start + frames of (channels, bins, frames), band b taken from band b - shift."""
-        piece = spectrogram[..., window.start : window.start + window.frames]
-        bins = piece.shape[-2]
-        source = torch.arange(bins, device=piece.device) - self.settings.shifts[window.variant]
-        return piece[:, source.clamp(0, bins - 1)]
-
-    def prepare(self, batch: Tensor) -> Tensor:
-        """The windows as they are."""
-        return batch
-'''
-
-FILES["soundpost/views/crop.py"] = r'''
-"""One window of a spectrogram, whatever lies beyond the clip filled with one value; and where windows may lie."""
-
-from itertools import pairwise
-
-from torch import Tensor
-from torch.nn import functional as F
-
-# Of the golden ratio and of the roots of 2 and 3: their multiples fill the interval evenly, for every count.
-STEPS = (0.6180339887498949, 0.41421356237309503, 0.7320508075688772)
-
-
-def crop(spectrogram: Tensor, start: int, frames: int, fill: float = 0.0) -> Tensor:
-    """Frames start ... start + frames of (channels, bins, frames); those beyond either end are fill."""
-    length = spectrogram.shape[-1]
-    first, last = min(max(0, start), length), min(max(0, start + frames), length)
-    piece = spectrogram[..., first:last]
-    if piece.shape[-1] == frames:
-        return piece
-    before = min(max(0, -start), frames)
-    return F.pad(piece, (before, frames - before - piece.shape[-1]), value=fill)
-
-
-def spread(index: int, axis: int) -> float:
-    """A number in [0, 1) that stands in for a random draw: the index-th of a sequence that fills the interval evenly."""
-
-
-
-
-
-    return (0.5 + index * STEPS[axis]) % 1.0
-
-
-def starts(frames: int, width: int, count: int) -> tuple[int, ...]:
-    """Where count windows of that width start, evenly over all places; a shorter clip lies all over its window."""
-
-
-
-    room = frames - width  # negative: zeros that lie before and behind the clip
-    places = [round(abs(room) * (2 * i + 1) / (2 * count)) for i in range(count)]
-    return tuple(places if room >= 0 else [-place for place in places])
-
-
-def equal_stretches(frames: int, longest: int) -> tuple[tuple[int, int], ...]:
-    """First and last-but-one frame of ceil(frames / longest) stretches that differ by at most one frame."""
-    count = max(1, -(-frames // longest))
-    return tuple(pairwise(frames * i // count for i in range(count + 1)))
-'''
-
-FILES["soundpost/views/deltas.py"] = r'''
-"""First and second time derivatives of a spectrogram, as librosa.feature.delta gives them, on any device."""
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from soundpost.errors import ShapeError
-
-WIDTH = 9  # frames under one Savitzky-Golay fit: a line for the first derivative, a parabola for the second
-FIRST = tuple(k / 60 for k in range(-4, 5))
-SECOND = tuple(c / 462 for c in (28, 7, -8, -17, -20, -17, -8, 7, 28))
-
-
-def with_derivatives(batch: Tensor) -> Tensor:
-    """A spectrogram and its first two time derivatives as three channels."""
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-    if batch.dim() != 4 or batch.shape[1] != 1 or batch.shape[3] < WIDTH:
-        raise ShapeError(
-            f"derivatives of a batch of shape {tuple(batch.shape)}: (batch, 1, bins, frames) with {WIDTH} frames or "
-            "more is needed. Give windows of that many frames and a front end with one channel."
-        )
-    clips, _, bins, frames = batch.shape
-    kernels = batch.new_tensor([FIRST, SECOND]).unsqueeze(1)
-    slopes = F.conv1d(batch.reshape(clips * bins, 1, frames), kernels)
-    edges = (WIDTH // 2, WIDTH // 2)
-    slopes = F.pad(slopes, edges, mode="replicate").reshape(clips, bins, 2, frames).transpose(1, 2)
-    return torch.cat([batch, slopes], 1)
-'''
-
-FILES["soundpost/views/view.py"] = r'''
-"""What every view is: a clip's spectrogram cut into windows, each shown to the network once, answers averaged."""
-
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
-
-from torch import Tensor
-
-SHORTEST_PART = 64  # frames; the published networks that take any length need up to 63
-
-
-@dataclass(frozen=True)
-class Window:
-    """One deterministic variant of a clip, described before any tensor exists."""
-
-
-
-
-    start: int  # first frame of the clip that is shown
-    frames: int  # frames that the network sees
-    weight: float = 1.0  # of its answer in the clip's average
-    variant: int = 0  # which shift, flip, zoom or mask, for views that have several
-
-
-class View(Protocol):
-    """A rule that turns a clip's length into windows and a window into what the network sees."""
-
-    Settings: ClassVar[type]
-
-    settings: Any
-
-    def windows(self, frames: int) -> tuple[Window, ...]:
-        """The windows of a clip of that many frames; at least one, the same at every call."""
-        ...
-
-    def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
-        """One window of one clip: (channels, bins, frames) -> (channels, bins, window.frames). Input untouched."""
-        ...
-
-    def prepare(self, batch: Tensor) -> Tensor:
-        """What is done to stacked windows on the device: (batch, channels, bins, frames) -> what the network takes."""
-        ...
-
-
-@runtime_checkable
-class Divisible(Protocol):
-    """A view whose windows may be shown in parts where memory is short: what it cuts has no length of its own."""
-
-    shortest_part: int  # frames
-'''
-
-FILES["soundpost/views/whole.py"] = r'''
-"""The whole clip as one window; very long clips as a few equal ones, so that memory stays bounded."""
-
-from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
-
-from soundpost.views.crop import equal_stretches
-from soundpost.views.view import SHORTEST_PART, Window
-
-
-@dataclass(frozen=True)
-class WholeSettings:
-    """How long a window may be, and how short."""
-
-    max_frames: int = 3000  # frames; longer clips are shown as equal windows of at most this many
-    min_frames: int = 1  # frames; shorter clips are looped up to this many
-
-
-class Whole:
-    """Every frame of the clip exactly once; the answers of a very long clip's windows are averaged by length."""
-
-    Settings: ClassVar[type] = WholeSettings
-
-    def __init__(self, settings: WholeSettings) -> None:
-        self.settings = settings
-        self.shortest_part = max(SHORTEST_PART, settings.min_frames)
-
-    def windows(self, frames: int) -> tuple[Window, ...]:
-        """One window, or ceil(frames / max_frames) windows whose lengths differ by at most one frame."""
-        return tuple(
-            Window(start, max(end - start, self.settings.min_frames), weight=float(end - start))
-            for start, end in equal_stretches(frames, self.settings.max_frames)
-        )
-
-    def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
-        """Frames start ... start + frames; a clip shorter than min_frames is repeated from its beginning."""
-        piece = spectrogram[..., window.start : window.start + window.frames]
-        copies = -(-window.frames // piece.shape[-1])
-        return piece if copies == 1 else piece.repeat(1, 1, copies)[..., : window.frames]
-
-    def prepare(self, batch: Tensor) -> Tensor:
-        """The windows as they are."""
-        return batch
-'''
-
-FILES["soundpost/weights.py"] = r'''
-"""A member's file -> its named arrays, after its sha256 was found to be the recipe's; nothing in it is executed."""
-
-import hashlib
-from pathlib import Path
-
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
-from soundpost.errors import WeightsError
-from soundpost.pack_format import unpack
-
-
-def load_arrays(path: Path, sha256: str, member: str) -> dict[str, np.ndarray]:
-    """The arrays of one member by name, as its network's state dict calls them."""
-
-
-
-
-
-
-
-
-
-    if not path.is_file():
-        raise WeightsError(
-            f"member {member}: {path} is not there. Put the file back, or leave the member out by members."
-        )
-    found = sha256_of(path)
-    if found != sha256:
-        raise WeightsError(
-            f"member {member}: {path} has sha256 {found[:12]}..., the recipe has {sha256[:12]}...: another file, or a "
-            f"part of it ({path.stat().st_size} bytes). Take the file the recipe was written with."
-        )
-    if path.suffix == ".pack":
-        return unpack(path.read_bytes(), f"member {member}: {path}")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"member {member}: {path} is not safetensors ({error}). Import it again.") from error
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-'''
-
-FILES["soundpost/workers.py"] = r'''
+FILES["soundpost/spectrograms/worker_pool.py"] = r'''
 """Processes that decode clips and compute their spectrograms straight into the cache's slots."""
 
 
@@ -7756,7 +7286,6 @@ FILES["soundpost/workers.py"] = r'''
 
 
 
-import ctypes
 import gc
 import multiprocessing
 import os
@@ -7769,11 +7298,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from soundpost.cache.memory_tier import SharedPages
-from soundpost.cache.slots import Shape, Slot, write
 from soundpost.errors import ClipError
+from soundpost.resources.processes import die_with_parent
+from soundpost.spectrograms.cache.memory_tier import SharedPages
+from soundpost.spectrograms.cache.slots import Shape, Slot, write
 
-PR_SET_PDEATHSIG = 1
 KILL_SECONDS = 1.0  # to wait for a killed process; one that hangs in a read of a dead disk never goes
 
 
@@ -7832,14 +7361,6 @@ class Died:
 Message = Wanted | Stored | Refused | Failed | Died
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies, so that no orphan works on; Linux only."""
-    try:
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    except (AttributeError, OSError):
-        return
-
-
 def serve(connection: Connection, pages: SharedPages | None, parent: int) -> None:
     """A worker's life: tasks in, slots filled, until it is killed, by the engine or with it."""
     die_with_parent()
@@ -7873,15 +7394,14 @@ def serve(connection: Connection, pages: SharedPages | None, parent: int) -> Non
 def _perform(task: Task, connection: Connection, pages: SharedPages | None, front_ends: dict[str, Any]) -> None:
     import torch
 
-    from soundpost.audio import AudioSettings, decode
+    from soundpost.audio.decode import AudioSettings, decode
     from soundpost.front_ends import FRONT_ENDS
-    from soundpost.registry import pick, settings_from
+    from soundpost.registry import build, settings_from
 
     if task.digest not in front_ends:
-        front_end_class = pick(FRONT_ENDS, task.front_end, "front end")
         front_ends[task.digest] = (
             settings_from(AudioSettings, task.audio, "[audio]"),
-            front_end_class(settings_from(front_end_class.Settings, task.front_end_settings, "[front_end]")),
+            build(FRONT_ENDS, task.front_end, task.front_end_settings, "front end"),
         )
     audio, front_end = front_ends[task.digest]
     audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
@@ -8015,174 +7535,216 @@ class WorkerPool:
         self.workers.clear()
 '''
 
-FILES["soundpost/workshop.py"] = r'''
-"""Which networks are compiled beside the run, and when: where that pays back, and what comes of it for the members."""
+FILES["soundpost/views/__init__.py"] = r'''
+"""Test-time views by name, imported when asked for (see registry.pick)."""
 
-from collections.abc import Callable
-from pathlib import Path
-
-from soundpost.compiling import COMPILE_BYTES, Compiler, is_possible, pays_back
-from soundpost.errors import sentence
-from soundpost.libraries import Library
-from soundpost.plan import Pass
-from soundpost.recipes import Recipe
-from soundpost.roster import TYPICAL_SECONDS, Roster
-from soundpost.settings import RunSettings
-
-COMPARED_SECONDS = (0.1, 8.0, 80.0)  # of clips; where all of them have windows of one length, all clips have
-
-
-class Workshop:
-    """One compiler for the run's recipes, one after the other."""
-
-
-
-
-
-
-
-    def __init__(self, settings: RunSettings, folder: Path, say: Callable[[str], None]) -> None:
-        self._settings = settings
-        self._compiler = Compiler(folder)
-        self._say = say
-        self._asked: list[Recipe] = []  # the latest last
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether the compiler is at work."""
-        return self._compiler.is_running
-
-    @property
-    def pids(self) -> list[int]:
-        """Of its processes."""
-        return self._compiler.pids
-
-    def collect(self, roster: Roster, lanes: int) -> None:
-        """Hand what the compiler made, if it is done, to the members of its recipe."""
-
-
-
-
-
-        result = self._compiler.result()
-        if isinstance(result, Path):
-            try:
-                roster.hand_out(self._asked[-1], Library(result, lanes, roster.notes.append))
-            except Exception as error:  # whatever it is, the networks go on as they are
-                result = sentence(error)
-        if isinstance(result, str):
-            self._say(f"{self._asked[-1].name}: not compiled: {result}")
-
-    def consider(self, roster: Roster, work: Pass, seconds: float, lanes: int, has_room: Callable[[int], bool]) -> None:
-        """Begin to compile the network of a pass, if that is possible and pays back."""
-
-
-
-
-
-
-
-
-        recipe, member = roster.members[work.member]
-        if recipe in self._asked or self._settings.attempt or not self._is_possible(roster, work):
-            return
-        if not pays_back(seconds, lanes) or not has_room(COMPILE_BYTES):
-            return
-        self._asked.append(recipe)
-        self._say(f"{recipe.name}: compiling beside the run")
-        self._compiler.start(
-            assets=self._settings.assets,
-            input_root=self._settings.input_root,
-            recipe=recipe.name,
-            member=member.name,
-            view=work.view,
-            shape=roster.shape(recipe, TYPICAL_SECONDS),
-        )
-
-    def _is_possible(self, roster: Roster, work: Pass) -> bool:
-        """Whether there is a compiler, for float32, and the pass shows windows of one length alone."""
-        recipe, _ = roster.members[work.member]
-        predictors = roster.predictors(work.member) or {}
-        view = roster.view(recipe, work.view)
-        shapes = [roster.shape(recipe, seconds) for seconds in COMPARED_SECONDS]
-        lengths = {window.frames for shape in shapes for window in view.windows(shape[2])}
-        is_float = not any(predictor.is_half for predictor in predictors.values())
-        return is_float and len(lengths) == 1 and is_possible()
-
-    def give_up(self, reason: str) -> None:
-        """End what the compiler is at, and say why."""
-        self._compiler.stop()
-        self._say(f"{self._asked[-1].name}: not compiled: {reason}")
-
-    def close(self) -> None:
-        """End the compiler without a word."""
-        self._compiler.stop()
+VIEWS: dict[str, str] = {
+    "adaptive_crops": "soundpost.views.adaptive_crops:AdaptiveCrops",
+    "band_shifts": "soundpost.views.band_shifts:BandShifts",
+    "lit_crops": "soundpost.views.lit_crops:LitCrops",
+    "masked_crops": "soundpost.views.masked_crops:MaskedCrops",
+    "segments": "soundpost.views.segments:Segments",
+    "tiles": "soundpost.views.tiles:Tiles",
+    "whole": "soundpost.views.whole:Whole",
+    "zoomed_crops": "soundpost.views.zoomed_crops:ZoomedCrops",
+}
 '''
 
-FILES["soundpost/writer.py"] = r'''
-"""Writes submissions beside the run, the newest one first, so that a slow disk never holds up prediction."""
+FILES["soundpost/views/band_shifts.py"] = r'''
+"""The whole clip with its mel bands moved up or down by a few: the same sound a little higher or lower."""
 
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from soundpost import submission
-from soundpost.submission import Sample
-
-
-class Writer:
-    """A thread that replaces submission.csv by the newest table handed in."""
+from soundpost.views.crop import equal_stretches
+from soundpost.views.view import SHORTEST_PART, Window
 
 
+@dataclass(frozen=True)
+class BandShiftsSettings:
+    """How far the bands move, and how long a window may be."""
+
+    shifts: tuple[int, ...] = (-1, 1)  # bands; positive is up
+    max_frames: int = 3000  # frames; longer clips are shown as equal windows of at most this many
+
+
+class BandShifts:
+    """Every frame of the clip once for each shift; the band at the edge fills what the others leave."""
+
+    Settings: ClassVar[type] = BandShiftsSettings
+
+    def __init__(self, settings: BandShiftsSettings) -> None:
+        self.settings = settings
+        self.shortest_part = SHORTEST_PART
+
+    def windows(self, frames: int) -> tuple[Window, ...]:
+        """For each shift, as many windows as the clip needs; variant says which shift."""
+        return tuple(
+            Window(start, end - start, weight=float(end - start), variant=variant)
+            for variant in range(len(self.settings.shifts))
+            for start, end in equal_stretches(frames, self.settings.max_frames)
+        )
+
+    def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
+        """Frames start ... start + frames of (channels, bins, frames), band b taken from band b - shift."""
+        piece = spectrogram[..., window.start : window.start + window.frames]
+        bins = piece.shape[-2]
+        source = torch.arange(bins, device=piece.device) - self.settings.shifts[window.variant]
+        return piece[:, source.clamp(0, bins - 1)]
+
+    def prepare(self, batch: Tensor) -> Tensor:
+        """The windows as they are."""
+        return batch
+'''
+
+FILES["soundpost/views/crop.py"] = r'''
+"""One window of a spectrogram, whatever lies beyond the clip filled with one value; and where windows may lie."""
+
+from itertools import pairwise
+
+from torch import Tensor
+from torch.nn import functional as F
+
+# Of the golden ratio and of the roots of 2 and 3: their multiples fill the interval evenly, for every count.
+STEPS = (0.6180339887498949, 0.41421356237309503, 0.7320508075688772)
+
+
+def crop(spectrogram: Tensor, start: int, frames: int, fill: float = 0.0) -> Tensor:
+    """Frames start ... start + frames of (channels, bins, frames); those beyond either end are fill."""
+    length = spectrogram.shape[-1]
+    first, last = min(max(0, start), length), min(max(0, start + frames), length)
+    piece = spectrogram[..., first:last]
+    if piece.shape[-1] == frames:
+        return piece
+    before = min(max(0, -start), frames)
+    return F.pad(piece, (before, frames - before - piece.shape[-1]), value=fill)
+
+
+def spread(index: int, axis: int) -> float:
+    """A number in [0, 1) that stands in for a random draw: the index-th of a sequence that fills the interval evenly."""
 
 
 
 
 
-    def __init__(self, path: Path, sample: Sample, wrote: Callable[[float, int], None]) -> None:
-        self._path, self._sample, self._wrote = path, sample, wrote
-        self._condition = threading.Condition()
-        self._table: tuple[np.ndarray, int] | None = None
-        self._busy = False
-        self.error = ""  # of the last write that failed; the file before it is untouched
-        threading.Thread(target=self._run, name="writer", daemon=True).start()
+    return (0.5 + index * STEPS[axis]) % 1.0
 
-    def hand_in(self, table: np.ndarray, n_answered: int) -> None:
-        """The newest table, (clips, columns); one that has not been begun yet is dropped for it."""
-        with self._condition:
-            self._table = (table, n_answered)
-            self._condition.notify_all()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is being written or waits."""
-        with self._condition:
-            return not self._busy and self._table is None
+def starts(frames: int, width: int, count: int) -> tuple[int, ...]:
+    """Where count windows of that width start, evenly over all places; a shorter clip lies all over its window."""
 
-    def finish(self, timeout_seconds: float) -> bool:
-        """Wait until all is written, at most so long; whether it is."""
-        with self._condition:
-            return self._condition.wait_for(lambda: not self._busy and self._table is None, timeout_seconds)
 
-    def _run(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._table is not None)
-                assert self._table is not None
-                (table, n_answered), self._table, self._busy = self._table, None, True
-            started = time.monotonic()
-            try:
-                submission.write(self._path, self._sample, (row.tolist() for row in table))
-                self.error = ""
-                self._wrote(time.monotonic() - started, n_answered)
-            except Exception as error:  # the old file stands; the engine reports this and goes on
-                self.error = f"{type(error).__name__}: {error}"
-            with self._condition:
-                self._busy = False
-                self._condition.notify_all()
+
+    room = frames - width  # negative: zeros that lie before and behind the clip
+    places = [round(abs(room) * (2 * i + 1) / (2 * count)) for i in range(count)]
+    return tuple(places if room >= 0 else [-place for place in places])
+
+
+def equal_stretches(frames: int, longest: int) -> tuple[tuple[int, int], ...]:
+    """First and last-but-one frame of ceil(frames / longest) stretches that differ by at most one frame."""
+    count = max(1, -(-frames // longest))
+    return tuple(pairwise(frames * i // count for i in range(count + 1)))
+'''
+
+FILES["soundpost/views/view.py"] = r'''
+"""What every view is: a clip's spectrogram cut into windows, each shown to the network once, answers averaged."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+
+SHORTEST_PART = 64  # frames; the published networks that take any length need up to 63
+
+
+@dataclass(frozen=True)
+class Window:
+    """One deterministic variant of a clip, described before any tensor exists."""
+
+
+
+
+    start: int  # first frame of the clip that is shown
+    frames: int  # frames that the network sees
+    weight: float = 1.0  # of its answer in the clip's average
+    variant: int = 0  # which shift, flip, zoom or mask, for views that have several
+
+
+class View(Protocol):
+    """A rule that turns a clip's length into windows and a window into what the network sees."""
+
+    Settings: ClassVar[type]
+
+    settings: Any
+
+    def windows(self, frames: int) -> tuple[Window, ...]:
+        """The windows of a clip of that many frames; at least one, the same at every call."""
+        ...
+
+    def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
+        """One window of one clip: (channels, bins, frames) -> (channels, bins, window.frames). Input untouched."""
+        ...
+
+    def prepare(self, batch: Tensor) -> Tensor:
+        """What is done to stacked windows on the device: (batch, channels, bins, frames) -> what the network takes."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A view whose windows may be shown in parts where memory is short: what it cuts has no length of its own."""
+
+    shortest_part: int  # frames
+'''
+
+FILES["soundpost/views/whole.py"] = r'''
+"""The whole clip as one window; very long clips as a few equal ones, so that memory stays bounded."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from soundpost.views.crop import equal_stretches
+from soundpost.views.view import SHORTEST_PART, Window
+
+
+@dataclass(frozen=True)
+class WholeSettings:
+    """How long a window may be, and how short."""
+
+    max_frames: int = 3000  # frames; longer clips are shown as equal windows of at most this many
+    min_frames: int = 1  # frames; shorter clips are looped up to this many
+
+
+class Whole:
+    """Every frame of the clip exactly once; the answers of a very long clip's windows are averaged by length."""
+
+    Settings: ClassVar[type] = WholeSettings
+
+    def __init__(self, settings: WholeSettings) -> None:
+        self.settings = settings
+        self.shortest_part = max(SHORTEST_PART, settings.min_frames)
+
+    def windows(self, frames: int) -> tuple[Window, ...]:
+        """One window, or ceil(frames / max_frames) windows whose lengths differ by at most one frame."""
+        return tuple(
+            Window(start, max(end - start, self.settings.min_frames), weight=float(end - start))
+            for start, end in equal_stretches(frames, self.settings.max_frames)
+        )
+
+    def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
+        """Frames start ... start + frames; a clip shorter than min_frames is repeated from its beginning."""
+        piece = spectrogram[..., window.start : window.start + window.frames]
+        copies = -(-window.frames // piece.shape[-1])
+        return piece if copies == 1 else piece.repeat(1, 1, copies)[..., : window.frames]
+
+    def prepare(self, batch: Tensor) -> Tensor:
+        """The windows as they are."""
+        return batch
 '''
 
 FILES["weights/submission.toml"] = r'''
@@ -8971,71 +8533,82 @@ j%`s?=lGKJd!Xl8znqdI`cv`<2Ot+oK_js-*r2?Y#1}}=3xRAr3vila-cUV@y*?_%Y$3mgdGU&|oQ`@<
 '''
 
 HASHES["soundpost/__init__.py"] = "c2b65db783787f6503fde83f5cadae040f6787228833e0df5d6a81646a8eb427"
-HASHES["soundpost/answers.py"] = "be814d98751bed0769e65bd5c86a73b697d728751224a0dac31fa50851057130"
-HASHES["soundpost/assets.py"] = "0fc428f93624dab09c57f32efb70168202c02c902132c792109f78f754704962"
-HASHES["soundpost/attached.py"] = "0f7cb09db4b888843e9d35d14305c95df2da2c9f89c6b258ca600beb0772b128"
-HASHES["soundpost/audio.py"] = "81d860340a6fc8713964744aa281273712a89a51c04e02b0ff900e1d196a0487"
-HASHES["soundpost/blend.py"] = "243253239a9015a79d3b9f23d5cbb453de4d01b3c69e4fc4d3f9ece16bd8ff2f"
-HASHES["soundpost/budget.py"] = "28cb807e2c448e2f438f64cdc51b72b2b7e586515ba0e52961a30f3aa9304857"
-HASHES["soundpost/cache/__init__.py"] = "eab396df20dbf9225860831bb805634c5f1d2ad77adf8a852be9b8edf51d619e"
-HASHES["soundpost/cache/disk_tier.py"] = "9eb60cc8f6e27afc63281927a98386fdeb990d4c94c118361ce43c55169e2a8c"
-HASHES["soundpost/cache/memory_tier.py"] = "91e709a85b949891a19f306c1bcb26119be5e882ef9272fbe8d22dcf62162e14"
-HASHES["soundpost/cache/slots.py"] = "007a92e2eafce133096dcc4a2f756f826e3ceec1e7b3c64f2319b897a954ab9c"
-HASHES["soundpost/cache/spectrogram_cache.py"] = "7a1e18afb54339fc703bcc2197c30a9aa4fa11e22374ed1159b89766586b93af"
-HASHES["soundpost/clips.py"] = "8c7127d9c87feeb2bdeb6e1bb50bee65f5a75c6e08e8fb79cc52665923a8e4c5"
-HASHES["soundpost/compiling.py"] = "5d92f53a6a2ea6db6f8f7f64bd8d873ebe1005a758afc054da110481f0a8bd84"
-HASHES["soundpost/deadline.py"] = "c0f55d0bfff424f93fa0ee4db6d8d6b3d321ef3fd801ab7be432fc6e76a5fea9"
-HASHES["soundpost/devices.py"] = "0c653352fef04911419102426fa6229548135578076e064457828dd6956d2fe5"
-HASHES["soundpost/draft.py"] = "f230a22a69f758e0a2b6fe33a3ee4f43824b6759cce1299e793ef878f80f3ac9"
-HASHES["soundpost/dry_run.py"] = "d5b9020419d89bd65095cfa11ec528a2dc1166b9b2c13d94f3fc53575771386e"
-HASHES["soundpost/engine.py"] = "5cd55282d06f7755a97118013b5bcb1913a8fa49e461ac6b1c2b4f56cce72c4b"
+HASHES["soundpost/audio/__init__.py"] = "d7ab586d3196c1c5628253a9488ba95f3d18273b089e1e0b718481b63cc10eb4"
+HASHES["soundpost/audio/decode.py"] = "6a1744a6b98328668ab76a902eb3a7a573c90e0fee2abafdd709d574f9fbb666"
+HASHES["soundpost/audio/trim.py"] = "45438b864e3cb8a2190e1fe9698e75065cd60a29e59f5a387106fa9499b3db7d"
+HASHES["soundpost/contest/__init__.py"] = "0db325182e144e9923d784f92972a0f6122772e8a2ecefac9a14f14d376dcb2e"
+HASHES["soundpost/contest/clips.py"] = "8c7127d9c87feeb2bdeb6e1bb50bee65f5a75c6e08e8fb79cc52665923a8e4c5"
+HASHES["soundpost/contest/inputs.py"] = "e94c4c74219511c868581c7b074f0931f520ac56a8c088193b88f93e96f4ccf6"
+HASHES["soundpost/contest/submission.py"] = "c46fd858ae14e1770e9344e8516bb0608c4c46f6668fe719aa70430c113fa5da"
+HASHES["soundpost/contest/writer.py"] = "fee346132087062f8a08ad81ade23d421efa801a30fce798748bac916f4810a1"
+HASHES["soundpost/engine/__init__.py"] = "43c3b1349a60151c850e552c7aecd5d5ae4b18acc042b7dc411407f07c71062d"
+HASHES["soundpost/engine/batching.py"] = "95306b7b08a4c6ff58eb6f064c574bba88b571362b95eef573d597734ee48414"
+HASHES["soundpost/engine/lanes.py"] = "01f7385b481e786d0b89937bff6fc66c06a089d6385e2fdefc8770ed7d62ba12"
+HASHES["soundpost/engine/live_submission.py"] = "a654b83746dd8c656c6e79c0bcf2d0149a23b557cf2bc4068b65a3e304364944"
+HASHES["soundpost/engine/pass_run.py"] = "0100018b41d25886a866589dd1ad15f80775f875dfec5744ed44e538c5366e7f"
+HASHES["soundpost/engine/predictions.py"] = "04668c58c0a565f6bb7e307da72468c9d9b5ac9fa1e5c4f56d8f93fa19c9b8c1"
+HASHES["soundpost/engine/progress.py"] = "79100c63d76ed359481e47062bc2cd4852f4cd59410edf5a31b74713fa3ad83e"
+HASHES["soundpost/engine/report.py"] = "6d940834f7fa07294edaabc9d10a60a08c8d343d414f4dd6c8e273292666ef22"
+HASHES["soundpost/engine/run.py"] = "84f9c7aac382bbbe11938c35e04728077a73c8d4d35ab37f1275dc2c4e802e56"
+HASHES["soundpost/ensemble/__init__.py"] = "175abdf03f34ebe28b587af0bda8bdb7157295ea66f0a4c6d8c3a3fd27af5dd0"
+HASHES["soundpost/ensemble/attached.py"] = "ae288975026733add2dac20f308cc1aa53238f5681b8d80f1dfa533748eed07a"
+HASHES["soundpost/ensemble/blend.py"] = "aa540e97d9adb230cfb924e2d235c6fc14c2d075ebed9d6a41f9e9b82271baa0"
+HASHES["soundpost/ensemble/columns.py"] = "7d7d8f94e8a98ae8e41ba041c1ee7fcd0148dcced4a46d30464bf856899706fc"
+HASHES["soundpost/ensemble/pack_format.py"] = "9d1f6d38635632b15a10a4a09b083e6db66e4b945cc087f312bf9607f3e74ca6"
+HASHES["soundpost/ensemble/passes.py"] = "77b2110dbf00eedad2734a5cd1c70fd0b4f06ed5e971b31fbca20071621692e2"
+HASHES["soundpost/ensemble/recipes.py"] = "666c4720957d07becb8d2bf0f161fe60ec0183856b8c40e170d44efef18a2b77"
+HASHES["soundpost/ensemble/rules.py"] = "9c5f7fb9c95bde7cbfe1b1999210d3ba532f29cfa8ed6f4f5c3e3c97b19340c1"
+HASHES["soundpost/ensemble/weights_file.py"] = "1bb511183d9b9a8f647d9078626f03fef75760399dfc221ad58b0410f69d38b5"
+HASHES["soundpost/ensemble/weights_folder.py"] = "536bb1b75ad57beeaed7f8c2e79de6142bd1ed3256666db247d1acef4d36c992"
 HASHES["soundpost/errors.py"] = "3dbd60161c9d7689ea73c22b5ff05104eb66068469673dc4ef854bcf3ac5ad87"
-HASHES["soundpost/excerpt.py"] = "45438b864e3cb8a2190e1fe9698e75065cd60a29e59f5a387106fa9499b3db7d"
-HASHES["soundpost/feeding.py"] = "0ffd9a3302937b1930a6f9cdd2204f8f0efdc4654c09e6456d7b25f24c1a552f"
-HASHES["soundpost/fitting.py"] = "f426e2f2754ce3af5a861f85cd72bebb46a60c241f73d954adb18cedb30a1ca8"
-HASHES["soundpost/folding.py"] = "d06c06da19b8965df8402c7ca55c9de1b45a84ed508ab5966f865d586b64bd99"
-HASHES["soundpost/forecast.py"] = "b1147900d4032eb495f7a669a6d41dbf5ab8c9d2f0421af1aff0183d9a8c305a"
+HASHES["soundpost/exit_status.py"] = "9d09e5605eb9cd77fa804bd943ad999bfb0b1c97c97029ebdffc73f4199edf15"
+HASHES["soundpost/forecast/__init__.py"] = "24af1bfa11745177d89e9adf08ee1278022a4f44a025d4e08aeed406a0998178"
+HASHES["soundpost/forecast/dry_run.py"] = "c1eb7651c54133a27104e9724b9388ba5f39791c83a6548e4b33c0c1489aeeaa"
+HASHES["soundpost/forecast/forecast.py"] = "b1147900d4032eb495f7a669a6d41dbf5ab8c9d2f0421af1aff0183d9a8c305a"
+HASHES["soundpost/forecast/hardware.py"] = "3775178ccb23c98d58fe6cd201effa0b7a00a77df90f780105a19d125983187d"
 HASHES["soundpost/front_ends/__init__.py"] = "6eb1ef520460f70c45cab116a8fd42c2cb979eccf19a81f7e0cdb33e7d60efff"
-HASHES["soundpost/front_ends/log_mel.py"] = "86c445202de9fe76679e6b332e509666e4286cce516bc1dd07eb21ae99a6b906"
-HASHES["soundpost/front_ends/mel.py"] = "3309ec7875530e0f2e99cc27557c56f24622eacfeea38cd26e6095ed7b93178b"
-HASHES["soundpost/gauge.py"] = "66b41ebc081a1ab460f3d62dccb06d32ad8a7fa3fdea3aa12c9118c03c8e50ce"
-HASHES["soundpost/grouping.py"] = "95306b7b08a4c6ff58eb6f064c574bba88b571362b95eef573d597734ee48414"
-HASHES["soundpost/labels.py"] = "e5b104c10dfc1525eb8722116457de44e6444ed3864f03a528b9be3879f6cd32"
-HASHES["soundpost/lanes.py"] = "4b903e5d55ab79f51a7b77da5e0aed79d57a5f9f81103429ab358fdb6571171c"
-HASHES["soundpost/libraries.py"] = "f9616c4ca6b5417d9b8473c16233da41a51637941c6b29ed38399b9bc5538f7e"
-HASHES["soundpost/locate.py"] = "e94c4c74219511c868581c7b074f0931f520ac56a8c088193b88f93e96f4ccf6"
-HASHES["soundpost/main.py"] = "7466a785c85e9af1a326d02996ef7883587fb342e2f6a60ccb6dda6dd9494364"
+HASHES["soundpost/front_ends/log_mel.py"] = "c15cc20d879d642643e42d1980b44f509cdb8a5660ff553920690b6d97a166c1"
+HASHES["soundpost/functional/__init__.py"] = "69c8dafb4d081307aad3075978ad9bf897a3693489a7747d64d55a15fc3298a6"
+HASHES["soundpost/functional/deltas.py"] = "5fb121d215c5be69453577c973e1956e41656139aa39089fe334c6f7f1d3c8f6"
+HASHES["soundpost/functional/mel.py"] = "3309ec7875530e0f2e99cc27557c56f24622eacfeea38cd26e6095ed7b93178b"
+HASHES["soundpost/inference/__init__.py"] = "3241291466ace8e1c94539efc5a14a67f92c5a75e1624d2ea01c8e7662666ded"
+HASHES["soundpost/inference/autotune.py"] = "fbc1bc796565fbdda41ddd39c890b63a10c2022afeb7d7c1e5dbc9bf13f456e6"
+HASHES["soundpost/inference/devices.py"] = "66b76bc4ddc0b15bd2838d7025b1a93fa953d194cd497a331709791989a7e675"
+HASHES["soundpost/inference/fold_group.py"] = "534e2fdb46634a487570aa14820d342792feffab5956b7fb6dbbeca5e4a8d4c1"
+HASHES["soundpost/inference/fuse_batch_norm.py"] = "d06c06da19b8965df8402c7ca55c9de1b45a84ed508ab5966f865d586b64bd99"
+HASHES["soundpost/inference/model_pool.py"] = "0e284744a612151ae9de0d8a30d2aede5a000b4f84e2077faf4cde02e3022fbc"
+HASHES["soundpost/inference/out_of_memory.py"] = "06ed17619313ff6e99ea2ea438eaf256f7f055fad6607e3b860706b2ba7c8e72"
+HASHES["soundpost/inference/predictor.py"] = "ff740923f3d9954c38773d467bb1d0adfc6f02f269db7773319db259efb4d32f"
+HASHES["soundpost/inference/profiling.py"] = "59fb6dbbde6911b03596f2d941ad0e26fde8d81c0fb1c1148d0da520fdff0765"
+HASHES["soundpost/inference/stacking.py"] = "847173ea28e1546b995efa1dc31c0586c4dc7c17bfdbefa4b45debff10484fea"
+HASHES["soundpost/launch/__init__.py"] = "c8226461902b4915c83f8b6c1e45ac85b9982f7d655de0bd2fb6ccd34271648d"
+HASHES["soundpost/launch/engine_process.py"] = "57ba6a3bc3bad07ebd674da94be3447193c12483e04490cb816528496c8603bf"
+HASHES["soundpost/launch/main.py"] = "d45d8830a45192e8936b2f6d92c2fc9a737f71088ccfdf743de3ca887730a1d6"
+HASHES["soundpost/launch/requirements.py"] = "11ba14dd190a52080b90e6e6f632b1dcbc3d92fa2f47061f6a337399b34e585f"
+HASHES["soundpost/launch/scratch.py"] = "e55b5340921bcbff2754d9a29d9a9a8d9ba24bbe00f207475194a9a3481336ee"
+HASHES["soundpost/launch/supervisor.py"] = "2539b2826dd9bab475d01c3c7fcabd0aca126e9799aba7296e2b457f0884ba5a"
 HASHES["soundpost/models/__init__.py"] = "1e81c04c98eaa946317a4e61ebf2784fbaf33a67593feb5b17066633fc1987b2"
 HASHES["soundpost/models/compact.py"] = "10de81e818eac60a273fdc71fcb7fdae4f07b1b86479b56dd8cf83e4dd3eac51"
-HASHES["soundpost/named_machines.py"] = "3775178ccb23c98d58fe6cd201effa0b7a00a77df90f780105a19d125983187d"
-HASHES["soundpost/pack_format.py"] = "9d1f6d38635632b15a10a4a09b083e6db66e4b945cc087f312bf9607f3e74ca6"
-HASHES["soundpost/plan.py"] = "161459cd8aec945aa91b884a66539e131fb88214e365f4c74fbd076cbb8560ec"
-HASHES["soundpost/predict.py"] = "c5d0d6928939b27128024a295660deedd91b4bdce16feb2a5f2201c2298ae5f6"
-HASHES["soundpost/probing.py"] = "564a26cbbae1642a4e679b6e7194f652cf0c9e24076efefb2a2f0261aa8986a3"
-HASHES["soundpost/progress.py"] = "79100c63d76ed359481e47062bc2cd4852f4cd59410edf5a31b74713fa3ad83e"
-HASHES["soundpost/recipes.py"] = "666c4720957d07becb8d2bf0f161fe60ec0183856b8c40e170d44efef18a2b77"
-HASHES["soundpost/registry.py"] = "8211ecd4bf46b0cc74955f41816ce011e53ed3b8ee5f9657a79f835e3d942245"
-HASHES["soundpost/report.py"] = "6d940834f7fa07294edaabc9d10a60a08c8d343d414f4dd6c8e273292666ef22"
-HASHES["soundpost/resources.py"] = "078c93966c2e30e9447110ccdf0894d5dc8c65fdce22104a25df5a525f18d46a"
-HASHES["soundpost/roster.py"] = "58238f119e7890c711798049bca813b41bc4aedee6e1e8fa0e490257615ef146"
-HASHES["soundpost/runner.py"] = "7dd4fca8856e8ab73d7e2c8786fa1329169341bff6eb1d095ad03fcc7f483add"
-HASHES["soundpost/second_level.py"] = "d8a2dda06cd875c10cdd1fbcb8044d7c70a69a7696dcb2f6ccac0411cc7cc1d5"
-HASHES["soundpost/settings.py"] = "9a8f9a3e9aea254e5fdce64607a9983b9405a19788f76a2be4722bc6be2e4368"
-HASHES["soundpost/submission.py"] = "c46fd858ae14e1770e9344e8516bb0608c4c46f6668fe719aa70430c113fa5da"
-HASHES["soundpost/supervisor.py"] = "81be2e01d1794ee4c2e1ec12ec8b0884d83f6c90f909670898eed4d9bbf04016"
-HASHES["soundpost/teams.py"] = "470c77cd698326f699a8f77cf1ec6ef59a813fba6465a555f9cd61649eedaa50"
-HASHES["soundpost/trials.py"] = "1f9b57153d9eb7bdfbc7f4db357f7b2855115bdfe4b3ca7865be5c0190c0f9c6"
-HASHES["soundpost/versions.py"] = "11ba14dd190a52080b90e6e6f632b1dcbc3d92fa2f47061f6a337399b34e585f"
+HASHES["soundpost/registry.py"] = "45b9a3c90a364681f058b1de370bda2657a8056ca73b70f391dadbf1e447a729"
+HASHES["soundpost/resources/__init__.py"] = "edadd4c79388bd656455094b9f8e536044161b0b3fd63c20750071bf70f48c4c"
+HASHES["soundpost/resources/deadline.py"] = "c0f55d0bfff424f93fa0ee4db6d8d6b3d321ef3fd801ab7be432fc6e76a5fea9"
+HASHES["soundpost/resources/memory.py"] = "314dc0d892de56d600693e33e84845a619f1f02126abe47fc8f06f7055bee7e7"
+HASHES["soundpost/resources/memory_budget.py"] = "73c488f9415d3cf50eecd7a8610ef42b5e7887d434bdf92dc5aaee8a1a8aa304"
+HASHES["soundpost/resources/memory_monitor.py"] = "0fb42142afca5788b7b9b65841568fe3fde02327836a969ba05ed3935324637d"
+HASHES["soundpost/resources/processes.py"] = "28dcadc1e0380a62f5d768c7deaf6dbc207df18952056b6e2c36ed0883fe52f5"
+HASHES["soundpost/settings.py"] = "8bb397c59a8721901db8c7a84771f7d5c74211cf3759cdcc9a6fad90f9b43ba7"
+HASHES["soundpost/spectrograms/__init__.py"] = "dd2155fd676f39ae9561b4f5e93f4956c0d34c6edc6dcdeb998c6c3c7d04f751"
+HASHES["soundpost/spectrograms/cache/__init__.py"] = "6eceafc6362e9529163a89ed4d03c0ab183004b485bc2051a4054a6b21bb6760"
+HASHES["soundpost/spectrograms/cache/disk_tier.py"] = "9eb60cc8f6e27afc63281927a98386fdeb990d4c94c118361ce43c55169e2a8c"
+HASHES["soundpost/spectrograms/cache/memory_tier.py"] = "91e709a85b949891a19f306c1bcb26119be5e882ef9272fbe8d22dcf62162e14"
+HASHES["soundpost/spectrograms/cache/slots.py"] = "007a92e2eafce133096dcc4a2f756f826e3ceec1e7b3c64f2319b897a954ab9c"
+HASHES["soundpost/spectrograms/cache/spectrogram_cache.py"] = "df5a0387e89585bd00cf308d8886d94f0e430ba325ba35f182adb49a2bcbc08b"
+HASHES["soundpost/spectrograms/worker_pool.py"] = "6321b6e14bb66d7ef9f99c6a388b1ae2d85fc0a3b4b0b695d1cb1e1d7a870d04"
 HASHES["soundpost/views/__init__.py"] = "a66144044aff2b0d7b264a6461ad1c8ebe55d45b64b990874ea55fdd01fe445a"
 HASHES["soundpost/views/band_shifts.py"] = "6203a6fdf4a3c4d40ebdc6809800832f64876ba00be54e9da9cb2012941584b3"
 HASHES["soundpost/views/crop.py"] = "e1e41f51d28ecdb1e9674a5d90bb97ee550b80c28a5711c4afdd8dbc35363436"
-HASHES["soundpost/views/deltas.py"] = "5fb121d215c5be69453577c973e1956e41656139aa39089fe334c6f7f1d3c8f6"
 HASHES["soundpost/views/view.py"] = "4bc7bd08676b0810a1af2c5f3dd77f8137c69eb950e6f78f6dc375a5a57c3554"
 HASHES["soundpost/views/whole.py"] = "3bf2bfc312088cb34995d9b3047475ec57cf52f173f044d8cfc5ecd99b042bde"
-HASHES["soundpost/weights.py"] = "ce3a9fd748ab2e74af0d4d4efd523b409bc8d20033a7b5f400c5841e89158e65"
-HASHES["soundpost/workers.py"] = "979ba7c5fea7be68b21dc9b08f0ddae7f4f2ff8321119de0a40f2343d5716087"
-HASHES["soundpost/workshop.py"] = "5246c5a6164de4d262b71a60b427cb9a38cfdc2a7a7295c006bfa47eb4e8b36b"
-HASHES["soundpost/writer.py"] = "d00d34ecc1065476f9287a2a37f628a4e6270356e7a0eb8ef6f59915bc2456b4"
 HASHES["weights/submission.toml"] = "22edbb01591fd83dafed28e636f4cfc21e7c0d132160e58b3f9c3edd3da06e25"
 HASHES["weights/compact/recipe.toml"] = "ec9f09b9d449c51eba3f31790cd8e6f0dd59b20e64c095105c71af7fcbe50ca4"
 

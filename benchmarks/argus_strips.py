@@ -15,10 +15,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from soundpost.folding import fold_batch_norms
+from soundpost.functional.deltas import with_derivatives
 from soundpost.importers.recipe_files import template
+from soundpost.inference.fuse_batch_norm import fold_batch_norms
 from soundpost.training.recipe_fit import make_network
-from soundpost.views.deltas import with_derivatives
 
 TILE = 256  # frames
 E = 3  # columns of a block's output: 4 of derivatives or 3 before it, and two convolutions, halved and rounded up

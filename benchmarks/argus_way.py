@@ -18,7 +18,7 @@ import tomli_w
 import torch
 from measuring import ROOT, make_clips, run
 
-from soundpost.importers.recipe_files import ImportedMember, template, write_recipe
+from soundpost.importers.recipe_files import ImportedMember, template, write_imported
 from soundpost.training.recipe_fit import make_network
 
 RECIPE = "argus"
@@ -34,15 +34,15 @@ def write_weights(folder: Path, folds: int, labels: list[str]) -> None:
         network = make_network(template(RECIPE), len(labels))
         network.fc[-1].weight.data.mul_(SPREAD)
         members.append(ImportedMember(str(fold), network.state_dict()))
-    write_recipe(folder / RECIPE, RECIPE, template(RECIPE), tuple(labels), members)
+    write_imported(folder / RECIPE, RECIPE, template(RECIPE), tuple(labels), members)
     blend = {"name": "mean", "folds": "geometric_mean"}
     (folder / "submission.toml").write_text(tomli_w.dumps({"format": 1, "recipes": [RECIPE], "blend": blend}))
 
 
 def published_way(weights: Path, test_dir: Path) -> np.ndarray:
     """(clips, classes), the geometric mean of all folds."""
-    from soundpost.assets import find_assets
-    from soundpost.predict import build
+    from soundpost.ensemble.weights_folder import find_assets
+    from soundpost.inference.predictor import build
 
     assets = find_assets(weights)
     recipe = assets.submission.recipes[0]
@@ -112,7 +112,7 @@ def main() -> None:
         sample = make_clips(folder, arguments.clips, 8.5)
         write_weights(folder, arguments.folds, sample.read_text().splitlines()[0].split(",")[1:])
         out, answers = folder / "submission.csv", folder / "answers.npy"
-        kit = [sys.executable, "-m", "soundpost.main", "--assets", name, "--test-dir", str(folder / "test")]
+        kit = [sys.executable, "-m", "soundpost.launch.main", "--assets", name, "--test-dir", str(folder / "test")]
         kit += ["--sample-submission", str(sample), "--out", str(out), "--progress", "quiet"]
         kit += ["--precision", arguments.precision]
         script = str(ROOT / "benchmarks/argus_way.py")

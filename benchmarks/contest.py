@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from measuring import run
 
-from soundpost.metrics import lwlrap
+from soundpost.evaluation.metrics import lwlrap
 
 
 def score(submission: Path, truth: Path) -> float:

@@ -94,7 +94,7 @@ def ours(name: str) -> Call:
     """The kit's way."""
     import torch
 
-    from soundpost.excerpt import trim
+    from soundpost.audio.trim import trim
     from soundpost.front_ends.log_mel import LogMel, LogMelSettings
     from soundpost.front_ends.log_stft import LogStft, LogStftSettings
     from soundpost.front_ends.pcen import Pcen, PcenSettings

@@ -25,8 +25,8 @@ def loop(test_dir: Path, padded: bool) -> dict[str, list[float]]:
     import librosa
     import torch
 
-    from soundpost.assets import default_root, find_assets
-    from soundpost.predict import build
+    from soundpost.ensemble.weights_folder import default_root, find_assets
+    from soundpost.inference.predictor import build
 
     assets = find_assets(default_root())
     recipe = assets.submission.recipes[0]
@@ -94,8 +94,8 @@ def main() -> None:
 
 
 def _difference(rows: list[list[str]], theirs: dict[str, list[float]]) -> float:
-    from soundpost.assets import default_root, find_assets
-    from soundpost.labels import map_columns
+    from soundpost.ensemble.columns import map_columns
+    from soundpost.ensemble.weights_folder import default_root, find_assets
 
     recipe = find_assets(default_root()).submission.recipes[0]
     known = map_columns(recipe, rows[0][1:])

@@ -19,20 +19,20 @@ from pathlib import Path
 
 from measuring import ROOT, make_clips, run
 
-from soundpost.supervisor import ENGINE_ENVIRONMENT
+from soundpost.launch.supervisor import ENGINE_ENVIRONMENT
 
 
 def bare(test_dir: Path) -> dict[str, float]:
     """CPU seconds of decode, features and forward passes alone."""
     import torch
 
-    from soundpost.assets import default_root, find_assets
-    from soundpost.audio import AudioSettings, decode
+    from soundpost.audio.decode import AudioSettings, decode
+    from soundpost.engine.run import LANE_BYTES
+    from soundpost.ensemble.weights_folder import default_root, find_assets
     from soundpost.front_ends import FRONT_ENDS
-    from soundpost.predict import Predictor, stack
-    from soundpost.probing import probe
+    from soundpost.inference.predictor import Predictor, stack
+    from soundpost.inference.profiling import probe
     from soundpost.registry import pick, settings_from
-    from soundpost.runner import LANE_BYTES
     from soundpost.views import VIEWS
 
     torch.set_num_threads(1)

@@ -19,11 +19,11 @@ import torch
 from measuring import ROOT
 from torch.nn import functional
 
+from soundpost.evaluation.dataset import Table, read_table
+from soundpost.evaluation.metrics import mean_average_precision, top_k_error
 from soundpost.front_ends.rendering import luminance
 from soundpost.importers.recipe_files import template
 from soundpost.importers.resnets import PICTURES
-from soundpost.metrics import mean_average_precision, top_k_error
-from soundpost.training.data import Table, read_table
 from soundpost.training.learner import LearnerSettings
 from soundpost.training.recipe_fit import make_network, spectrograms_of, train
 

@@ -1,10 +1,8 @@
-"""Ways through one network, side by side in one run: eager, folded, compiled, bfloat16, and folds that share a batch.
+"""Ways through one network, side by side in one run: eager, folded, bfloat16, and folds that share a batch.
 
-    python benchmarks/prediction.py [--model argus|compact] [--windows 4] [--rounds 5] [--compile]
+    python benchmarks/prediction.py [--model argus|compact] [--windows 4] [--rounds 5]
 
 One thread, random weights, CPU ms for each window and network: medians of rounds in which every way has its turn.
-Two ways share a batch of three folds: one network after the other, and stacked as one. --compile makes the library that
-a long run would make beside itself, which takes minutes on a busy machine.
 """
 
 import argparse
@@ -19,12 +17,10 @@ import tomli_w
 import torch
 from torch import nn
 
-from soundpost.assets import find_assets
-from soundpost.compiling import Compiler
-from soundpost.importers.recipe_files import ImportedMember, write_recipe
-from soundpost.libraries import Library
-from soundpost.predict import Predictor, build
-from soundpost.teams import Stacking, Team
+from soundpost.ensemble.weights_folder import find_assets
+from soundpost.importers.recipe_files import ImportedMember, write_imported
+from soundpost.inference.fold_group import Team
+from soundpost.inference.predictor import Predictor, build
 from soundpost.training.recipe_fit import make_network
 from soundpost.views.tiles import Tiles, TilesSettings
 
@@ -50,7 +46,7 @@ def make_assets(root: Path, kind: str) -> None:
             if parameter.ndim > 1:
                 nn.init.kaiming_normal_(parameter)
         members.append(ImportedMember(str(fold), network.state_dict()))
-    write_recipe(root / kind, kind, table, labels, members)
+    write_imported(root / kind, kind, table, labels, members)
     (root / "submission.toml").write_text(tomli_w.dumps({"format": 1, "blend": "mean", "recipes": [kind]}))
 
 
@@ -60,7 +56,6 @@ def main() -> None:
     parser.add_argument("--model", choices=SHAPES, default="argus")
     parser.add_argument("--windows", type=int, default=4, help="of one batch")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compile", action="store_true", help="compile, too")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
@@ -78,34 +73,13 @@ def main() -> None:
         plain = build(recipe, recipe.members[0], found.arrays(recipe.members[0])).to(memory_format=torch.channels_last)
         half = Predictor(recipe, recipe.members[0], found.arrays(recipe.members[0]), "cpu", "bfloat16")
         half.settle(inputs)
-        team = Team(folds, Stacking(is_tried=False))
+        team = Team(folds)
         ways: dict[str, tuple[Callable[[], torch.Tensor], int]] = {
             "eager": (lambda: first.through(plain, inputs, is_half=False), 1),
             "folded": (lambda: first.answer(inputs), 1),
             "folded, bfloat16": (lambda: half.through(half.model, inputs, is_half=True), 1),
-            f"{FOLDS} folds, one after the other": (lambda: team.in_turn(inputs), FOLDS),
-            f"{FOLDS} folds, stacked": (lambda: team.stacked(inputs), FOLDS),
+            f"{FOLDS} folds that share a batch": (lambda: team(batch, view), FOLDS),
         }
-        if options.compile:
-            compiler = Compiler(root / "compiler")
-            began = time.perf_counter()
-            frames = SHAPES[options.model][2]
-            shape = [*SHAPES[options.model][:2], 2 * frames]
-            compiler.start(
-                assets=folder, input_root=folder, recipe=recipe.name, member=first.member.name, view=0, shape=shape
-            )
-            while (result := compiler.result()) is None:
-                time.sleep(0.1)
-            print(f"compiling took {time.perf_counter() - began:.0f} s of the clock")
-            if isinstance(result, Path):
-                library = Library(result, 1, print)
-                weights = library.weights(first.model)
-                ways["folded, compiled"] = (
-                    lambda: first.through(lambda x: library(x, weights), inputs, is_half=False),
-                    1,
-                )
-            else:
-                print(f"not compiled: {result}")
         taken: dict[str, list[float]] = {name: [] for name in ways}
         exact = first.answer(inputs)
         change = {name: float((way() - exact).abs().max()) for name, (way, count) in ways.items() if count == 1}

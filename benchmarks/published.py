@@ -27,8 +27,8 @@ from contest import score
 from measuring import ROOT, run
 from published_training import CLIPS, HELD_OUT, OUT, table_of, trained
 
+from soundpost.evaluation.metrics import lwlrap
 from soundpost.importers.recipe_files import TEMPLATES
-from soundpost.metrics import lwlrap
 from soundpost.training.recipe_fit import make_network
 
 RUNS = OUT.parent

@@ -20,19 +20,19 @@ import torch
 from measuring import ROOT
 from pictures import pictures
 
-from soundpost.blend import Blend
-from soundpost.importers.recipe_files import TEMPLATES, ImportedMember, template, write_recipe
+from soundpost import registry
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.recipes import Named, parse_recipe
+from soundpost.ensemble.weights_file import load_arrays
+from soundpost.evaluation.dataset import Table, read_table
+from soundpost.importers.recipe_files import TEMPLATES, ImportedMember, template, write_imported
 from soundpost.importers.resnets import PICTURES
-from soundpost.predict import build
-from soundpost.recipes import Named, parse_recipe
-from soundpost.training.data import Table, read_table
-from soundpost.training.evaluate import made
+from soundpost.inference.predictor import build
+from soundpost.training.config import read_plan
 from soundpost.training.learner import Learner, LearnerSettings
-from soundpost.training.plan import read_plan
 from soundpost.training.recipe_fit import make_network, spectrograms_of, train
 from soundpost.training.windows import Rows, Windows
 from soundpost.views import VIEWS
-from soundpost.weights import load_arrays
 
 RECIPES: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("published.toml").read_text())
 CLIPS = ROOT.parent / "shared" / "data" / "esc10"  # clips/, and clips.csv with folds
@@ -129,7 +129,7 @@ def _train_second_level(name: str, settings: LearnerSettings) -> None:
     learner = Learner(network, Rows(inputs, clips().truth[_heard()]), "sigmoid", settings, 0)
     arrays = {key: value.contiguous() for key, value in learner.run(None, name).state_dict().items()}
     table = table_of(name) | {"aliases": dict(ALIASES)}
-    write_recipe(OUT / name, name, table, clips().labels, [ImportedMember(HELD_OUT, arrays)])
+    write_imported(OUT / name, name, table, clips().labels, [ImportedMember(HELD_OUT, arrays)])
 
 
 def _heard() -> list[int]:
@@ -144,7 +144,7 @@ def answers_in_training(name: str) -> np.ndarray:
     member = recipe.members[0]
     network = build(recipe, member, load_arrays(folder / member.file, member.sha256, member.name))
     known = [spectrograms(name)[row] for row in _heard()]
-    view = made(VIEWS, recipe.views[0].name, recipe.views[0].settings, "view")
+    view = registry.build(VIEWS, recipe.views[0].name, recipe.views[0].settings, "view")
     numbers = np.arange(len(known), dtype=np.float32)[:, None]
     windows = Windows(known, numbers, view, settings_of(name).longest)
     answers = np.zeros((len(known), len(recipe.labels)), np.float32)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from soundpost.cache import slots
-from soundpost.cache.memory_tier import SharedPages
+from soundpost.spectrograms.cache import slots
+from soundpost.spectrograms.cache.memory_tier import SharedPages
 
 
 def fill(pages: SharedPages, slot: slots.Slot, array: np.ndarray) -> None:

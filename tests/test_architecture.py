@@ -3,13 +3,15 @@
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from soundpost.closure import NEVER_BUNDLED
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.kernel.dependencies import NEVER_BUNDLED
 from soundpost.models import MODELS
 from soundpost.views import VIEWS
 
@@ -17,32 +19,13 @@ TESTS = Path(__file__).resolve().parent
 SOURCE = TESTS.parent / "src"
 PACKAGE = "soundpost"
 
-# From the bottom up; a module may import what stands in rows above it, never its neighbours. A folder is one entry.
-ROWS = (
-    ("errors", "excerpt", "versions"),
-    ("recipes", "registry", "settings"),
-    ("audio", "blend", "budget", "cache", "clips", "deadline", "forecast", "grouping", "labels", "locate", "metrics"),
-    ("named_machines", "pack_format", "plan", "progress", "report", "resources", "submission"),
-    ("answers", "gauge", "weights", "writer"),
-    ("attached", "draft"),
-    ("assets",),
-    ("front_ends", "models", "views"),
-    ("devices", "folding", "second_level", "trials", "workers"),
-    ("libraries",),
-    ("predict",),
-    ("compiling", "teams"),
-    ("fitting", "roster"),
-    ("lanes", "probing", "workshop"),
-    ("feeding",),
-    ("runner",),
-    ("dry_run",),
-    ("engine",),
-    ("supervisor",),
-    ("main",),
-)
+HOUSE = tomllib.loads((TESTS.parent / "docs" / "house.toml").read_text("utf-8"))
+MAY_IMPORT: dict[str, list[str]] = HOUSE["may_import"]
+RULES: dict[str, list[str]] = HOUSE["rules"]
+FREE_TO_ALL = {"errors"}
 FAMILIES = ("front_ends", "models", "views")
-# Entries of a registry that know others of their family, because that is what they are.
-MADE_OF_SIBLINGS = {"front_ends.picture_stack"}
+TOP_LEVEL = {"", "cli", "errors", "exit_status", "registry", "settings", "tagger"}
+MOST_LINES = 300
 MAY_TOUCH_THE_WORLD = {"asyncio", "ctypes", "datetime", "glob", "io", "mmap", "multiprocessing", "os", "pathlib"} | {
     "pickle",
     "random",
@@ -116,21 +99,18 @@ def own(path: Path) -> set[str]:
     return {name.removeprefix(f"{PACKAGE}.") for name in imports(path) if name.startswith(f"{PACKAGE}.")}
 
 
+def room(name: str) -> str:
+    """The package, or the file at the top level, that a module stands in."""
+    return name.split(".")[0]
+
+
 def is_never_bundled(name: str) -> bool:
-    full = f"{PACKAGE}.{name}"
-    return any(full == never or full.startswith(f"{never}.") for never in NEVER_BUNDLED)
-
-
-def row_of(name: str) -> int:
-    """The row of a bundled module."""
-    head = name.split(".")[0]
-    rows = [number for number, row in enumerate(ROWS) if head in row]
-    assert rows, f"{name} stands in no row of ROWS and is not in closure.NEVER_BUNDLED. Give it its place."
-    return rows[0]
+    """Whether no kernel carries a module."""
+    return any(name == never or name.startswith(f"{never}.") for never in RULES["never_bundled"])
 
 
 BUNDLED = [name for name in MODULES if not is_never_bundled(name)]
-FAMILY_MODULES = [name for name in MODULES if name.split(".")[0] in FAMILIES and "." in name]
+FAMILY_MODULES = [name for name in MODULES if room(name) in (*FAMILIES, "functional") and "." in name]
 ENTRIES = {
     place.split(":")[0].removeprefix(f"{PACKAGE}.")
     for family in (FRONT_ENDS, MODELS, VIEWS)
@@ -145,33 +125,72 @@ def calls(path: Path) -> Iterator[tuple[str, int]]:
             yield ast.unparse(node.func), node.lineno
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_module_imports_what_its_room_may_import(name: str) -> None:
+    """The table is the whole truth about who knows whom."""
+    known = {room(other) for other in own(MODULES[name])} - {room(name)} - FREE_TO_ALL
+    allowed = MAY_IMPORT.get(room(name), [])
+    if room(name) == "launch" and name not in RULES["engine_process"]:
+        allowed = [other for other in allowed if other not in ("engine", "forecast")]
+
+    assert known <= set(allowed), f"{name} imports {sorted(known - set(allowed))}; its room may import {allowed}"
+
+
+def test_table_of_imports_names_every_room_once_and_uses_all_that_it_allows() -> None:
+    """A right that nobody uses is a door that should be closed; rooms that are announced but not built may wait."""
+    rooms = {room(name) for name in MODULES} - FREE_TO_ALL
+    used = {(room(name), room(other)) for name in MODULES for other in own(MODULES[name])}
+    idle = {(one, other) for one in rooms for other in MAY_IMPORT[one] if (one, other) not in used}
+
+    assert rooms <= set(MAY_IMPORT), f"{rooms - set(MAY_IMPORT)} stand in no row of docs/house.toml"
+    assert {name for names in MAY_IMPORT.values() for name in names} <= set(MAY_IMPORT)
+    assert idle == set()
+
+
+def test_table_of_imports_has_no_circle() -> None:
+    """Rooms can be walked from the ground up."""
+    tuple(TopologicalSorter(MAY_IMPORT).static_order())  # raises CycleError
+
+
 @pytest.mark.parametrize("name", BUNDLED)
-def test_imports_of_a_bundled_module_point_down(name: str) -> None:
-    """A module knows only what stands below it, and never what is not bundled."""
-    head = name.split(".")[0]
-    for other in own(MODULES[name]):
-        assert not is_never_bundled(other), f"{name} imports {other}, which is never bundled"
-        if other.split(".")[0] != head and {head, other.split(".")[0]} - set(FAMILIES):
-            assert row_of(other) < row_of(name), f"{name} imports {other}, which does not stand below it"
+def test_bundled_module_imports_nothing_that_is_never_bundled(name: str) -> None:
+    """What a kernel carries runs without what makes weights and kernels."""
+    assert [other for other in own(MODULES[name]) if is_never_bundled(other)] == []
 
 
-def test_rows_name_modules_that_exist_and_each_once() -> None:
-    """The table is about this source."""
-    heads = {name.split(".")[0] for name in BUNDLED}
-    named = [name for row in ROWS for name in row]
-    assert len(named) == len(set(named))
-    assert set(named) == heads
+def test_rule_of_what_is_never_bundled_is_the_one_of_the_build() -> None:
+    """The table and the bundler say the same."""
+    assert [f"soundpost.{name}" for name in RULES["never_bundled"]] == list(NEVER_BUNDLED)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) in RULES["no_torch"]])
+def test_rooms_of_the_supervisor_import_no_torch(name: str) -> None:
+    """The process that guards a run starts at once and stays small; the engine's process imports it in a function."""
+    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    heads = {alias.name.split(".")[0] for node in at_once if isinstance(node, ast.Import) for alias in node.names}
+    heads |= {str(node.module).split(".")[0] for node in at_once if isinstance(node, ast.ImportFrom)}
+
+    assert "torch" not in heads
+
+
+def test_top_level_of_the_package_holds_the_ground_and_the_doors_alone() -> None:
+    """Everything else has a room."""
+    assert {path.stem.removeprefix("__init__") for path in (SOURCE / PACKAGE).glob("*.py")} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_file_holds_one_idea(name: str) -> None:
+    """A file that grows past the limit holds two."""
+    assert len(MODULES[name].read_text("utf-8").splitlines()) <= MOST_LINES
 
 
 @pytest.mark.parametrize("name", FAMILY_MODULES)
-def test_front_ends_models_and_views_know_torch_numpy_and_the_ground_alone(name: str) -> None:
+def test_front_ends_models_and_views_know_torch_and_numpy_alone(name: str) -> None:
     """No clock, no files, no processes, no engine: tensors in, tensors out."""
-    ground = {*ROWS[0], *ROWS[1]}
     for full in imports(MODULES[name]):
-        head, _, rest = full.partition(".")
-        if head == PACKAGE:
-            assert rest in ground or rest.split(".")[0] in FAMILIES, f"{name} imports {full}"
-        else:
+        head, _, _ = full.partition(".")
+        if head != PACKAGE:
             is_library = head not in sys.stdlib_module_names
             assert head in {"torch", "numpy"} if is_library else head not in MAY_TOUCH_THE_WORLD, f"{name}: {full}"
 
@@ -179,7 +198,7 @@ def test_front_ends_models_and_views_know_torch_numpy_and_the_ground_alone(name:
 @pytest.mark.parametrize("name", FAMILY_MODULES)
 def test_entries_of_registries_do_not_know_each_other(name: str) -> None:
     """What two share stands in a file of its own, so that a kernel carries only what its recipes ask for."""
-    if name not in MADE_OF_SIBLINGS:
+    if name not in RULES["made_of_siblings"]:
         assert own(MODULES[name]) & ENTRIES == set(), f"{name} imports an entry of a registry"
 
 

@@ -45,3 +45,24 @@ def settings_from(settings_class: type[T], table: Mapping[str, Any], where: str)
         return settings_class(**values)
     except TypeError as error:
         raise SettingsError(f"{where}: {error}. Give every setting that has no default.") from error
+
+
+def build(
+    registry: Mapping[str, str], name: str, settings: Mapping[str, Any], kind: str, *rest: object, where: str = ""
+) -> Any:
+    """An entry of a registry, made with the settings of a table.
+
+    Args:
+        registry: name -> "module:attribute".
+        name: what a recipe asks for.
+        settings: of the entry's Settings; a key "name" is left aside.
+        kind: what the registry holds, in words, for messages.
+        rest: what the entry takes after its settings, such as a network its number of classes.
+        where: the table, for messages; kind in brackets when it is not said.
+
+    Raises:
+        SettingsError: no such entry, or a setting that it does not have.
+    """
+    entry = pick(registry, name, kind)
+    own = {key: value for key, value in settings.items() if key != "name"}
+    return entry(settings_from(entry.Settings, own, where or f"[{kind.replace(' ', '_')}]"), *rest)

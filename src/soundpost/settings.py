@@ -6,9 +6,6 @@ from typing import Any
 
 from soundpost.errors import SettingsError
 
-MIB = 2**20
-GIB = 2**30
-
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {
     "": 1,

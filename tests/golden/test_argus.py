@@ -9,17 +9,17 @@ import torch
 from cases import GoldenSet, argus_input, assert_close, clip_path, fill, golden, part
 from torch import Tensor, nn
 
-from soundpost.audio import AudioSettings, decode
-from soundpost.blend import Blend, Network
+from soundpost.audio.decode import AudioSettings, decode
+from soundpost.ensemble.blend import Blend, Network
+from soundpost.ensemble.recipes import Named
+from soundpost.ensemble.weights_file import load_arrays
+from soundpost.evaluation.metrics import lwlrap
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.argus import TEMPLATE_OF, import_argus
 from soundpost.importers.recipe_files import template
-from soundpost.metrics import lwlrap
 from soundpost.models import MODELS
-from soundpost.recipes import Named
 from soundpost.registry import pick, settings_from
 from soundpost.views.tiles import Tiles, TilesSettings
-from soundpost.weights import load_arrays
 
 ARGUS = template("argus")
 

@@ -10,7 +10,7 @@ import torch
 from cases import GoldenSet, assert_close, assert_stats, clip_path, golden, golden_sets, part
 from torch import Tensor
 
-from soundpost.audio import AudioSettings, decode
+from soundpost.audio.decode import AudioSettings, decode
 from soundpost.front_ends.axis_picture import AxisPicture, AxisPictureSettings, bin_of_row, frame_of_column
 from soundpost.front_ends.colour_tables import colour_table
 from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings, cells_shown, trusted

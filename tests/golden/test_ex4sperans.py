@@ -9,12 +9,12 @@ import torch
 from cases import GoldenSet, assert_close, clip_path, decaying_noise, fill, golden
 from torch import Tensor, nn
 
-from soundpost.audio import AudioSettings, decode
-from soundpost.blend import Blend
+from soundpost.audio.decode import AudioSettings, decode
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.recipes import Named
 from soundpost.front_ends.log_stft import LogStft, LogStftSettings
 from soundpost.importers.recipe_files import template
 from soundpost.models import MODELS
-from soundpost.recipes import Named
 from soundpost.registry import pick, settings_from
 
 MODEL_OF = {

@@ -14,7 +14,7 @@ from soundpost.importers.resnets import LAYERS
 from soundpost.models.resnet import ResNet, ResNetSettings
 from soundpost.registry import settings_from
 from soundpost.training.one_cycle import FASTAI_V1, rate_and_momentum, spread_peaks
-from soundpost.training.splits import held_out
+from soundpost.training.published import held_out
 from soundpost.views.lit_crops import lit
 from soundpost.views.zoomed_crops import ZoomedCrops, ZoomedCropsSettings
 

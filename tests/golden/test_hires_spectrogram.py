@@ -9,11 +9,11 @@ import torch
 from cases import GoldenSet, assert_close, fill, golden, part
 from rule_inputs import check_network, rule_input
 
-from soundpost.blend import Blend
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.recipes import Named
+from soundpost.evaluation.metrics import accuracy, mean_average_precision, top_k_error
 from soundpost.importers.recipe_files import template
-from soundpost.metrics import accuracy, mean_average_precision, top_k_error
 from soundpost.models.resnet import ResNet, ResNetSettings
-from soundpost.recipes import Named
 from soundpost.registry import settings_from
 from soundpost.training.one_cycle import FASTAI_2, rate_and_momentum
 

@@ -9,16 +9,16 @@ import torch
 from cases import GoldenSet, assert_close, clip_path, clip_waveform, decaying_noise, fill, golden
 from torch import Tensor, nn
 
-from soundpost.audio import AudioSettings, decode
-from soundpost.blend import Blend, Network
-from soundpost.excerpt import trim
+from soundpost.audio.decode import AudioSettings, decode
+from soundpost.audio.trim import trim
+from soundpost.ensemble.blend import Blend, Network
+from soundpost.ensemble.recipes import Named
 from soundpost.front_ends.segments import Segments as SegmentsFrontEnd
 from soundpost.front_ends.segments import SegmentsSettings, global_statistics
+from soundpost.functional.qrfaction_layout import pack, unpack
 from soundpost.importers.recipe_files import template
 from soundpost.models.qrfaction import Qrfaction, QrfactionSettings
-from soundpost.models.qrfaction_input import pack, unpack
 from soundpost.models.qrfaction_stacker import Stacker, StackerSettings
-from soundpost.recipes import Named
 from soundpost.registry import settings_from
 from soundpost.views.segments import Segments
 from soundpost.views.segments import SegmentsSettings as ViewSettings

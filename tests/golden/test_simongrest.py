@@ -10,16 +10,16 @@ import torch
 from cases import GoldenSet, assert_close, assert_stats, chirp, clip_path, fill, golden, part
 from rule_inputs import check_network, rule_input
 
-from soundpost.audio import AudioSettings, decode
-from soundpost.cache.spectrogram_cache import PRESSURE_LIMIT, Key, SpectrogramCache
+from soundpost.audio.decode import AudioSettings, decode
+from soundpost.evaluation.metrics import lwlrap, lwlrap_of_classes
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.recipe_files import template
-from soundpost.metrics import lwlrap, lwlrap_of_classes
 from soundpost.models.simongrest import Simongrest, SimongrestSettings
 from soundpost.registry import pick, settings_from
-from soundpost.training.mixing import mixed
+from soundpost.spectrograms.cache.spectrogram_cache import PRESSURE_LIMIT, Key, SpectrogramCache
+from soundpost.training.mixup import mixed
 from soundpost.training.one_cycle import FASTAI_V1, rate_and_momentum
-from soundpost.training.splits import fold_of_name
+from soundpost.training.published import fold_of_name
 from soundpost.views.crop import crop
 from soundpost.views.warp import plain_grid, read, warped, zoomed
 from soundpost.views.zoomed_crops import ZoomedCrops, ZoomedCropsSettings

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from soundpost.front_ends.mel import Bands, Framing, check_waveforms, mel_power, power_spectra
+from soundpost.functional.mel import Bands, Framing, check_waveforms, mel_power, power_spectra
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from soundpost.errors import SettingsError
-from soundpost.front_ends.mel import Bands, Framing, check_waveforms, decibels, mel_power
+from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, mel_power
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundpost.excerpt import trim
-from soundpost.front_ends.mel import Bands, Framing, check_waveforms, decibels, mel_power, padded
-from soundpost.models.qrfaction_input import STATISTICS, STEPS, pack, side_columns
+from soundpost.audio.trim import trim
+from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, mel_power, padded
+from soundpost.functional.qrfaction_layout import STATISTICS, STEPS, pack, side_columns
 
 PERCENTILES = (0, 1, 25, 30, 50, 60, 75, 99, 100)
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from soundpost.contest.submission import RANKED
+from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import KitError, SettingsError
 from soundpost.importers import add
 from soundpost.importers.argus import import_argus
@@ -19,8 +21,6 @@ from soundpost.importers.qrfaction import import_qrfaction
 from soundpost.importers.recipe_files import TEMPLATES
 from soundpost.importers.resnets import PICTURES, import_filipmu, import_filipmu_colour, import_hires
 from soundpost.importers.simongrest import import_simongrest
-from soundpost.recipes import Recipe
-from soundpost.submission import RANKED
 
 IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "argus": import_argus,

@@ -11,14 +11,14 @@ import tomli_w
 import torch
 from torch import Tensor
 
-from soundpost.assets import RECIPE, SUBMISSION, default_root, find_assets
+from soundpost.ensemble.recipes import FORMAT, Recipe
+from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, default_root, find_assets
 from soundpost.errors import KitError, SettingsError, WeightsError
 from soundpost.front_ends import FRONT_ENDS
-from soundpost.importers.recipe_files import ImportedMember, write_recipe
+from soundpost.importers.recipe_files import ImportedMember, write_imported
 from soundpost.importers.state_dicts import read_state_dict, renamed
 from soundpost.models import MODELS
-from soundpost.recipes import FORMAT, Recipe
-from soundpost.registry import pick, settings_from
+from soundpost.registry import build
 from soundpost.views import VIEWS
 
 COUNTER = "num_batches_tracked"  # which torch did not save before 0.4.1, and which no answer depends on
@@ -63,7 +63,7 @@ def add(
         members.append(ImportedMember(str(fold), arrays, score))
     _try_out(network, table, labels, name)
     members.sort(key=lambda member: -member.scores.get("lwlrap", 0.0))
-    return write_recipe(weights / name, name, table, labels, members)
+    return write_imported(weights / name, name, table, labels, members)
 
 
 def matched(arrays: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -109,24 +109,19 @@ def name_in_submission(weights: Path, name: str, alone: bool) -> None:
 
 
 def _network(table: Mapping[str, Any], labels: tuple[str, ...], name: str) -> torch.nn.Module:
-    settings = dict(table["model"])
-    model_class = pick(MODELS, settings.pop("name", ""), "model")
-    return model_class(settings_from(model_class.Settings, settings, f"{name} [model]"), len(labels)).eval()
+    model = table["model"]
+    return build(MODELS, model.get("name", ""), model, "model", len(labels), where=f"{name} [model]").eval()
 
 
 @torch.inference_mode()
 def _try_out(network: torch.nn.Module, table: Mapping[str, Any], labels: tuple[str, ...], name: str) -> None:
     """Show the network one clip as every view cuts it, so that what does not fit together is said now."""
-    settings = dict(table["front_end"])
-    front_end_class = pick(FRONT_ENDS, settings.pop("name", ""), "front end")
-    front_end = front_end_class(settings_from(front_end_class.Settings, settings, f"{name} [front_end]"))
+    settings = table["front_end"]
+    front_end = build(FRONT_ENDS, settings.get("name", ""), settings, "front end", where=f"{name} [front_end]")
     rate = int(table.get("audio", {}).get("sample_rate", 44100)) or 44100
     spectrogram = front_end(torch.zeros(1, round(TRIED_SECONDS * rate)))[0]
     for given in table.get("views", [{"name": "whole"}]):
-        view_class = pick(VIEWS, given.get("name", ""), "view")
-        view = view_class(
-            settings_from(view_class.Settings, {k: v for k, v in given.items() if k != "name"}, f"{name} [[views]]")
-        )
+        view = build(VIEWS, given.get("name", ""), given, "view", where=f"{name} [[views]]")
         window = view.windows(spectrogram.shape[2])[0]
         batch = view.prepare(view.cut(spectrogram, window)[None])
         try:

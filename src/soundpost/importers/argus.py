@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import WeightsError
 from soundpost.importers.checkpoints import load_checkpoint, single_precision
-from soundpost.importers.recipe_files import ImportedMember, template, write_recipe
-from soundpost.recipes import Recipe
+from soundpost.importers.recipe_files import ImportedMember, template, write_imported
 
 TEMPLATE_OF = {
     "SkipAttention": ("argus", "argus_skip_attention"),
@@ -47,7 +47,7 @@ def import_argus(source: Path, folder: Path, name: str, labels: tuple[str, ...])
         raise WeightsError(f"{source}: trained for another number of classes than {len(labels)}. Give its own labels.")
     table = {**template(template_name), "model": {"name": model, **parameters}}
     members.sort(key=lambda member: -member.scores.get("lwlrap", 0.0))
-    return write_recipe(folder, name, table, labels, members)
+    return write_imported(folder, name, table, labels, members)
 
 
 def _checkpoints(source: Path) -> list[tuple[str, Path]]:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from soundpost.ensemble.recipes import Recipe
 from soundpost.importers.state_dicts import Published, import_state_dicts
-from soundpost.recipes import Recipe
 
 ERC2019 = (
     Published("erc2019_m0", "conv.0.conv1.0.weight"),

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
+from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import WeightsError
 from soundpost.importers.checkpoints import load_checkpoint, single_precision
-from soundpost.importers.recipe_files import ImportedMember, template, write_recipe
+from soundpost.importers.recipe_files import ImportedMember, template, write_imported
 from soundpost.models.ex4sperans_backbone import BLOCKS
-from soundpost.recipes import Recipe
 
 GROWTHS = tuple(step / 20 for step in range(10, 101))  # 0.5 to 5; the published ones are 1.5 and 2
 UNUSED = "backbone.last_linear."  # a layer of the backbone that nothing reads
@@ -44,7 +44,7 @@ def import_ex4sperans(source: Path, folder: Path, name: str, labels: tuple[str, 
         table = _table(members[0].arrays)
     except (KeyError, IndexError) as error:
         raise WeightsError(f"{source}: no array {error}. Give a state dict of ex4sperans' networks.") from error
-    return write_recipe(folder, name, table, labels, members)
+    return write_imported(folder, name, table, labels, members)
 
 
 def _folds(source: Path) -> dict[str, Path]:

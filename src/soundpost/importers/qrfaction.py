@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import WeightsError
-from soundpost.importers.recipe_files import ImportedMember, template, write_recipe
+from soundpost.importers.recipe_files import ImportedMember, template, write_imported
 from soundpost.models.qrfaction import Qrfaction, QrfactionSettings
-from soundpost.recipes import Recipe
 
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 POOLS = {"max3exam": "avemax3", "se": "avemax3"}  # by the published name, where it is not the usual pair
@@ -48,7 +48,7 @@ def import_qrfaction(source: Path, folder: Path, name: str, labels: tuple[str, .
         "width_ratio": settings.width_ratio,
         "rnn_unit": settings.rnn_unit,
     }
-    return write_recipe(folder, name, {**template("qrfaction"), "model": model}, labels, members)
+    return write_imported(folder, name, {**template("qrfaction"), "model": model}, labels, members)
 
 
 def recognise(arrays: Mapping[str, np.ndarray], pool: str) -> QrfactionSettings:

@@ -1,4 +1,4 @@
-"""Members and a template -> a recipe folder: recipe.toml and one safetensors file for each fold."""
+"""Published members and a template -> a recipe folder, after every member was loaded into its network."""
 
 import tomllib
 from collections.abc import Mapping
@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-from safetensors.torch import save_file
 from torch import Tensor
 
+from soundpost import registry
+from soundpost.ensemble.recipe_folder import NewMember, write_recipe
+from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import SettingsError, WeightsError
 from soundpost.models import MODELS
-from soundpost.recipes import FORMAT, Recipe, parse_recipe
-from soundpost.registry import pick, settings_from
-from soundpost.weights import sha256_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -41,10 +39,10 @@ def template(name: str) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def write_recipe(
+def write_imported(
     folder: Path, name: str, table: Mapping[str, Any], labels: tuple[str, ...], members: list[ImportedMember]
 ) -> Recipe:
-    """Write recipe.toml and fold files, after every member was loaded into its network.
+    """Write recipe.toml and fold files, if every member's arrays are those of the network.
 
     Args:
         folder: made if it is not there.
@@ -57,9 +55,8 @@ def write_recipe(
         SettingsError: a setting that the network does not have.
         WeightsError: arrays that are not exactly those of the network.
     """
-    model = dict(table["model"])
-    model_class = pick(MODELS, model.pop("name"), "model")
-    network = model_class(settings_from(model_class.Settings, model, f"{name} [model]"), len(labels))
+    model = table["model"]
+    network = registry.build(MODELS, model["name"], model, "model", len(labels), where=f"{name} [model]")
     for member in members:
         try:
             network.load_state_dict(dict(member.arrays))
@@ -67,13 +64,8 @@ def write_recipe(
             raise WeightsError(
                 f"{name}/{member.fold}: {error}. Import it with the template and the labels it was trained with."
             ) from error
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for member in members:
-        path = folder / f"fold_{member.fold}.safetensors"
-        save_file(dict(member.arrays), path)
-        rows.append({"fold": member.fold, "file": path.name, "sha256": sha256_of(path), "scores": dict(member.scores)})
-    text = tomli_w.dumps({"format": FORMAT, "name": name, "labels": list(labels), **table, "members": rows})
-    recipe = parse_recipe(text, str(folder / "recipe.toml"))
-    (folder / "recipe.toml").write_text(text, encoding="utf-8")
-    return recipe
+    written = [
+        NewMember(member.fold, {key: array.numpy() for key, array in member.arrays.items()}, member.scores)
+        for member in members
+    ]
+    return write_recipe(folder, name, table, labels, written)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from soundpost.ensemble.recipes import Recipe
 from soundpost.importers.state_dicts import Published, import_state_dicts
-from soundpost.recipes import Recipe
 
 # Beginnings of torchvision's names -> of fastai's; its one linear layer is the head "linear".
 TORCHVISION = {

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from soundpost.ensemble.recipes import Recipe
 from soundpost.importers.state_dicts import Published, import_state_dicts
-from soundpost.recipes import Recipe
 
 SIMONGREST = (Published("simongrest", "se_dense_layers.0.dense_layers.0.weight"),)
 

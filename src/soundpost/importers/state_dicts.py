@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import WeightsError
 from soundpost.importers.checkpoints import load_checkpoint, single_precision
-from soundpost.importers.recipe_files import ImportedMember, template, write_recipe
-from soundpost.recipes import Recipe
+from soundpost.importers.recipe_files import ImportedMember, template, write_imported
 
 FOLD = re.compile(r"fold[_-]?(\d+)")
 WRAPPERS = ("model", "state_dict", "model_state_dict")  # entries under which training loops save the state dict
@@ -67,7 +67,7 @@ def import_state_dicts(
         raise WeightsError(f"{source}: no .pt or .pth file. Give a weight file or a folder of them, one for each fold.")
     if any(network != found[0] for network in found):
         raise WeightsError(f"{source}: its files are different networks. Import each network by itself.")
-    return write_recipe(folder, name, found[0].table(), labels, members)
+    return write_imported(folder, name, found[0].table(), labels, members)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

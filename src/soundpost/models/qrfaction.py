@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
+from soundpost.functional.qrfaction_layout import STATISTICS, unpack
 from soundpost.models.layers import Gate
-from soundpost.models.qrfaction_input import STATISTICS, unpack
 
 NETWORKS = ("conv", "se", "msc", "concat", "se_cat")
 EPSILON = 1e-3  # of every batch norm, as Keras has it

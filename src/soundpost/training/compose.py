@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from soundpost.training.data import Bank
+from soundpost.training.bank import Bank
 
 SMALLEST = 1e-10  # power; the floor of the front end's dB
 

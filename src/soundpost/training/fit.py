@@ -12,19 +12,21 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
-from soundpost.audio import AudioSettings, decode
+from soundpost.audio.decode import AudioSettings, decode
+from soundpost.ensemble.recipe_folder import fold_file
+from soundpost.ensemble.recipes import Recipe
+from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import KitError, SettingsError
+from soundpost.evaluation.dataset import Table, read_table
+from soundpost.evaluation.metrics import lwlrap
 from soundpost.front_ends import FRONT_ENDS
-from soundpost.metrics import lwlrap
+from soundpost.inference.in_memory import answer, spectrograms_of
 from soundpost.models import MODELS
-from soundpost.recipes import Recipe
-from soundpost.registry import pick, settings_from
-from soundpost.training.data import Bank, Table, build_bank, read_table
-from soundpost.training.evaluate import answer, made, spectrograms_of
-from soundpost.training.member import Trainer
-from soundpost.training.plan import Plan, read_plan
-from soundpost.training.report import fold_scores, score_tables, write_out_of_fold, write_recipe
-from soundpost.weights import load_arrays
+from soundpost.registry import build, settings_from
+from soundpost.training.bank import Bank, build_bank
+from soundpost.training.config import Plan, read_plan
+from soundpost.training.out_of_fold import fold_scores, score_tables, write_out_of_fold, write_recipe
+from soundpost.training.trainer import Trainer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels[,fold]; several labels comma separated")
     parser.add_argument("--out", type=Path, required=True, help="folder of the recipe, its weights and its report")
-    parser.add_argument("--plan", type=Path, help="TOML file with settings, see soundpost/training/plan.py")
+    parser.add_argument("--plan", type=Path, help="TOML file with settings, see soundpost/training/config.py")
     parser.add_argument("--folds", type=int, help="deal the clips into so many folds; default: the column fold")
     parser.add_argument("--only", help="train these folds alone, comma separated, and write no recipe")
     parser.add_argument("--epochs", type=int, help="instead of the plan's")
@@ -56,8 +58,7 @@ def _fit(options: argparse.Namespace) -> None:
     table = read_table(options.csv, options.folds, options.seed)
     device = torch.device(options.device)
     audio = settings_from(AudioSettings, plan.audio, "[audio]")
-    settings = {key: value for key, value in plan.front_end.items() if key != "name"}
-    front_end = made(FRONT_ENDS, plan.front_end["name"], settings, "front end")
+    front_end = build(FRONT_ENDS, plan.front_end["name"], plan.front_end, "front end")
     waveforms = [
         decode(options.clips / file, audio).waveform for file in tqdm(table.files, desc="decoding", unit="clip")
     ]
@@ -67,10 +68,10 @@ def _fit(options: argparse.Namespace) -> None:
     if unknown := sorted(set(chosen) - set(table.fold_names)):
         raise SettingsError(f"--only {','.join(unknown)}: folds are {', '.join(table.fold_names)}. Correct --only.")
     for fold in chosen:
-        file = options.out / f"fold{fold}.safetensors"
+        file = fold_file(options.out, fold)
         trainer = make_trainer(plan, table, bank, fold, options.seed)
         if options.start:
-            trainer.start_from(load_file(options.start / f"fold{fold}.safetensors", device=str(device)))
+            trainer.start_from(load_file(fold_file(options.start, fold), device=str(device)))
         network = trainer.run(options.out / f"fold{fold}.checkpoint", f"{plan.name}/{fold}")
         save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, file)
     if options.only:
@@ -101,9 +102,7 @@ def _held_out(
 
 def make_network(plan: Plan, n_classes: int, device: torch.device) -> nn.Module:
     """The plan's network with fresh weights."""
-    model = pick(MODELS, plan.model["name"], "model")
-    settings = {key: value for key, value in plan.model.items() if key != "name"}
-    return model(settings_from(model.Settings, settings, "[model]"), n_classes).to(device)
+    return build(MODELS, plan.model["name"], plan.model, "model", n_classes).to(device)
 
 
 def make_trainer(plan: Plan, table: Table, bank: Bank, fold: str, seed: int) -> Trainer:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from soundpost.training.mixing import mixed
+from soundpost.training.mixup import mixed
 from soundpost.training.one_cycle import FASTAI_V1, rate_and_momentum
 from soundpost.training.windows import Examples
 

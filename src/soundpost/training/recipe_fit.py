@@ -20,21 +20,21 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from soundpost.audio import AudioSettings, decode
+from soundpost.audio.decode import AudioSettings, decode
+from soundpost.ensemble.recipe_folder import NewMember, fold_file, write_recipe
+from soundpost.ensemble.recipes import Recipe
+from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import KitError, SettingsError
+from soundpost.evaluation.dataset import Table, read_table
+from soundpost.evaluation.metrics import accuracy, lwlrap
 from soundpost.front_ends import FRONT_ENDS
-from soundpost.importers.recipe_files import ImportedMember, write_recipe
-from soundpost.metrics import accuracy, lwlrap
+from soundpost.inference.in_memory import answer
 from soundpost.models import MODELS
-from soundpost.recipes import Recipe
-from soundpost.registry import pick, settings_from
-from soundpost.training.data import Table, read_table
-from soundpost.training.evaluate import answer, made
+from soundpost.registry import build, settings_from
+from soundpost.training.config import read_plan
 from soundpost.training.learner import Learner, LearnerSettings
-from soundpost.training.plan import read_plan
 from soundpost.training.windows import Windows
 from soundpost.views import VIEWS
-from soundpost.weights import load_arrays
 
 DIGITS = 6  # of scores and priors that are written
 
@@ -99,27 +99,25 @@ def train(
         torch.manual_seed(member_seed)
         network = make_network(template, len(table.labels)).to(device)
         if start:
-            _begin_with(network, start / f"fold_{fold}.safetensors")
+            _begin_with(network, fold_file(start, fold))
         rows = [row for row, other in enumerate(table.folds) if other != fold]
         windows = Windows([spectrograms[row] for row in rows], table.truth[rows], view, settings.longest)
         learner = Learner(network, windows, template.get("activation", "sigmoid"), settings, member_seed)
-        network = learner.run(out / f"fold_{fold}.checkpoint", f"{name}/{fold}")
-        arrays[fold] = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
+        network = learner.run(out / f"fold{fold}.checkpoint", f"{name}/{fold}")
+        arrays[fold] = {key: value.cpu().numpy() for key, value in network.state_dict().items()}
         losses[fold] = tuple(learner.losses)
     priors = [round(float(prior), DIGITS) for prior in table.truth.mean(0)]
     whole = {**template, "priors": priors, "aliases": dict(aliases or {})}
-    recipe = write_recipe(out, name, whole, table.labels, [ImportedMember(fold, arrays[fold]) for fold in chosen])
+    recipe = write_recipe(out, name, whole, table.labels, [NewMember(fold, arrays[fold]) for fold in chosen])
     held_out = _held_out(recipe, table, spectrograms, out, n_scored, device)
-    scored = [ImportedMember(fold, arrays[fold], _scores(table, held_out, fold)) for fold in chosen]
+    scored = [NewMember(fold, arrays[fold], _scores(table, held_out, fold)) for fold in chosen]
     scored.sort(key=lambda member: -member.scores["lwlrap"])
     return Trained(write_recipe(out, name, whole, table.labels, scored), held_out, losses)
 
 
 def make_network(template: Mapping[str, Any], n_classes: int) -> torch.nn.Module:
     """The template's network with fresh weights."""
-    settings = dict(template["model"])
-    model_class = pick(MODELS, settings.pop("name"), "model")
-    return model_class(settings_from(model_class.Settings, settings, "[model]"), n_classes)
+    return build(MODELS, template["model"]["name"], template["model"], "model", n_classes)
 
 
 def _begin_with(network: torch.nn.Module, file: Path) -> None:
@@ -129,7 +127,7 @@ def _begin_with(network: torch.nn.Module, file: Path) -> None:
 
 
 def _entry(registry: Mapping[str, str], table: Mapping[str, Any], kind: str) -> Any:
-    return made(registry, table["name"], {key: value for key, value in table.items() if key != "name"}, kind)
+    return build(registry, table["name"], table, kind)
 
 
 def _held_out(

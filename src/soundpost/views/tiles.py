@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from soundpost.views.deltas import with_derivatives
+from soundpost.functional.deltas import with_derivatives
 from soundpost.views.view import Window
 
 

@@ -1,6 +1,0 @@
-"""Spectrograms, each computed once: a memory tier shared by processes, then a disk tier, then recompute."""
-
-from soundpost.cache.slots import Slot
-from soundpost.cache.spectrogram_cache import Key, SpectrogramCache
-
-__all__ = ["Key", "Slot", "SpectrogramCache"]

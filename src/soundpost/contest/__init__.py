@@ -1,0 +1,1 @@
+"""Rows, clips and csv files of a contest, and where its inputs lie."""

@@ -1,0 +1,1 @@
+"""One run: provision, schedule, passes and the growing submission."""

@@ -1,0 +1,102 @@
+"""The submission as it grows: blended from the answers so far, written now and then beside the run, and at its end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundpost.contest.submission import Sample
+from soundpost.contest.writer import Writer
+from soundpost.engine.predictions import Answers
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.columns import ColumnMap
+from soundpost.resources.deadline import Deadline
+
+PAUSE_SECONDS = 2.0  # between two rewrites of submission.csv, at least
+PAUSE_SHARE = 20  # times what the last blend and write took, at least
+SHOWN_CLIPS = 6  # whose likeliest tags end the log
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Draft:
+    """What is known so far as a table and, a moment later, as submission.csv.
+
+    Args:
+        out: submission.csv.
+        sample: its rows and columns.
+        answers: of all members.
+        blend: of the members' answers.
+        maps: classes -> columns, by recipe name.
+        priors: (columns,); what stands where nobody has answered.
+        deadline: whose reserve follows what a write takes.
+        tell: takes an event for the supervisor after each write.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        sample: Sample,
+        answers: Answers,
+        blend: Blend,
+        maps: Mapping[str, ColumnMap],
+        priors: Sequence[float],
+        deadline: Deadline,
+        tell: Tell,
+    ) -> None:
+        self._sample = sample
+        self._answers = answers
+        self._blend, self._maps, self._priors = blend, dict(maps), priors
+        self._deadline = deadline
+        self._tell = tell
+        self._table = np.zeros((0, len(sample.columns)))
+        self._renewed = -PAUSE_SECONDS  # when
+        self._seen = -1  # answers in the latest table
+        self._blend_seconds = 0.0
+        self.write_seconds = 0.0  # of the slowest write
+        self.written = 0  # clips answered in the submission that lies on disk
+        self._writer = Writer(out, sample, self._wrote)
+
+    @property
+    def error(self) -> str:
+        """Of the last write, if it failed; the file before it is untouched."""
+        return self._writer.error
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last write is over and long enough ago."""
+        pause = max(PAUSE_SECONDS, PAUSE_SHARE * (self._blend_seconds + self.write_seconds))
+        return self._deadline.elapsed() - self._renewed > pause and self._writer.is_idle
+
+    def renew(self) -> None:
+        """Blend all answers and hand the table to the writer, if there is anything new."""
+        seen = self._answers.total()
+        if seen == self._seen and not self.error:
+            return
+        self._seen = seen
+        self._renewed = self._deadline.elapsed()
+        answered = int(self._answers.answered().sum())
+        self._table = self._answers.blended(self._blend, self._maps, self._priors)
+        self._blend_seconds = self._deadline.elapsed() - self._renewed
+        self._writer.hand_in(self._table, answered)
+
+    def finish(self) -> bool:
+        """Renew it for the last time; whether what is known lies on disk, before whatever still runs is killed."""
+        self.renew()
+        return self._writer.finish(max(0.2, self._deadline.before_kill() - 0.1)) and not self.error
+
+    def top_tags(self) -> list[str]:
+        """The three likeliest columns of the first predicted clips."""
+        lines = []
+        for clip in np.flatnonzero(self._answers.answered())[:SHOWN_CLIPS]:
+            best = np.argsort(-self._table[clip], kind="stable")[:3]
+            tags = ", ".join(f"{self._sample.columns[i]} {self._table[clip][i]:.2f}" for i in best)
+            lines.append(f"{self._sample.names[clip]}: {tags}")
+        return lines
+
+    def _wrote(self, seconds: float, answered: int) -> None:
+        self.write_seconds = max(self.write_seconds, seconds)
+        self.written = answered
+        self._deadline.wrote(self._blend_seconds + seconds)
+        self._tell({"event": "wrote", "answered": answered, "at": self._deadline.elapsed()})

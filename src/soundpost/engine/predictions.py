@@ -1,0 +1,137 @@
+"""What every member has answered so far, clip by clip, in files that outlive a crash of the engine."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.columns import ColumnMap
+from soundpost.ensemble.recipes import Member, Recipe
+
+ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
+ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
+
+
+class Answers:
+    """Sums over passes for each member and clip, and which pass has answered which clip.
+
+    Args:
+        members: of this run, in order.
+        n_clips: rows of the submission.
+        passes: (member, view) of every pass of the plan, in any fixed order.
+        folder: where the table lives; one that an earlier engine of the same run left there is taken up again.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[tuple[Recipe, Member]],
+        n_clips: int,
+        passes: Sequence[tuple[int, int]],
+        folder: Path,
+    ) -> None:
+        self._members = members
+        self._row = {key: i for i, key in enumerate(passes)}
+        self._member_of = np.array([member for member, _ in passes])
+        folder.mkdir(parents=True, exist_ok=True)
+        self._sums = [
+            _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
+            for i, (recipe, _) in enumerate(members)
+        ]
+        self._marks = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self._mend()
+
+    def _mend(self) -> None:
+        """Forget all of a member about a clip whose sum an engine died in the middle of."""
+        for row, clip in np.argwhere(self._marks == ADDING):
+            member = self._member_of[row]
+            self._sums[member][clip] = 0.0
+            self._marks[self._member_of == member, clip] = ABSENT
+
+    def add(self, member: int, view: int, clip: int, answer: np.ndarray) -> None:
+        """One clip's answer, averaged over the windows of one pass: (classes,) probabilities or logits."""
+        row = self._row[member, view]
+        self._marks[row, clip] = ADDING
+        self._sums[member][clip] += answer
+        self._marks[row, clip] = ADDED
+
+    def name(self, member: int) -> str:
+        """Of a member, recipe/fold."""
+        return self._members[member][1].name
+
+    def seen(self, member: int, view: int) -> np.ndarray:
+        """Which clips a pass has answered: (clips,) bool."""
+        return self._marks[self._row[member, view]] == ADDED
+
+    def total(self) -> int:
+        """How many answers there are, over passes and clips."""
+        return int((self._marks == ADDED).sum())
+
+    def answered(self) -> np.ndarray:
+        """Which clips have any answer: (clips,) bool."""
+        return (self._marks == ADDED).any(axis=0)
+
+    def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
+        """The submission as it stands: members' answers blended, in the columns of the submission.
+
+        Args:
+            blend: of this run's members.
+            maps: classes -> columns, by recipe name.
+            priors: (columns,); what stands where nobody knows, or nobody has answered.
+
+        Returns:
+            (clips, columns) float64 in [0, 1].
+        """
+        result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
+        for start in range(0, len(result), ROWS):
+            rows = slice(start, start + ROWS)
+            self._blend(blend, maps, result[rows], rows)
+        return np.clip(result, 0.0, 1.0)
+
+    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
+        """Put the answers of some clips where priors are now."""
+        seen = self._marks[:, clips] == ADDED
+        n_clips, n_columns = result.shape
+        table = np.zeros((len(self._members), n_clips, n_columns), np.float32)
+        done = np.zeros((len(self._members), n_clips), bool)
+        knows = np.zeros((len(self._members), n_columns), bool)
+        for i, (recipe, _) in enumerate(self._members):
+            count = seen[self._member_of == i].sum(axis=0)
+            done[i] = count > 0
+            mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
+            if recipe.average == "logit":
+                mean = _activate(mean, recipe.activation)
+            chosen = maps[recipe.name]
+            table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
+            knows[i, list(chosen.columns)] = True
+        for pattern in np.unique(knows, axis=1).T:
+            if not pattern.any():
+                continue
+            columns = (knows == pattern[:, None]).all(axis=0)
+            there = done & pattern[:, None]
+            blended = blend(table, there)
+            rows = there.any(axis=0)
+            result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
+
+
+def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A zero table in a file, or the one of that shape that is there; in plain memory where the disk has no room."""
+    try:
+        if path.exists():
+            table = np.lib.format.open_memmap(path, mode="r+")
+            if table.shape == shape and table.dtype == dtype:
+                return table.view(np.ndarray)
+        table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        with path.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
+            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
+        return table.view(np.ndarray)
+    except (OSError, ValueError):
+        return np.zeros(shape, dtype)
+
+
+def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
+    if activation == "softmax":
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+    return np.exp(-np.logaddexp(0.0, -logits))  # the sigmoid, without overflow and exact where it is tiny

@@ -1,0 +1,1 @@
+"""Recipes and weights as data, and how members' answers blend into one."""

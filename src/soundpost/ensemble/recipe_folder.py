@@ -1,0 +1,56 @@
+"""Members and a table -> a recipe folder: recipe.toml and one safetensors file for each fold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+from safetensors.numpy import save_file
+
+from soundpost.ensemble.recipes import FORMAT, Recipe, parse_recipe
+from soundpost.ensemble.weights_file import sha256_of
+from soundpost.ensemble.weights_folder import RECIPE
+
+
+@dataclass(frozen=True)
+class NewMember:
+    """One fold that is to stand in a recipe."""
+
+    fold: str
+    arrays: Mapping[str, np.ndarray] | None = None  # named as the network's state dict; None where its file is there
+    scores: Mapping[str, float] = field(default_factory=dict)  # lwlrap, accuracy, as far as they are known
+
+
+def fold_file(folder: Path, fold: str) -> Path:
+    """Where the weights of a fold lie, for everything that writes or reads a recipe folder by the fold's name."""
+    return folder / f"fold{fold}.safetensors"
+
+
+def write_recipe(
+    folder: Path, name: str, table: Mapping[str, Any], labels: Sequence[str], members: Sequence[NewMember]
+) -> Recipe:
+    """Write the fold files that are not there yet, then recipe.toml as soundpost.ensemble.recipes reads it.
+
+    Args:
+        folder: made if it is not there.
+        name: of the recipe.
+        table: audio, front end, model, views and whatever else a recipe says.
+        labels: in the order of the network's outputs.
+        members: best first.
+
+    Raises:
+        SettingsError: what was to be written is no recipe; no recipe.toml is left behind then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for member in members:
+        path = fold_file(folder, member.fold)
+        if member.arrays is not None:
+            save_file({key: np.ascontiguousarray(array) for key, array in member.arrays.items()}, path)
+        rows.append({"fold": member.fold, "file": path.name, "sha256": sha256_of(path), "scores": dict(member.scores)})
+    text = tomli_w.dumps({"format": FORMAT, "name": name, "labels": list(labels), **table, "members": rows})
+    recipe = parse_recipe(text, str(folder / RECIPE))
+    (folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
+    return recipe

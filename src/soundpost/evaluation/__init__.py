@@ -1,0 +1,1 @@
+"""Scores and answers of weights over labelled clips. Never bundled."""

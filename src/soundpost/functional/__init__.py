@@ -1,0 +1,1 @@
+"""Pure tensor maths that several front ends, networks or views share."""

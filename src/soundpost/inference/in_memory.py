@@ -1,0 +1,73 @@
+"""A member's answers over spectrograms in memory, without cache, lanes or deadline."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.inference.predictor import Predictor, stack
+from soundpost.registry import build
+from soundpost.views import VIEWS
+from soundpost.views.view import View, Window
+
+BATCH = 64  # windows shown at once
+
+
+def spectrograms_of(recipe: Recipe, waveforms: Sequence[np.ndarray], device: torch.device) -> list[np.ndarray]:
+    """What the recipe's front end makes of each waveform (samples,): (channels, bins, frames)."""
+    front_end = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
+    return [front_end(torch.from_numpy(waveform).to(device)[None])[0].cpu().numpy() for waveform in waveforms]
+
+
+def answer(
+    recipe: Recipe,
+    member: Member,
+    arrays: Mapping[str, np.ndarray],
+    spectrograms: Sequence[np.ndarray],
+    n_views: int,
+    device: str = "cpu",
+) -> np.ndarray:
+    """A member's probabilities as the kernel gives them: mean over the recipe's first views, each over its windows.
+
+    Args:
+        recipe: whose activation and average are taken.
+        member: which fold.
+        arrays: the member's, by name.
+        spectrograms: of the clips.
+        n_views: how many of the recipe's views.
+        device: "cpu", "cuda", ...
+
+    Returns:
+        (clips, classes) float64.
+    """
+    predictor = Predictor(recipe, member, arrays, device, "")
+    views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
+    total = np.mean([_through(predictor, spectrograms, view) for view in views], axis=0)
+    return _activated(total, recipe) if recipe.average == "logit" else total
+
+
+def _through(predictor: Predictor, spectrograms: Sequence[np.ndarray], view: View) -> np.ndarray:
+    """Weighted mean of the answers to each clip's windows, (clips, classes) float64."""
+    groups: dict[int, list[tuple[int, Window]]] = defaultdict(list)
+    for clip, spectrogram in enumerate(spectrograms):
+        for window in view.windows(spectrogram.shape[-1]):
+            groups[window.frames].append((clip, window))
+    total = np.zeros((len(spectrograms), len(predictor.recipe.labels)))
+    weight = np.zeros((len(spectrograms), 1))
+    for same_length in groups.values():
+        for begin in range(0, len(same_length), BATCH):
+            part = same_length[begin : begin + BATCH]
+            batch = stack([spectrograms[clip] for clip, _ in part], [window for _, window in part], view)
+            for (clip, window), row in zip(part, predictor(batch, view).double().cpu().numpy(), strict=True):
+                total[clip] += window.weight * row
+                weight[clip] += window.weight
+    return total / weight
+
+
+def _activated(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
+    tensor: Tensor = torch.from_numpy(logits)
+    return (tensor.softmax(1) if recipe.activation == "softmax" else tensor.sigmoid()).numpy()

@@ -1,0 +1,1 @@
+"""What makes kernel.py and sends it to Kaggle. Never bundled."""

@@ -1,0 +1,195 @@
+"""The dataset of weights, if there is one, then the kernel, by Kaggle's client: python -m soundpost.kernel.push FOLDER.
+
+The client ends with status 0 on most refusals, so what counts is what it prints: a push is taken for done only when
+it says so, and for refused, with its words, when it says anything else. Credentials are the client's own affair.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from soundpost.errors import KitError
+from soundpost.kernel.metadata import DATASET_FILE, KERNEL_FILE
+
+CLIENT = (sys.executable, "-m", "kaggle", "--no-warn")
+CREATED, VERSIONED, PUSHED = "Dataset is being created", "Dataset version is being created", "successfully pushed"
+IN_PART = "are not valid"  # of sources that were left out of a push
+READY, FAILED = "ready", "failed"
+POLL_SECONDS = 10.0
+READY_SECONDS = 900.0  # a dataset that takes longer is not waited for
+SHOWN_CHARACTERS = 2000  # of the client's words, in a refusal
+
+Say = Callable[[str], None]
+
+
+class PushError(KitError):
+    """Kaggle or its client did not take what was pushed; the message holds their words."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the client printed, and how it ended."""
+
+    text: str
+    status: int
+
+
+@dataclass(frozen=True)
+class State:
+    """Of a dataset, as the client tells it."""
+
+    status: str
+    version: int  # the newest
+
+
+def client(*arguments: str) -> Answer:
+    """Run Kaggle's client; its output and errors in one text."""
+    done = subprocess.run([*CLIENT, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return Answer("\n".join(filter(None, (done.stdout.strip(), done.stderr.strip()))), done.returncode)
+
+
+def push(
+    folder: Path,
+    say: Say = print,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    run: Callable[..., Answer] = client,
+) -> None:
+    """Push what build_kernel.py --kaggle wrote.
+
+    Args:
+        folder: holds kernel/ and, where weights travel apart, weights-dataset/.
+        say: gets the lines of the log.
+        sleep: waits that many seconds.
+        clock: seconds, monotonic.
+        run: the client.
+
+    Raises:
+        PushError: refused, in whole or in part; or the dataset is not ready in time.
+    """
+    dataset, kernel = folder / "weights-dataset", folder / "kernel"
+    if (dataset / DATASET_FILE).is_file():
+        _push_dataset(dataset, say, sleep, clock, run)
+    say(f"pushing the kernel from {kernel.name}/")
+    answer = run("kernels", "push", "-p", str(kernel))
+    if PUSHED not in answer.text or answer.status:
+        hint = ""
+        if "400" in answer.text:
+            hint = " A bare 400 is most often a source of 1 MB or more, or a title that is taken."
+        raise PushError(f"the kernel was refused: {_words(answer)}.{hint} Correct it and push again.")
+    if IN_PART in answer.text:
+        raise PushError(
+            f"the kernel was pushed without some of its sources: {_words(answer)}. Correct kernel-metadata.json, or "
+            "join the contest and accept its rules, and push again."
+        )
+    say(answer.text)
+
+
+def _push_dataset(
+    folder: Path, say: Say, sleep: Callable[[float], None], clock: Callable[[], float], run: Callable[..., Answer]
+) -> None:
+    name = json.loads((folder / DATASET_FILE).read_text("utf-8"))["id"]
+    there = _state(run, name)
+    before = there.version if there else 0
+    if there is None:
+        say(f"creating the dataset {name}")
+        answer, done = run("datasets", "create", "-q", "-p", str(folder)), CREATED
+    else:
+        say(f"adding a version to the dataset {name}, which has {before}")
+        answer, done = run("datasets", "version", "-q", "-p", str(folder), "-m", _note(folder)), VERSIONED
+    if done.lower() not in answer.text.lower() or answer.status:
+        raise PushError(f"the dataset {name} was refused: {_words(answer)}. Correct it and push again.")
+    began = clock()
+    while (now := _state(run, name)) is None or now.status != READY or now.version <= before:
+        if now is not None and now.status == FAILED and now.version > before:
+            raise PushError(f"the dataset {name} failed on Kaggle's side. Look at it there, and push again.")
+        if clock() - began > READY_SECONDS:
+            raise PushError(
+                f"the dataset {name} is not ready after {READY_SECONDS:.0f} s. Look at it on Kaggle, and push the "
+                "kernel when it is."
+            )
+        sleep(POLL_SECONDS)
+    say(f"the dataset {name} is ready, version {now.version}")
+
+
+def _state(run: Callable[..., Answer], name: str) -> State | None:
+    """How a dataset stands; None when there is none of that name."""
+    answer = run("datasets", "status", name, "--format", "json")
+    line = next((line for line in answer.text.splitlines() if line.startswith("{")), "")
+    if not line:
+        if "404" in answer.text or "not found" in answer.text.lower() or "403" in answer.text:
+            return None
+        raise PushError(f"no status of the dataset {name}: {_words(answer)}. Check the client's login and push again.")
+    table: dict[str, Any] = json.loads(line)
+    return State(table["status"], int(table["current_version_number"] or 0))
+
+
+def _note(folder: Path) -> str:
+    files = sorted(path.name for path in folder.iterdir() if path.name != DATASET_FILE)
+    return f"{len(files)} weight files"
+
+
+def _words(answer: Answer) -> str:
+    text = answer.text or f"nothing was printed, status {answer.status}"
+    return text[-SHOWN_CHARACTERS:].rstrip(".")
+
+
+def contents(folder: Path) -> list[str]:
+    """What a push would send, one line each.
+
+    Raises:
+        PushError: there is no kernel in the folder.
+    """
+    metadata = folder / "kernel" / KERNEL_FILE
+    if not metadata.is_file():
+        raise PushError(f"{metadata} is not there. Run python build_kernel.py --kaggle USER --competition SLUG first.")
+    lines = []
+    if (folder / "weights-dataset" / DATASET_FILE).is_file():
+        table = json.loads((folder / "weights-dataset" / DATASET_FILE).read_text("utf-8"))
+        lines.append(f"dataset {table['id']}, private:")
+        lines += _sizes(folder / "weights-dataset", DATASET_FILE)
+    table = json.loads(metadata.read_text("utf-8"))
+    state = ", ".join(
+        [
+            table["kernel_type"],
+            "private" if table["is_private"] else "PUBLIC",
+            "internet on" if table["enable_internet"] else "internet off",
+            table["machine_shape"] if table["enable_gpu"] else "no GPU",
+        ]
+    )
+    sources = [*table["competition_sources"], *table["dataset_sources"]]
+    lines.append(f"kernel {table['id']}, {state}, with {', '.join(sources)}:")
+    return [*lines, *_sizes(folder / "kernel", KERNEL_FILE)]
+
+
+def _sizes(folder: Path, besides: str) -> list[str]:
+    files = sorted(path for path in folder.iterdir() if path.name != besides)
+    return [f"    {path.name}  {path.stat().st_size:,} bytes" for path in files]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Show what will be sent, ask, send; exit status 0 only when Kaggle took everything."""
+    parser = argparse.ArgumentParser(prog="python -m soundpost.kernel.push", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("dist"), help="what --kaggle wrote (dist)")
+    parser.add_argument("--yes", action="store_true", help="send without asking")
+    arguments = parser.parse_args(argv)
+    try:
+        print("\n".join(contents(arguments.folder)))
+        if not arguments.yes and input("Send this to Kaggle? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was sent")
+            return 1
+        push(arguments.folder, lambda text: print(text, flush=True))
+    except KitError as error:
+        print(f"push: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Two processes, supervisor and engine, and what they say to each other."""

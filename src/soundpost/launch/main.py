@@ -1,0 +1,238 @@
+"""Arguments in, exit status out: a valid submission from the first second, then the engine under supervision."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from soundpost.contest import clips, submission
+from soundpost.contest.inputs import locate
+from soundpost.contest.submission import Sample
+from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.weights_folder import INPUT_ROOT, Assets, default_root, find_assets
+from soundpost.errors import KitError, SettingsError
+from soundpost.exit_status import STATUS_REFUSED
+from soundpost.launch import requirements
+from soundpost.launch.supervisor import Supervisor
+from soundpost.settings import RunSettings, parse_bytes, parse_seconds
+
+DEFAULT_TIME = "55m"
+YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
+
+EPILOG = """\
+exit status:
+  0    every row holds a prediction or a fallback that the log counts
+  1    a defect; the best submission so far lies on disk
+  2    refused: settings, weights or limits with which there can be no prediction
+  3    the time ended before any clip was predicted; the submission holds class priors
+  130, 143    interrupted or terminated; the best submission so far lies on disk
+"""
+
+
+def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = None) -> int:
+    """One run from the command line, or from the settings block of a kernel.
+
+    Args:
+        argv: without the program's name; None: of this process.
+        settings: defaults for the options, by their long names; None values are no defaults.
+
+    Returns:
+        The exit status, see EPILOG.
+    """
+    began = time.monotonic()
+    options, _ = _parser(settings or {}).parse_known_args(argv)
+    log = Path(options.log) if options.log else None
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+        if log:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
+
+    if old := requirements.outdated():
+        say(f"warning: {old}")
+    try:
+        with _dry(options):
+            run = _prepare(options, _started(began), say)
+            return Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log).run()
+    except KitError as error:
+        say(f"error: {error}")
+        return STATUS_REFUSED
+
+
+@contextmanager
+def _dry(options: argparse.Namespace) -> Iterator[None]:
+    """A dry run's submission goes into a folder that goes with it; nothing that is there is replaced."""
+    if not options.dry_run:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="soundpost-dry-run-") as folder:
+        options.out = str(Path(folder) / "submission.csv")
+        yield
+
+
+def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kernel.py",
+        description="Tag a folder of audio clips with the weights that this file carries, and write submission.csv. "
+        "On Kaggle no option is needed.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--test-dir", metavar="DIR", help="folder of the clips (default: the competition's, under /kaggle/input)")
+    add("--sample-submission", metavar="CSV", help="rows and columns to fill (default: the competition's)")
+    add("--out", metavar="CSV", default="submission.csv", help="file to write (default: submission.csv)")
+    add(
+        "--time-limit",
+        metavar="TIME",
+        default=DEFAULT_TIME,
+        help=f"of the whole run: 55m, 90s (default: {DEFAULT_TIME})",
+    )
+    add(
+        "--memory-limit", metavar="SIZE", help="of all processes together: 12G, 800M (default: what the machine allows)"
+    )
+    add("--cache-memory", metavar="SIZE", help="of spectrograms in memory: 2G (default: what --memory-limit leaves)")
+    add("--disk-limit", metavar="SIZE", help="of spilled spectrograms: 4G (default: half of what is free)")
+    add("--device", default="auto", help="auto, cpu, cuda, or several: cuda:0,cuda:1 (default: auto)")
+    add("--precision", default="auto", choices=("auto", "float32", "float16", "bfloat16"),
+        help="of the networks; auto: half on a GPU where answers stay the same to 0.005")  # fmt: skip
+    add("--cache-dtype", default="float32", choices=("float32", "float16"), help="of cached spectrograms")
+    add("--workers", type=int, default=0, help="processes that decode and compute features (default: by the cores)")
+    add("--start-method", default="auto", choices=("auto", "fork", "spawn"), help="of the workers (default: fork)")
+    add("--members", metavar="NAMES", default="", help="only these: compact/1,compact/3 (default: all)")
+    add("--views", type=int, default=0, metavar="N", help="only the N cheapest view sets of each recipe (default: all)")
+    add("--scratch", metavar="DIR", help="for spilled spectrograms (default: the system's temporary folder)")
+    add("--seed", type=int, default=0, help="of anything random; nothing is, today (default: 0)")
+    add("--log", metavar="FILE", help="gets a copy of the log")
+    add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"), help="a bar or plain lines")
+    add("--dry-run", action="store_true", help="write nothing: measure a few clips and foretell the whole run")
+    add("--expect-clips", type=int, default=0, metavar="N", help="of the dry run (default: three times this folder's)")
+    add("--expect-seconds", type=float, default=0.0, metavar="S", help="mean length of a clip (default: this folder's)")
+    add("--as", dest="as_machine", metavar="MACHINE", default="", help="foretell t4, p100, cpu, ...: an estimate")
+    add("--competition", metavar="SLUG", default="", help="whose data to look for under the input folder")
+    add("--input-root", metavar="DIR", default=str(INPUT_ROOT), help="where data is attached (default: /kaggle/input)")
+    add("--assets", metavar="DIR", help="folder of submission.toml and weights (default: those of this kernel)")
+    known = {action.dest for action in parser._actions}
+    given = {name.lstrip("-").replace("-", "_"): value for name, value in defaults.items() if value is not None}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise SystemExit(f"SETTINGS hold {', '.join(unknown)}, which is no option; known: {', '.join(sorted(known))}.")
+    parser.set_defaults(**given)
+    return parser
+
+
+def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSettings:
+    """Everything that can be refused is refused here; then the first submission is written."""
+    assets = find_assets(Path(options.assets) if options.assets else default_root())
+    sample_path, test_dir = _paths(options)
+    out = Path(options.out).absolute()
+    if not out.parent.is_dir():
+        raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
+    recipes = assets.submission.recipes
+    labels = contest_labels(recipes)
+    sample = submission.read_sample(sample_path, labels) if sample_path else _sample_of(test_dir, assets)
+    priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
+    if options.workers < 0:
+        raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
+    begun = time.monotonic()
+    try:
+        submission.write(out, sample, (priors for _ in sample.names))
+    except OSError as error:
+        raise SettingsError(f"--out {out}: cannot be written ({error.strerror}). Name a file that can.") from error
+    return RunSettings(
+        assets=str(assets.root.absolute()),
+        test_dir=str(test_dir.absolute()),
+        sample_submission=str((sample_path or out).absolute()),
+        out=str(out),
+        scratch="",
+        input_root=str(Path(options.input_root).absolute()),
+        time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
+        started=started,
+        write_seconds=time.monotonic() - begun,
+        memory_limit_bytes=parse_bytes(options.memory_limit, "memory-limit") if options.memory_limit else 0,
+        cache_memory_bytes=parse_bytes(options.cache_memory, "cache-memory") if options.cache_memory else 0,
+        disk_limit_bytes=parse_bytes(options.disk_limit, "disk-limit") if options.disk_limit else 0,
+        device=options.device,
+        precision=options.precision,
+        cache_dtype=options.cache_dtype,
+        workers=int(options.workers),
+        start_method=options.start_method,
+        views=max(0, int(options.views)),
+        members=tuple(filter(None, str(options.members).split(","))),
+        seed=int(options.seed),
+        progress=_progress(options.progress),
+        dry_run=bool(options.dry_run),
+        expect_clips=_not_negative(options.expect_clips, "expect-clips"),
+        expect_seconds=float(_not_negative(options.expect_seconds, "expect-seconds")),
+        as_machine=str(options.as_machine or "").lower(),
+    )
+
+
+def _not_negative(value: int | float, name: str) -> int | float:
+    if value < 0:
+        raise SettingsError(f"--{name} {value} is negative. Give a number to expect, or leave the option out.")
+    return value
+
+
+def _paths(options: argparse.Namespace) -> tuple[Path | None, Path]:
+    """Sample submission (None: there is none, rows come from the folder) and folder of the clips."""
+    sample = Path(options.sample_submission) if options.sample_submission else None
+    if sample is not None and options.test_dir is None:
+        raise SettingsError(f"--sample-submission {sample} without --test-dir. Name the folder of the clips, too.")
+    if sample is None and options.test_dir is None:
+        found = locate(Path(options.input_root), options.competition)
+        return found.sample_submission, found.test_dir
+    test_dir = Path(options.test_dir)
+    if sample is None:
+        beside = [test_dir / "sample_submission.csv", test_dir.parent / "sample_submission.csv"]
+        sample = next((path for path in beside if path.is_file()), None)
+    return sample, test_dir
+
+
+def _sample_of(test_dir: Path, assets: Assets) -> Sample:
+    """Rows from the folder and columns from the labels, for a folder without a sample submission."""
+    names = clips.list_folder(test_dir)
+    if not names:
+        raise SettingsError(
+            f"no sample_submission.csv was given, and {test_dir} holds no audio file. Name one of the two."
+        )
+    labels = dict.fromkeys(label for recipe in assets.submission.recipes for label in recipe.labels)
+    return Sample("fname", tuple(labels), names)
+
+
+def _started(began: float) -> float:
+    """When the time limit began: with this process, if it is young enough to have been started for this run."""
+    age = time.time() - psutil.Process(os.getpid()).create_time()
+    return began - age if 0 < age < YOUNG_SECONDS else began
+
+
+def _scratch_root(options: argparse.Namespace) -> Path:
+    return Path(options.scratch) if options.scratch else Path(tempfile.gettempdir())
+
+
+def _has_own_output() -> bool:
+    """Whether a child's output lands where ours does; in a notebook it does not."""
+    try:
+        return sys.stdout.fileno() == 1 and sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _progress(asked: str) -> str:
+    """A bar in a terminal and in an open notebook, plain lines in Kaggle's log of a saved version."""
+    if asked != "auto":
+        return asked
+    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
+        return "lines"
+    return "auto" if _has_own_output() else "bar"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

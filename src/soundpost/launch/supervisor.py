@@ -1,0 +1,241 @@
+"""The process that the user starts: it writes the first submission, starts the engine, and outlives it.
+
+It imports nothing heavy and does nothing that can take long. So whatever becomes of the engine - out of memory, a
+crash in a library, a device that hangs - there is somebody left who ends on time and tells the truth.
+"""
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from soundpost.contest import submission
+from soundpost.errors import SettingsError
+from soundpost.exit_status import STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
+from soundpost.launch.scratch import PREFIX, _born, remove_dead
+from soundpost.resources.deadline import kill_seconds
+from soundpost.resources.memory import MIB, memory_allowed
+from soundpost.settings import RunSettings
+
+GRACE_SECONDS = 4.0  # after a signal, for the engine's last write
+WAIT_SECONDS = 0.15  # for a killed engine to be gone, and for its scratch folder to be removed
+ATTEMPTS = 3  # engines in one run
+LEAST_SECONDS = 6.0  # that must be left for another engine to be worth its start
+SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
+ENGINE_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
+    "KMP_BLOCKTIME": "0",
+    "MALLOC_ARENA_MAX": "4",
+    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * MIB),
+    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "16",  # torch's own list of them
+}
+
+
+class Supervisor:
+    """Starts engines until one ends well, time is up, or a signal comes.
+
+    Args:
+        settings: of the run; scratch is set here.
+        scratch_root: where the run's private folder is made.
+        say: prints one line of the log.
+        relay: whether the engine's output must be read and printed here, because this process's own output is no
+            file that a child could write to (a notebook).
+        log: a file that gets a copy of the engine's output.
+    """
+
+    def __init__(
+        self, settings: RunSettings, scratch_root: Path, say: Callable[[str], None], relay: bool, log: Path | None
+    ) -> None:
+        self.settings = settings
+        self.scratch_root = scratch_root
+        self.say = say
+        self.relay = relay
+        self.log = log
+        self.answered = 0  # clips in the submission that lies on disk
+        self.errors: list[str] = []
+        self._signal = 0
+        self._engine: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """The exit status of the run: 0, 1 (defect), 2 (refused), 3 (nothing answered), 128 + signal."""
+        remove_dead(self.scratch_root)
+        with self._signals(), self._scratch() as scratch:
+            settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
+            status = 1
+            for attempt in range(ATTEMPTS):
+                status = self._attempt(replace(settings, attempt=attempt), scratch)
+                if self._signal:
+                    name = signal.Signals(self._signal).name
+                    self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted clips")
+                    return 128 + self._signal
+                if status in (STATUS_OK, STATUS_REFUSED, STATUS_NOTHING):
+                    break
+                if self._left() < LEAST_SECONDS:
+                    self.say(f"the time is up; the submission holds {self.answered:,} predicted clips")
+                    return STATUS_OK if self.answered else STATUS_NOTHING
+                settings = self._after_failure(settings, status)
+                if attempt + 1 < ATTEMPTS:
+                    self.say(f"engine ended with status {status}; another one goes on where it stood")
+            for text in self.errors:
+                self.say(f"error: {text}")
+            if status not in (STATUS_OK, STATUS_REFUSED):
+                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted clips")
+            return status if status >= 0 else 1
+
+    def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:
+        if status == STATUS_DEVICE:
+            return replace(settings, device="cpu")
+        if status == -signal.SIGKILL:  # most likely for memory
+            limit = settings.memory_limit_bytes or memory_allowed()
+            return replace(settings, memory_limit_bytes=int(SHRINK * limit))
+        return settings
+
+    def _left(self) -> float:
+        return self.settings.started + self.settings.time_limit_seconds - time.monotonic()
+
+    # ------------------------------------------------------------ one engine
+
+    def _attempt(self, settings: RunSettings, scratch: Path) -> int:
+        """Start an engine and stay with it to its end; its exit status, negative for a signal."""
+        file = scratch / "settings.json"
+        file.write_text(json.dumps(settings.to_json()))
+        reading, writing = os.pipe()
+        package = str(Path(__file__).resolve().parents[2])
+        output = subprocess.PIPE if self.relay or self.log else None
+        try:
+            self._engine = subprocess.Popen(
+                [sys.executable, "-u", "-m", "soundpost.launch.engine_process", str(file)],
+                env=_environment(package, writing),
+                cwd=scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                pass_fds=(writing,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        printer = threading.Thread(target=self._print, args=(self._engine.stdout,), daemon=True) if output else None
+        if printer:
+            printer.start()
+        status = self._watch(reading)
+        os.close(reading)
+        with suppress(ProcessLookupError):
+            os.killpg(self._engine.pid, signal.SIGKILL)  # its workers, if any is left
+        with suppress(OSError):
+            submission.aside(Path(settings.out)).unlink(missing_ok=True)  # what it was writing when it ended
+        if printer:
+            printer.join(0.2)
+        return status
+
+    def _watch(self, events: int) -> int:
+        """Take events in until the engine ends; at a signal ask it to, at the limit or when it does not, kill it."""
+        assert self._engine is not None
+        ends = self._left() + time.monotonic() - kill_seconds(self.settings.time_limit_seconds)
+        asked = False
+        buffered = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(events, selectors.EVENT_READ)
+            while True:
+                if selector.select(max(0.0, min(0.1, ends - time.monotonic()))):
+                    chunk = os.read(events, 65536)
+                    if not chunk:
+                        selector.unregister(events)
+                    *lines, buffered = (buffered + chunk).split(b"\n")
+                    for line in lines:
+                        self._heard(json.loads(line))
+                status = self._engine.poll()
+                if status is not None:
+                    return status
+                if not selector.get_map():
+                    with suppress(subprocess.TimeoutExpired):
+                        return self._engine.wait(max(0.01, min(0.1, ends - time.monotonic())))
+                if self._signal and not asked:
+                    asked = True
+                    ends = min(ends, time.monotonic() + GRACE_SECONDS)
+                    with suppress(ProcessLookupError):
+                        self._engine.terminate()
+                if time.monotonic() >= ends:
+                    with suppress(ProcessLookupError):
+                        os.killpg(self._engine.pid, signal.SIGKILL)
+                    with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
+                        self._engine.wait(WAIT_SECONDS)
+                    return -signal.SIGKILL
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        if event["event"] == "error":
+            self.errors.append(event["text"])
+        else:
+            self.answered = event["answered"]
+
+    def _print(self, stream: Any) -> None:
+        """The engine's output, printed here; carriage returns of a bar included."""
+        with stream, self.log.open("ab") if self.log else nullcontext() as copy:
+            while chunk := os.read(stream.fileno(), 65536):
+                sys.stdout.write(chunk.decode("utf-8", "replace"))
+                sys.stdout.flush()
+                if copy:
+                    copy.write(chunk)
+                    copy.flush()
+
+    # ------------------------------------------------------------ around it
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A private folder that says whose it is, removed at the end."""
+        try:
+            self.scratch_root.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.scratch_root))
+            (folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "born": _born(os.getpid())}))
+        except OSError as error:
+            raise SettingsError(
+                f"scratch folder {self.scratch_root}: {error.strerror}. Name one that can be written by --scratch."
+            ) from error
+        try:
+            yield folder
+        finally:
+            # On a disk that has stalled this would outlast the limit; the next start then removes what remains.
+            removal = threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True)
+            removal.start()
+            removal.join(max(WAIT_SECONDS, self._left() - 2 * WAIT_SECONDS))
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the run in good order; elsewhere than in the main thread they are left alone."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signal = self._signal or number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _environment(package: str, events: int) -> dict[str, str]:
+    """The engine's environment: this one, with the source first, and ENGINE_ENVIRONMENT where it says nothing else."""
+    environment = {**ENGINE_ENVIRONMENT, **os.environ, "SOUNDPOST_EVENTS": str(events)}
+    paths = [package, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return environment

@@ -1,0 +1,1 @@
+"""Worker processes that make spectrograms, and the cache that keeps them."""

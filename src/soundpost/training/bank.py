@@ -1,0 +1,70 @@
+"""Labelled clips from a folder and a csv, and their mel powers at several speeds, ready to be composed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+SILENCE = 0.01  # of the peak; what is quieter at a recording's ends is not part of the sound
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Mel powers of trimmed sources at several speeds; what a training clip is composed of."""
+
+    powers: Tensor  # (speeds, sources, frames, mels) float32, zero after a source's end
+    lengths: Tensor  # (speeds, sources) frames, at least 1
+    truth: Tensor  # (sources, classes) float32
+
+
+def trim(waveform: np.ndarray) -> np.ndarray:
+    """The waveform without its near-silent ends and with peak 1; (samples,) -> (fewer samples,)."""
+    level = np.abs(waveform)
+    peak = level.max(initial=0.0)
+    if peak == 0:
+        return waveform
+    loud = np.flatnonzero(level > SILENCE * peak)
+    return waveform[loud[0] : loud[-1] + 1] / peak
+
+
+def at_speed(waveform: Tensor, speed: float) -> Tensor:
+    """The waveform (samples,) played faster (speed > 1) or slower, pitch and all; straight lines between samples."""
+    if speed == 1:
+        return waveform
+    last = len(waveform) - 1
+    at = torch.arange(max(1, int(len(waveform) / speed)), device=waveform.device, dtype=torch.float64) * speed
+    before = at.long().clamp(max=last)
+    after = (before + 1).clamp(max=last)
+    return torch.lerp(waveform[before], waveform[after], (at - before).to(waveform.dtype))
+
+
+def build_bank(
+    waveforms: Sequence[np.ndarray],
+    truth: np.ndarray,
+    front_end: Callable[[Tensor], Tensor],
+    speeds: Sequence[float],
+    device: torch.device,
+) -> Bank:
+    """Mel powers of every waveform, trimmed, at every speed.
+
+    Args:
+        waveforms: one (samples,) per source.
+        truth: (sources, classes).
+        front_end: (batch, samples) -> (batch, 1, mels, frames) in dB.
+        speeds: 1 is the recording's own.
+        device: where the bank lives.
+    """
+    rows: list[list[Tensor]] = [[] for _ in speeds]
+    for waveform in tqdm(waveforms, desc="mel powers", unit="clip"):
+        trimmed = torch.from_numpy(trim(waveform)).to(device)
+        for row, speed in zip(rows, speeds, strict=True):
+            row.append(10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10))
+    lengths = torch.tensor([[len(powers) for powers in row] for row in rows], device=device)
+    bank = torch.zeros(len(speeds), len(waveforms), int(lengths.max()), rows[0][0].shape[1], device=device)
+    for speed, row in enumerate(rows):
+        for source, powers in enumerate(row):
+            bank[speed, source, : len(powers)] = powers
+    return Bank(bank, lengths, torch.from_numpy(truth).to(device))

@@ -1,0 +1,92 @@
+"""What training leaves behind beside the weights: recipe.toml, out-of-fold predictions and their scores."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from soundpost.ensemble import recipe_folder
+from soundpost.ensemble.recipe_folder import NewMember
+from soundpost.ensemble.recipes import Recipe
+from soundpost.evaluation.dataset import Table
+from soundpost.evaluation.metrics import accuracy, lwlrap
+from soundpost.training.config import Plan
+
+DIGITS = 6  # of probabilities and scores that are written
+
+
+def write_out_of_fold(out: Path, table: Table, held_out: np.ndarray) -> None:
+    """out_of_fold.csv: fname, fold, then one probability per label, each by the member that never heard the clip."""
+    with (out / "out_of_fold.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["fname", "fold", *table.labels])
+        for name, fold, row in zip(table.files, table.folds, held_out, strict=True):
+            writer.writerow([name, fold, *(f"{value:.{DIGITS}f}" for value in row)])
+
+
+def fold_scores(table: Table, held_out: np.ndarray) -> dict[str, dict[str, float]]:
+    """fold -> lwlrap and accuracy of its member on it."""
+    scores = {}
+    for fold in table.fold_names:
+        rows = np.array([other == fold for other in table.folds])
+        truth, given = table.truth[rows], held_out[rows]
+        scores[fold] = {
+            "lwlrap": round(lwlrap(truth, given), DIGITS),
+            "accuracy": round(accuracy(truth, given), DIGITS),
+        }
+    return scores
+
+
+def write_recipe(
+    out: Path, plan: Plan, table: Table, scores: dict[str, dict[str, float]], gains: dict[str, list[float]]
+) -> Recipe:
+    """recipe.toml as soundpost.ensemble.recipes reads it, members best first; also returned.
+
+    Args:
+        out: folder of the members' files.
+        plan: what the recipe takes over.
+        table: labels, priors and folds.
+        scores: fold -> lwlrap and accuracy; empty while there are none.
+        gains: see soundpost.ensemble.passes. How the blend of members grows cannot be told from clips that all but one
+            have heard.
+    """
+    order = sorted(table.fold_names, key=lambda fold: (-scores.get(fold, {}).get("lwlrap", 0.0), fold))
+    recipe = {
+        "average": "probability",
+        "activation": "sigmoid",
+        "priors": [round(float(prior), DIGITS) for prior in table.truth.mean(0)],
+        "audio": dict(plan.audio),
+        "front_end": dict(plan.front_end),
+        "model": dict(plan.model),
+        "views": [dict(view) for view in plan.views],
+        "aliases": dict(plan.aliases),
+        "gains": {key: [round(score, DIGITS) for score in values] for key, values in gains.items()},
+    }
+    members = [NewMember(fold, scores=scores.get(fold, {})) for fold in order]
+    return recipe_folder.write_recipe(out, plan.name, recipe, table.labels, members)
+
+
+def score_tables(table: Table, held_out: np.ndarray) -> str:
+    """Markdown: out-of-fold scores per fold and over all clips, and which labels are taken for which."""
+    lines = ["| fold | clips | lwlrap | accuracy |", "|---|---|---|---|"]
+    for fold, score in fold_scores(table, held_out).items():
+        clips = table.folds.count(fold)
+        lines.append(f"| {fold} | {clips} | {score['lwlrap']:.4f} | {score['accuracy']:.4f} |")
+    total = lwlrap(table.truth, held_out), accuracy(table.truth, held_out)
+    lines.append(f"| all | {len(table.files)} | {total[0]:.4f} | {total[1]:.4f} |")
+    if (table.truth.sum(1) == 1).all():
+        lines += ["", *_confusion(table, held_out)]
+    return "\n".join(lines) + "\n"
+
+
+def _confusion(table: Table, held_out: np.ndarray) -> list[str]:
+    counts = np.zeros((len(table.labels), len(table.labels)), int)
+    np.add.at(counts, (table.truth.argmax(1), held_out.argmax(1)), 1)
+    lines = ["Rows are true labels, columns the label with the highest probability.", ""]
+    lines.append("| | " + " | ".join(table.labels) + " |")
+    lines.append("|---" * (len(table.labels) + 1) + "|")
+    lines += [
+        f"| {label} | " + " | ".join(str(count) if count else "" for count in row) + " |"
+        for label, row in zip(table.labels, counts, strict=True)
+    ]
+    return lines

@@ -1,0 +1,260 @@
+"""The supervisor ends on time and tells the truth, whatever becomes of its engine; stand-ins play the engine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from soundpost.errors import SettingsError
+from soundpost.launch import supervisor
+from soundpost.launch.scratch import PREFIX, remove_dead
+from soundpost.launch.supervisor import ATTEMPTS, SHRINK, Supervisor
+from soundpost.settings import RunSettings
+
+HEAD = """
+import json, os, signal, sys, time
+settings = json.load(open(sys.argv[1]))
+def tell(**event):
+    os.write(int(os.environ["SOUNDPOST_EVENTS"]), (json.dumps(event) + "\\n").encode())
+"""
+POPEN = subprocess.Popen
+
+
+class Stage:
+    """A supervisor over a script that plays the engine."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = tmp_path / "scratch"
+        self.out = tmp_path / "submission.csv"
+        self.said: list[str] = []
+        self.settings_seen: list[dict[str, object]] = []
+        self.script = ""
+        monkeypatch.setattr(supervisor.subprocess, "Popen", self._start)
+
+    def _start(self, command: list[str], **others: object) -> subprocess.Popen[bytes]:
+        self.settings_seen.append(json.loads(Path(command[-1]).read_text()))
+        return POPEN([sys.executable, "-S", "-c", HEAD + self.script, command[-1]], **others)
+
+    def run(self, script: str, limit: float = 120.0, relay: bool = False, log: Path | None = None) -> int:
+        self.script = script
+        settings = RunSettings("", "", "", str(self.out), "", time_limit_seconds=limit, started=time.monotonic())
+        return Supervisor(settings, self.root, self.said.append, relay, log).run()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Ready for a script."""
+    return Stage(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("status", [0, 2, 3])
+def test_engine_that_ends_well_or_refuses_is_not_started_again(stage: Stage, status: int) -> None:
+    """Its status is the run's, its reason is said, and the private folder is gone."""
+    assert stage.run(f'tell(event="error", text="why"); sys.exit({status})') == status
+
+    assert len(stage.settings_seen) == 1
+    assert stage.said[0] == "error: why"
+    assert list(stage.root.iterdir()) == []
+
+
+def test_engine_that_fails_is_started_again_and_may_succeed(stage: Stage) -> None:
+    """The next engine works in the same folder, where it finds what the first one left."""
+    script = """
+mark = os.path.join(settings["scratch"], "answers")
+if not os.path.exists(mark):
+    open(mark, "w").write("half of them")
+    sys.exit(1)
+"""
+    assert stage.run(script) == 0
+
+    assert [seen["attempt"] for seen in stage.settings_seen] == [0, 1]
+    assert stage.said == ["engine ended with status 1; another one goes on where it stood"]
+
+
+def test_engine_that_always_fails_ends_the_run_with_status_1(stage: Stage) -> None:
+    """A defect is not tried for ever."""
+    assert stage.run("sys.exit(1)") == 1
+    assert len(stage.settings_seen) == ATTEMPTS
+
+
+def test_engine_that_dies_of_a_signal_ends_the_run_with_status_1(stage: Stage) -> None:
+    """A segmentation fault is a defect, too."""
+    assert stage.run("os.kill(os.getpid(), signal.SIGSEGV)") == 1
+
+
+def test_engine_that_was_killed_from_outside_comes_back_with_less_memory(stage: Stage) -> None:
+    """SIGKILL most likely came from a machine out of memory."""
+    assert stage.run("os.kill(os.getpid(), signal.SIGKILL) if settings['attempt'] == 0 else None") == 0
+
+    first, second = (seen["memory_limit_bytes"] for seen in stage.settings_seen)
+    assert first == 0
+    assert 0 < second <= SHRINK * supervisor.memory_allowed()
+
+
+def test_engine_whose_device_broke_comes_back_without_it(stage: Stage) -> None:
+    """A GPU that fails in the middle costs its speed."""
+    assert stage.run("sys.exit(75 if settings['device'] != 'cpu' else 0)") == 0
+    assert [seen["device"] for seen in stage.settings_seen] == ["auto", "cpu"]
+
+
+@pytest.mark.parametrize(("answered", "status"), [(0, 3), (7, 0)])
+def test_engine_that_hangs_is_killed_before_the_limit(stage: Stage, answered: int, status: int) -> None:
+    """Even one that ignores signals; what it had written counts, and what it was writing is removed."""
+    stage.out.with_name("submission.csv.part").write_text("half a fi")
+    began = time.monotonic()
+
+    found = stage.run(
+        f'signal.signal(signal.SIGTERM, signal.SIG_IGN); tell(event="wrote", answered={answered}, at=0.1)\n'
+        "time.sleep(1000)",
+        limit=2.0,
+    )
+
+    assert time.monotonic() - began < 2.0
+    assert found == status
+    assert stage.said == [f"the time is up; the submission holds {answered} predicted clips"]
+    assert list(stage.root.parent.iterdir()) == [stage.root]
+
+
+def test_engine_that_fails_with_no_time_left_is_not_started_again(stage: Stage) -> None:
+    """Another start would not pay back."""
+    assert stage.run('tell(event="wrote", answered=3, at=0.1); sys.exit(1)', limit=4.0) == 0
+    assert len(stage.settings_seen) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_is_passed_on_and_ends_the_run_with_its_status(stage: Stage, number: signal.Signals) -> None:
+    """The engine writes once more and ends; the status and the log say what happened."""
+    script = """
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+tell(event="wrote", answered=1, at=0.1)
+while not stop:
+    time.sleep(0.01)
+tell(event="finished", answered=5, peak_bytes=1)
+"""
+    with _signal_when(lambda: stage.settings_seen, number):
+        status = stage.run(script)
+
+    assert status == 128 + number
+    assert stage.said == [f"{number.name}: ended early; the submission holds 5 predicted clips"]
+    assert list(stage.root.iterdir()) == []
+
+
+def test_engine_that_ignores_the_signal_is_killed_after_a_grace(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stuck engine does not hold up whoever wants the run to end."""
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.2)
+
+    with _signal_when(lambda: stage.settings_seen, signal.SIGTERM):
+        assert stage.run("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)") == 143
+
+
+def test_handlers_of_signals_are_put_back(stage: Stage) -> None:
+    """A notebook's own handlers work again after the run."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    stage.run("")
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_supervisor_in_another_thread_leaves_signals_alone(stage: Stage) -> None:
+    """Only a main thread may set handlers; elsewhere the run works without."""
+    status: list[int] = []
+    thread = threading.Thread(target=lambda: status.append(stage.run("")))
+    thread.start()
+    thread.join(60)
+    assert status == [0]
+
+
+def test_children_of_an_engine_are_gone_when_it_is(stage: Stage, tmp_path: Path) -> None:
+    """Whatever the engine started in its session ends with it."""
+    script = f"""
+pid = os.fork()
+if pid == 0:
+    time.sleep(1000)
+open({str(tmp_path / "pid")!r}, "w").write(str(pid))
+"""
+    assert stage.run(script) == 0
+
+    pid = int((tmp_path / "pid").read_text())
+    until = time.monotonic() + 30
+    while _is_running(pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not _is_running(pid)
+
+
+def test_output_of_the_engine_is_relayed_and_logged(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a notebook the engine's lines are printed here, and a log file gets a copy."""
+    log = tmp_path / "log.txt"
+
+    assert stage.run('print("pass 1 of 3", flush=True); print("oh", file=sys.stderr)', relay=True, log=log) == 0
+
+    assert capsys.readouterr().out == log.read_text() == "pass 1 of 3\noh\n"
+
+
+def test_scratch_folder_that_cannot_be_written_is_refused(stage: Stage) -> None:
+    """The message names the folder and the option."""
+    stage.root.write_text("a file in the way")
+
+    with pytest.raises(SettingsError, match=r"scratch folder .*Name one that can be written by --scratch"):
+        stage.run("")
+
+
+def test_folders_of_dead_runs_are_removed_and_no_others(tmp_path: Path) -> None:
+    """Only what is provably ours and dead goes: not a living run's, not a stranger's."""
+    born = supervisor._born(os.getpid())
+    owners = {
+        "living": json.dumps({"pid": os.getpid(), "born": born}),
+        "dead": json.dumps({"pid": 2**22 + 5, "born": born}),
+        "number-used-again": json.dumps({"pid": os.getpid(), "born": "another boot 123"}),
+        "torn": '{"pid": 1',
+        "odd": "[]",
+    }
+    for name, text in owners.items():
+        (tmp_path / (PREFIX + name)).mkdir()
+        (tmp_path / (PREFIX + name) / "owner.json").write_text(text)
+    (tmp_path / (PREFIX + "stranger")).mkdir()
+    (tmp_path / "other").mkdir()
+
+    removed = remove_dead(tmp_path)
+
+    assert [path.name for path in removed] == [PREFIX + "dead", PREFIX + "number-used-again"]
+    assert sorted(path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()) == [
+        "living",
+        "odd",
+        "other",
+        "stranger",
+        "torn",
+    ]
+
+
+@contextmanager
+def _signal_when(condition: Callable[[], object], number: signal.Signals) -> Iterator[None]:
+    """Sends this process a signal a little after a condition holds."""
+
+    def wait() -> None:
+        until = time.monotonic() + 60
+        while not condition() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    yield
+    thread.join(60)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
