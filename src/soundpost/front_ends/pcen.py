@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import SettingsError
-from soundpost.functional.mel import Bands, Framing, check_waveforms, mel_power
+from soundpost.functional.mel import Bands, mel_power
+from soundpost.functional.stft import Framing, check_waveforms
 
 STRETCH = 64  # frames that are smoothed by one matrix product
 PerBand = float | tuple[float, ...]  # one number for all bands, or one for each

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from soundpost.errors import SettingsError
-from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, mel_power
+from soundpost.functional.mel import Bands, decibels, mel_power
+from soundpost.functional.stft import Framing, check_waveforms
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The memory of the whole process tree, measured again and again while the run goes on."""
 
-import ctypes
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -10,7 +9,7 @@ from soundpost.resources.memory import memory_pressure, tree_memory
 SECONDS = 0.5  # between two measurements; four times as long while less than half of the limit is used
 
 
-class Gauge:
+class MemoryMonitor:
     """What the tree uses now and has used at most.
 
     Args:
@@ -46,11 +45,3 @@ class Gauge:
         """The larger of the tree's share of its limit and the machine's used share, as last measured."""
         self.look()
         return max(self._pressure, self.used_bytes / self.limit_bytes)
-
-
-def return_free_memory() -> None:
-    """Give the allocator's free pages back to the system, where its library can."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):
-        return
