@@ -55,7 +55,7 @@ def build(
     Args:
         registry: name -> "module:attribute".
         name: what a recipe asks for.
-        settings: of the entry's Settings; a key "name" is left aside.
+        settings: fields of the entry's Settings; a key "name" is left aside.
         kind: what the registry holds, in words, for messages.
         rest: what the entry takes after its settings, such as a network its number of classes.
         where: the table, for messages; kind in brackets when it is not said.

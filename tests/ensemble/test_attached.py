@@ -11,7 +11,7 @@ from soundpost.ensemble.recipes import Member
 from soundpost.errors import WeightsError
 from soundpost.resources import folders
 
-CONTENT = {"1": b"first fold", "2": b"other fold", "3": b"third fold"}  # of one size
+CONTENT = {"1": b"first fold", "2": b"other fold", "3": b"third fold"}  # all of one size
 
 
 def _member(fold: str) -> Member:

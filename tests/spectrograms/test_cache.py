@@ -30,7 +30,7 @@ from soundpost.spectrograms.cache import Key, SpectrogramCache, memory_tier, slo
 from soundpost.spectrograms.cache.memory_tier import BACKINGS
 
 PAGE = mmap.PAGESIZE
-SHAPE = (1, 16, 64)  # of 4096 bytes in float32: one page, one block
+SHAPE = (1, 16, 64)  # 4096 bytes in float32: one page, one block
 
 
 def spectrogram(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:

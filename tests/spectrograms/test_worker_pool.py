@@ -21,7 +21,7 @@ from soundpost.spectrograms.worker_messages import Died, Failed, Message, Refuse
 from soundpost.spectrograms.worker_pool import Worker, WorkerPool
 
 FRONT_END = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
-PATIENCE_SECONDS = 60.0  # that a slow machine is given to say something
+PATIENCE_SECONDS = 60.0  # what a slow machine is given to say something
 
 
 def task(path: Path, clip: int = 0, **others: object) -> Task:

@@ -48,7 +48,7 @@ def contest(tmp_path: Path) -> Path:
 
 
 def _environment(temporary: Path) -> dict[str, str]:
-    """That of a process which knows neither the checkout nor an older run."""
+    """The environment of a process which knows neither the checkout nor an older run."""
     temporary.mkdir()
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return {**kept, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}

@@ -229,7 +229,7 @@ def _locate_nothing(root: Path) -> None:
 def test_crowded_folder_is_never_walked_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object], most: int
 ) -> None:
-    """Of a hundred thousand unrelated files a bounded number is looked at, whatever is searched for."""
+    """A bounded number of a hundred thousand unrelated files is looked at, whatever is searched for."""
     monkeypatch.setattr(os, "scandir", _Crowd)
     monkeypatch.setattr(_Crowd, "looked_at", 0)
 

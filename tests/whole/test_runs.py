@@ -31,7 +31,7 @@ from soundpost.settings import RunSettings
 
 TESTS = Path(__file__).resolve().parents[1]
 PYTHONPATH = os.pathsep.join(map(str, (TESTS / "injuries", TESTS.parent / "src", TESTS)))
-PATIENCE_SECONDS = 120.0  # that a slow machine is given until something must have happened
+PATIENCE_SECONDS = 120.0  # what a slow machine is given until something must have happened
 SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}
 LOG_MEL = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
 
@@ -46,7 +46,7 @@ class Started:
     out: Path
     sample: Sample
     faults: list[str] = field(default_factory=list)  # what check() found in any version of the file
-    versions: set[bytes] = field(default_factory=set)  # of the file
+    versions: set[bytes] = field(default_factory=set)  # every content that the file had
     children: dict[int, psutil.Process] = field(default_factory=dict)
     ended: float = 0.0
 

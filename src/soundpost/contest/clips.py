@@ -16,7 +16,7 @@ class Clip:
 
     name: str  # as the sample submission writes it
     path: Path | None  # None: no such file in the folder
-    n_bytes: int  # of the file; clips are taken up in this order, because length follows size
+    n_bytes: int  # size of the file; clips are taken up in this order, because length follows size
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def find_clips(names: tuple[str, ...], folder: Path, max_listing: int = 20_000) 
 
     Args:
         names: first column of the sample submission.
-        folder: of the clips; may be absent or empty.
+        folder: where the clips lie; may be absent or empty.
         max_listing: entries of the folder that are looked at when a name is not found as it is written.
     """
     exact = {name: file_size(folder / name) for name in names}

@@ -30,7 +30,7 @@ class Sample:
 
     @property
     def header(self) -> tuple[str, ...]:
-        """Of the file."""
+        """The first line of the file."""
         return self.id_column, *self.columns
 
     def cells(self, row: Sequence[float]) -> Iterable[str]:
@@ -53,7 +53,7 @@ class RankedSample(Sample):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """Of the file."""
+        """The first line of the file."""
         return self.id_column, RANKED
 
     def cells(self, row: Sequence[float]) -> Iterable[str]:

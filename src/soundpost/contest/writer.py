@@ -25,7 +25,7 @@ class Writer:
         self._condition = threading.Condition()
         self._table: tuple[np.ndarray, int] | None = None
         self._busy = False
-        self.error = ""  # of the last write that failed; the file before it is untouched
+        self.error = ""  # why the last write failed; the file before it is untouched
         threading.Thread(target=self._run, name="writer", daemon=True).start()
 
     def hand_in(self, table: np.ndarray, n_answered: int) -> None:

@@ -21,7 +21,7 @@ from soundpost.resources.deadline import EXIT_SECONDS
 from soundpost.resources.memory import cores
 from soundpost.settings import RunSettings
 
-MOST_CLIPS = 300  # of the folder that are measured, of all lengths alike
+MOST_CLIPS = 300  # a dry run measures so many clips of the folder, of all lengths alike
 FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
 LITTLE_SECONDS = 60.0  # of audio; less makes a rough forecast
 KEPT_SHARE = 0.92  # of a named machine's memory that a run may take

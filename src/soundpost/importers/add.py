@@ -22,7 +22,7 @@ from soundpost.registry import build
 from soundpost.views import VIEWS
 
 COUNTER = "num_batches_tracked"  # which torch did not save before 0.4.1, and which no answer depends on
-TRIED_SECONDS = 3.0  # of silence that the network is shown once
+TRIED_SECONDS = 3.0  # so much silence is shown to the network once
 
 
 def add(
@@ -39,7 +39,7 @@ def add(
     Args:
         checkpoints: one file for each fold: a state dict, bare or inside what a training loop saved.
         weights: folder of submission.toml; the recipe goes into the folder of its name there.
-        name: of the recipe.
+        name: what the recipe is called.
         table: audio, front_end, model, views and whatever else a recipe.toml has but name, labels and members.
         labels: in the order of the network's outputs.
         scores: out-of-fold lwlrap of each checkpoint; empty when it is not known.

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 Branch = tuple[tuple[str, int, tuple[int, int], int], ...]  # name, channels, kernel, stride of one layer after another
 
-EPSILON = 1e-3  # of the batch norms
+EPSILON = 1e-3  # what batch norms add to a variance
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class InceptionSettings:
 
     channels: int = 3  # equal planes that it sees of a picture of one: three, or one
     dropout: float = 0.5  # before the linear layer
-    width_ratio: float = 1.0  # of all channels inside, for networks smaller than the published
+    width_ratio: float = 1.0  # factor of all channels inside, for networks smaller than the published
 
 
 class NormedConvolution(nn.Module):
@@ -44,7 +44,7 @@ class Mixed(nn.Module):
     """Several branches over one map, side by side; the last is a mean of neighbours, or a maximum where it shrinks.
 
     Args:
-        in_channels: of the map.
+        in_channels: how many the map has.
         branches: layers of each; a layer whose name ends in "a" and its successor read the same map, side by side.
         pooled: channels of the layer behind the mean; 0 takes a maximum over every other cell instead.
     """

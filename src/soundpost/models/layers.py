@@ -48,7 +48,7 @@ class BasicBlock(nn.Module):
 
 
 def residual_stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
-    """That many basic blocks, the first of which changes channels and size."""
+    """A row of basic blocks, the first of which changes channels and size."""
     rest = [BasicBlock(out_channels, out_channels) for _ in range(blocks - 1)]
     return nn.Sequential(BasicBlock(in_channels, out_channels, stride), *rest)
 

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-EXIT_SECONDS = 0.5  # of an orderly exit, at least
-EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
+EXIT_SECONDS = 0.5  # the least that an orderly exit takes
+EXIT_SHARE = 0.1  # an exit may take this share of what the start took; a machine that starts slowly ends slowly, too
 KILL_SECONDS = (0.6, 5.0)  # least and most that is kept for killing what still runs, and for seeing it gone
-KILL_SHARE = 0.02  # of the limit, between these two
+KILL_SHARE = 0.02  # this share of the limit is kept, between these two
 
 
 def kill_seconds(limit_seconds: float) -> float:

@@ -88,13 +88,13 @@ def share(
     """Shares that stay under the limit, with fewer workers and lanes where memory is short.
 
     Args:
-        limit_bytes: of the whole process tree.
-        resident_bytes: of the tree now, with one network of each recipe loaded and before any worker's growth.
+        limit_bytes: what the whole process tree may use.
+        resident_bytes: what the tree uses now, with one network of each recipe loaded and before any worker's growth.
         workers: processes wanted.
-        start_method: of the workers, "fork" or "spawn".
+        start_method: how workers come to be, "fork" or "spawn".
         lanes: wanted.
         lane_bytes: what the batch of one lane would use if there were no limit.
-        window_bytes: of the longest single window, which a lane must be able to take.
+        window_bytes: what the longest single window takes, which a lane must be able to take.
 
     Raises:
         SettingsError: the limit is below what interpreter, networks, one worker and one window need.

@@ -13,7 +13,7 @@ class MemoryMonitor:
     """What the tree uses now and has used at most.
 
     Args:
-        limit_bytes: of the tree.
+        limit_bytes: what the tree may use.
         pids: asked anew at every measurement, because workers come and go.
         clock: seconds, monotonic.
     """

@@ -52,7 +52,7 @@ def make(out: Path, n_clips: int, seed: int) -> int:
     Args:
         out: made where it is missing.
         n_clips: sound clips; every label comes in turn, every fourth clip has a second one.
-        seed: of everything.
+        seed: what everything is drawn from.
     """
     test = out / "test"
     test.mkdir(parents=True, exist_ok=True)

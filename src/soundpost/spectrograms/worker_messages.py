@@ -21,7 +21,7 @@ class Task:
     audio: Mapping[str, Any]  # AudioSettings
     front_end: str  # name in FRONT_ENDS
     front_end_settings: Mapping[str, Any]
-    max_seconds: float  # of audio; what lies beyond is not read, with a remark
+    max_seconds: float  # no more audio than this is read; a longer clip is cut, with a remark
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Wanted:
 
     shape: Shape
     remarks: tuple[str, ...]
-    seconds: float  # of audio
+    seconds: float  # length of the waveform
     decode_cpu_seconds: float
 
 

@@ -50,7 +50,7 @@ class WorkerPool:
     """A fixed number of workers; one that dies is replaced by a freshly spawned one.
 
     Args:
-        count: of processes.
+        count: how many processes.
         pages: the cache's memory tier, mapped by every worker.
         start_method: "fork" (cheap: must happen before threads and CUDA) or "spawn".
         max_replacements: after so many deaths no new worker is started any more.
@@ -67,7 +67,7 @@ class WorkerPool:
 
     @property
     def pids(self) -> list[int]:
-        """Of the living workers."""
+        """Process ids of the living workers."""
         return [worker.process.pid for worker in self.workers if worker.process.pid]
 
     def idle(self) -> list[Worker]:

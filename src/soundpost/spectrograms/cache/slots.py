@@ -16,7 +16,7 @@ class Slot:
     """Room for one array, reserved before a byte of it exists."""
 
     tier: str  # "memory" or "disk"
-    dtype: str  # of the stored array
+    dtype: str  # as the array is stored
     shape: Shape
     offset: int = 0  # memory: where it begins
     path: str = ""  # disk: the file

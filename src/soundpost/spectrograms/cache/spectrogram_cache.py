@@ -26,7 +26,7 @@ from soundpost.spectrograms.cache.slots import Shape, Slot
 class Key:
     """A clip under one front end."""
 
-    digest: str  # of the front end, its settings and the audio settings
+    digest: str  # names the front end, its settings and the audio settings
     clip: int
 
 
@@ -45,10 +45,10 @@ class SpectrogramCache:
         memory_limit_bytes: bound of the memory tier, staging included, over all processes together.
         disk_limit_bytes: bound of the disk tier.
         scratch: private folder of this run; the tier's files go into its folder "spill".
-        dtype: of stored arrays, "float32" or "float16".
+        dtype: in which arrays are stored, "float32" or "float16".
         staging_bytes: share of the memory tier that only transient entries may use.
         pressure: used share of the machine's memory, 0 to 1; from PRESSURE_SHARE on kept entries go to disk.
-        backings: of the memory tier, see memory_tier.BACKINGS.
+        backings: what the memory tier may rest on, see memory_tier.BACKINGS.
     """
 
     def __init__(
