@@ -3,11 +3,18 @@
 import dataclasses
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from soundpost.errors import SettingsError
 
-T = TypeVar("T")
+
+class Dataclass(Protocol):
+    """What every dataclass has."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+T = TypeVar("T", bound=Dataclass)
 
 
 def pick(registry: Mapping[str, str], name: str, kind: str) -> Any:

@@ -35,11 +35,10 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
-        else:
-            self.downsample = nn.Identity()
 
     def forward(self, batch: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, out_channels, ceil(height / stride), ceil(width / stride))."""

@@ -44,11 +44,10 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
-        else:
-            self.downsample = nn.Identity()
 
     def forward(self, batch: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, out_channels, ceil(height / stride), ceil(width / stride))."""

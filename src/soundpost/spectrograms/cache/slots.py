@@ -72,6 +72,6 @@ def read(slot: Slot, checksum: int, memory: mmap.mmap | None) -> np.ndarray | No
         data = np.fromfile(slot.path, np.uint8)
     except OSError:
         return None
-    if len(data) != max(1, slot.n_bytes) or zlib.crc32(data[: slot.n_bytes]) != checksum:
+    if len(data) != max(1, slot.n_bytes) or zlib.crc32(data[: slot.n_bytes].data) != checksum:
         return None
     return data[: slot.n_bytes].view(slot.dtype).reshape(slot.shape)
