@@ -14,6 +14,7 @@ submission: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python build_kernel.py --check
 

@@ -55,7 +55,8 @@ def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
 
 def widen(scales: np.ndarray) -> np.ndarray:
     """Scales as float32 from their upper 16 bits: (channels,) uint16 -> (channels,)."""
-    return (scales.astype("<u4") << 16).view("<f4")
+    widened: np.ndarray = (scales.astype("<u4") << 16).view("<f4")
+    return widened
 
 
 def dequantise(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
