@@ -65,8 +65,8 @@ def bare(test_dir: Path) -> dict[str, float]:
         batches = []
         for frames, group in groups.items():
             size = max(1, int(most / frames))
-            for part in (group[i : i + size] for i in range(0, len(group), size)):
-                batches.append(stack([s for s, _ in part], [w for _, w in part], view))
+            parts = (group[i : i + size] for i in range(0, len(group), size))
+            batches += [stack([s for s, _ in part], [w for _, w in part], view) for part in parts]
         for batch in batches:
             for predictor in predictors:
                 started = time.process_time()

@@ -18,7 +18,7 @@ WITHOUT_NETWORK = ["--no-deps", "--no-build-isolation", "--no-index", "--disable
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which a copy of the project was installed; building writes beside the source, so not the checkout."""
+    """A folder into which a copy of the project was installed, as building writes beside the source."""
     pytest.importorskip("setuptools", reason="the build backend is not installed beside the tests")
     copy = tmp_path_factory.mktemp("project")
     for name in ("pyproject.toml", "README.md"):

@@ -127,7 +127,7 @@ def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
                 writer.writerow([name, *sample.cells(row)])
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except ValueError as error:
         part.unlink(missing_ok=True)
         raise SubmissionError(

@@ -56,7 +56,7 @@ class Writer:
                 submission.write(self._path, self._sample, (row.tolist() for row in table))
                 self.error = ""
                 self._wrote(time.monotonic() - started, n_answered)
-            except Exception as error:  # the old file stands; the engine reports this and goes on
+            except Exception as error:  # noqa: BLE001  the old file stands; the engine reports this and goes on
                 self.error = f"{type(error).__name__}: {error}"
             with self._condition:
                 self._busy = False

@@ -40,7 +40,7 @@ def serve(connection: Connection, pages: SharedPages | None, parent: int) -> Non
                 connection.send(Failed(str(error)))
             except (EOFError, ConnectionError):
                 return
-            except Exception as error:  # whatever a decoder or front end raises costs this clip, and is named
+            except Exception as error:  # noqa: BLE001  whatever a decoder or front end raises costs this clip
                 name = Path(task.path).name
                 connection.send(
                     Failed(f"{name}: {type(error).__name__}: {error}. Look at the clip; its row is filled.")

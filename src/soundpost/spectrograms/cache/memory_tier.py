@@ -32,7 +32,7 @@ def _scratch(scratch: Path) -> int:
 def _nameless(folder: Path) -> int:
     """A file without a name as soon as it is open, so that no death of any process leaves it behind."""
     descriptor, name = tempfile.mkstemp(prefix="soundpost-", dir=folder)
-    os.unlink(name)
+    Path(name).unlink()
     return descriptor
 
 

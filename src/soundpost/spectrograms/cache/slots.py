@@ -47,16 +47,16 @@ def write(slot: Slot, array: np.ndarray, memory: mmap.mmap | None) -> int:
         target[...] = array
         return 0
     data = np.ascontiguousarray(array, slot.dtype).data.cast("B") if array.size else b""
-    aside = slot.path + ".part"
+    aside = Path(slot.path + ".part")
     try:
-        with open(aside, "wb", buffering=0) as file:
+        with aside.open("wb", buffering=0) as file:
             os.posix_fallocate(file.fileno(), 0, max(1, len(data)))
             view = memoryview(data)
             while len(view):
                 view = view[file.write(view) :]
-        os.replace(aside, slot.path)
+        aside.replace(slot.path)
     except OSError:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
     return zlib.crc32(data)
 
