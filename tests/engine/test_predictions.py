@@ -1,12 +1,12 @@
-"""Answers: by name into columns, blended for each clip, and taken up again after a crash of the engine."""
+"""Predictions: by name into columns, blended for each clip, and taken up again after a crash of the engine."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from soundpost.engine import predictions as answers_module
-from soundpost.engine.predictions import ADDING, Answers
+from soundpost.engine import predictions as predictions_module
+from soundpost.engine.predictions import ADDING, Predictions
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import column_priors, map_all
 from soundpost.ensemble.recipes import Member, Named, Recipe
@@ -27,14 +27,14 @@ def recipe(name: str, labels: tuple[str, ...], folds: int = 1, views: int = 1, *
     )
 
 
-def table(recipes: tuple[Recipe, ...], folder: Path, n_clips: int = 3) -> tuple[Answers, Blend]:
+def table(recipes: tuple[Recipe, ...], folder: Path, n_clips: int = 3) -> tuple[Predictions, Blend]:
     members = [(r, m) for r in recipes for m in r.members]
     passes = [(i, view) for i, (r, _) in enumerate(members) for view in range(len(r.views))]
     blend = Blend(Named("mean", {}), [m.name for _, m in members])
-    return Answers(members, n_clips, passes, folder), blend
+    return Predictions(members, n_clips, passes, folder), blend
 
 
-def blended(recipes: tuple[Recipe, ...], answers: Answers, blend: Blend) -> np.ndarray:
+def blended(recipes: tuple[Recipe, ...], answers: Predictions, blend: Blend) -> np.ndarray:
     maps = map_all(recipes, COLUMNS)
     return answers.blended(blend, maps, column_priors(recipes, maps, len(COLUMNS)))
 
@@ -176,7 +176,7 @@ def test_answers_on_a_full_disk_live_in_memory(tmp_path: Path, monkeypatch: pyte
     def full(descriptor: int, offset: int, length: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(answers_module.os, "posix_fallocate", full)
+    monkeypatch.setattr(predictions_module.os, "posix_fallocate", full)
     recipes = (recipe("a", COLUMNS),)
     answers, blend = table(recipes, tmp_path)
 
@@ -196,7 +196,7 @@ def test_answers_blended_in_parts_are_those_blended_at_once(tmp_path: Path, monk
     expected = blended(recipes, answers, blend)
 
     for rows in (1, 3, 7):
-        monkeypatch.setattr(answers_module, "ROWS", rows)
+        monkeypatch.setattr(predictions_module, "ROWS", rows)
         np.testing.assert_array_equal(expected, blended(recipes, answers, blend))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from soundpost.contest.submission import check, read_sample
 from soundpost.engine import run as run_module
+from soundpost.engine.provision import provisioned
 from soundpost.ensemble.recipes import Member, Named, Recipe
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.errors import WeightsError
@@ -87,12 +88,11 @@ def test_answers_of_a_clip_alone_are_those_in_any_batch_and_order() -> None:
 
 def run_once(settings: RunSettings, counts: Counter[str] | None = None) -> np.ndarray:
     """The submission of a run in this process, (clips, columns); counts gets what the cache counted."""
-    run = run_module.Run(settings, lambda: False, lambda event: None)
-    assert run.run() == 0
-    if counts is not None:
-        counts.update(run.cache.counts)
-    assert run.cache.check() == []
-    run.close()
+    with provisioned(settings) as session:
+        assert run_module.Run(session).run() == 0
+        if counts is not None:
+            counts.update(session.cache.counts)
+        assert session.cache.check() == []
     sample = read_sample(Path(settings.sample_submission))
     assert check(Path(settings.out), sample) == []
     columns = range(1, 1 + len(sample.columns))

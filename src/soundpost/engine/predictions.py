@@ -11,10 +11,10 @@ from soundpost.ensemble.columns import ColumnMap
 from soundpost.ensemble.recipes import Member, Recipe
 
 ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
-ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
+ABSENT, ADDING, ADDED = 0, 1, 2  # how a pass stands at a clip; ADDING lasts only while its answer is summed
 
 
-class Answers:
+class Predictions:
     """Sums over passes for each member and clip, and which pass has answered which clip.
 
     Args:
@@ -57,12 +57,12 @@ class Answers:
         self._marks[row, clip] = ADDED
 
     def name(self, member: int) -> str:
-        """Of a member, recipe/fold."""
+        """A member's name, recipe/fold."""
         return self._members[member][1].name
 
     def seen(self, member: int, view: int) -> np.ndarray:
         """Which clips a pass has answered: (clips,) bool."""
-        return self._marks[self._row[member, view]] == ADDED
+        return np.asarray(self._marks[self._row[member, view]] == ADDED)
 
     def total(self) -> int:
         """How many answers there are, over passes and clips."""
@@ -70,7 +70,7 @@ class Answers:
 
     def answered(self) -> np.ndarray:
         """Which clips have any answer: (clips,) bool."""
-        return (self._marks == ADDED).any(axis=0)
+        return np.asarray((self._marks == ADDED).any(axis=0))
 
     def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
         """The submission as it stands: members' answers blended, in the columns of the submission.
@@ -87,7 +87,7 @@ class Answers:
         for start in range(0, len(result), ROWS):
             rows = slice(start, start + ROWS)
             self._blend(blend, maps, result[rows], rows)
-        return np.clip(result, 0.0, 1.0)
+        return np.asarray(np.clip(result, 0.0, 1.0))
 
     def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
         """Put the answers of some clips where priors are now."""
@@ -133,5 +133,5 @@ def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
 def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
     if activation == "softmax":
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-    return np.exp(-np.logaddexp(0.0, -logits))  # the sigmoid, without overflow and exact where it is tiny
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))  # the sigmoid, without overflow and exact where it is tiny

@@ -1,6 +1,6 @@
 """What happened to whom: every fallback counted, every clip that lost something named, and told at the end."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 NAMED = 12  # clips that a list names before it only counts
@@ -18,12 +18,29 @@ class Report:
     remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
-    seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by stage
     spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed
     audio_seconds: float = 0.0  # decoded in all
     passes_done: int = 0
     passes_cut: str = ""  # name of the pass that the deadline interrupted
     passes_planned: int = 0
+
+    def skip(self, member: str, reason: str) -> None:
+        """A member is left out."""
+        self.members_skipped[member] = reason
+
+    def count_cache(self, counts: Counter[str]) -> None:
+        """What went wrong with spectrograms, as their cache counted it."""
+        for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
+            if counts[what]:
+                self.counts[f"spectrograms {what}"] = counts[what]
+
+    def count_seconds(self, elapsed: float, lanes: int, write_seconds: float) -> None:
+        """The run has taken so long, on so many lanes, and its slowest write so long."""
+        predicting = lanes * (elapsed - self.seconds["start"])
+        self.seconds["idle (lanes)"] = max(0.0, predicting - self.seconds["forward (lanes)"])
+        self.seconds["last write"] = write_seconds
+        self.seconds["in all"] = elapsed
 
     def lines(self, n_answered: int) -> list[str]:
         """The report as lines for the log.
