@@ -347,6 +347,8 @@ class Run:
         written = self.draft.finish()
         if not written:
             self.report.counts[f"last write failed ({self.draft.error or 'too slow'}), the one before it stands"] += 1
+        for name, clips in self.machine.answers.not_finite.items():
+            self.report.left_out(name, [self.sample.names[clip] for clip in clips.nonzero()[0]])
         for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
             if self.cache.counts[what]:
                 self.report.counts[f"spectrograms {what}"] = self.cache.counts[what]
