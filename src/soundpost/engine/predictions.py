@@ -9,6 +9,7 @@ import numpy as np
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.inference.activation import probabilities_of_array
 
 ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
 ABSENT, ADDING, ADDED = 0, 1, 2  # how a pass stands at a clip; ADDING lasts only while its answer is summed
@@ -40,6 +41,7 @@ class Predictions:
             for i, (recipe, _) in enumerate(members)
         ]
         self._marks = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self.not_finite: dict[str, np.ndarray] = {}  # of the latest table: who -> (clips,) bool: its rows left out
         self._mend()
 
     def _mend(self) -> None:
@@ -84,6 +86,7 @@ class Predictions:
             (clips, columns) float64 in [0, 1].
         """
         result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
+        self.not_finite = {}
         for start in range(0, len(result), ROWS):
             rows = slice(start, start + ROWS)
             self._blend(blend, maps, result[rows], rows)
@@ -101,7 +104,7 @@ class Predictions:
             done[i] = count > 0
             mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
             if recipe.average == "logit":
-                mean = _activate(mean, recipe.activation)
+                mean = probabilities_of_array(mean, recipe.activation)
             chosen = maps[recipe.name]
             table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
             knows[i, list(chosen.columns)] = True
@@ -110,9 +113,11 @@ class Predictions:
                 continue
             columns = (knows == pattern[:, None]).all(axis=0)
             there = done & pattern[:, None]
-            blended = blend(table, there)
-            rows = there.any(axis=0)
-            result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
+            blended = blend.blended(table, there)
+            rows = blended.there
+            result[np.ix_(rows, columns)] = blended.probabilities[np.ix_(rows, columns)]
+            for name, spoilt in blended.not_finite.items():
+                self.not_finite.setdefault(name, np.zeros(self._marks.shape[1], bool))[clips] |= spoilt
 
 
 def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
@@ -128,10 +133,3 @@ def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
         return table.view(np.ndarray)
     except (OSError, ValueError):
         return np.zeros(shape, dtype)
-
-
-def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
-    if activation == "softmax":
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))  # the sigmoid, without overflow and exact where it is tiny
