@@ -1,9 +1,13 @@
 """Predictions: by name into columns, blended for each clip, and taken up again after a crash of the engine."""
 
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import requires_root
 
 from soundpost.engine import predictions as predictions_module
 from soundpost.engine.predictions import ADDING, Predictions
@@ -183,6 +187,78 @@ def test_answers_on_a_full_disk_live_in_memory(tmp_path: Path, monkeypatch: pyte
     answers.add(0, 0, 0, np.full(4, 0.2, np.float32))
 
     np.testing.assert_allclose(np.full(4, 0.2), blended(recipes, answers, blend)[0], atol=1e-6)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for the marks of all members, and for one table of sums."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"this machine lets nobody mount: {result.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@requires_root
+@pytest.mark.parametrize("has_room_later", [False, True])
+def test_answers_for_which_a_full_disk_had_no_room_are_not_taken_for_zeros_by_the_next_engine(
+    small_disk: Path, has_room_later: bool
+) -> None:
+    """What lay in memory is gone with its engine and is computed again; what lay on the disk is taken up."""
+    recipes = (recipe("a", COLUMNS, folds=2),)
+    first, _ = table(recipes, small_disk, n_clips=2000)  # 32 kB for each member
+    for member in (0, 1):
+        first.add(member, 0, 7, np.full(4, 0.8, np.float32))
+    assert [path.name for path in sorted(small_disk.iterdir())] == ["marks.npy", "sums-0.npy"]
+    if has_room_later:
+        del first
+        subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+
+    second, blend = table(recipes, small_disk, n_clips=2000)
+
+    assert second.seen(0, 0).nonzero()[0].tolist() == [7]
+    assert second.seen(1, 0).sum() == 0
+    np.testing.assert_allclose(blended(recipes, second, blend)[7], np.full(4, 0.8), atol=1e-6)
+
+
+def test_tables_of_an_engine_that_had_no_room_for_its_marks_are_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of which nobody knows the clips would be counted twice."""
+    recipes = (recipe("a", COLUMNS),)
+    allocate, calls = os.posix_fallocate, []
+
+    def full_at_first(descriptor: int, offset: int, length: int) -> None:
+        calls.append(length)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        allocate(descriptor, offset, length)
+
+    monkeypatch.setattr(predictions_module.os, "posix_fallocate", full_at_first)
+    first, _ = table(recipes, tmp_path)
+    first.add(0, 0, 0, np.full(4, 0.2, np.float32))
+
+    second, blend = table(recipes, tmp_path)
+    second.add(0, 0, 0, np.full(4, 0.2, np.float32))
+
+    assert len(calls) == 3
+    np.testing.assert_allclose(blended(recipes, second, blend)[0], np.full(4, 0.2), atol=1e-6)
+
+
+def test_table_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    """A file without its end is no table, and is not filled up with zeros that pass for answers."""
+    recipes = (recipe("a", COLUMNS),)
+    first, _ = table(recipes, tmp_path)
+    first.add(0, 0, 2, np.full(4, 0.2, np.float32))
+    del first
+    os.truncate(tmp_path / "sums-0.npy", (tmp_path / "sums-0.npy").stat().st_size - 16)
+
+    second, _ = table(recipes, tmp_path)
+
+    assert second.total() == 0
 
 
 def test_answers_blended_in_parts_are_those_blended_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

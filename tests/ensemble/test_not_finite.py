@@ -56,10 +56,8 @@ def written(rows: np.ndarray, second: np.ndarray, folder: Path) -> tuple[np.ndar
     blend = Blend(RULE, ["a/1", "b/1"], {"net": [lambda inputs: second[: len(inputs)]]})
     maps = {name: ColumnMap((0, 1), (0, 1)) for name in "ab"}
     sample, out = Sample("fname", COLUMNS, CLIPS), folder / "submission.csv"
-    draft = LiveSubmission(
-        out, sample, answers, blend, maps, PRIORS, Deadline(60, time.monotonic()), lambda event: None
-    )
-    assert draft.finish(), draft.error
+    live = LiveSubmission(out, sample, answers, blend, maps, PRIORS, Deadline(60, time.monotonic()), lambda event: None)
+    assert live.finish(), live.error
     assert check(out, sample) == []
     return np.loadtxt(out, delimiter=",", skiprows=1, usecols=(1, 2)), answers
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ class Predictions:
         members: of this run, in order.
         n_clips: rows of the submission.
         passes: (member, view) of every pass of the plan, in any fixed order.
-        folder: where the table lives; one that an earlier engine of the same run left there is taken up again.
+        folder: where the tables live; those that an earlier engine of the same run left there are taken up again.
     """
 
     def __init__(
@@ -36,11 +37,14 @@ class Predictions:
         self._row = {key: i for i, key in enumerate(passes)}
         self._member_of = np.array([member for member, _ in passes])
         folder.mkdir(parents=True, exist_ok=True)
-        self._sums = [
-            _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
-            for i, (recipe, _) in enumerate(members)
-        ]
-        self._marks = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self._marks, are_marks_known = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self._sums: list[np.ndarray] = []
+        for i, (recipe, _) in enumerate(members):
+            sums, are_sums_known = _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
+            self._sums.append(sums)
+            if not (are_marks_known and are_sums_known):  # one without the other says nothing
+                sums[...] = 0.0
+                self._marks[self._member_of == i] = ABSENT
         self.not_finite: dict[str, np.ndarray] = {}  # of the latest table: who -> (clips,) bool: its rows left out
         self._mend()
 
@@ -120,16 +124,32 @@ class Predictions:
                 self.not_finite.setdefault(name, np.zeros(self._marks.shape[1], bool))[clips] |= spoilt
 
 
-def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """A zero table in a file, or the one of that shape that is there; in plain memory where the disk has no room."""
+def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
+    """A table in a file, and whether an earlier engine left it there; zeros in plain memory where there is no room.
+
+    A file gets its name only when all of its bytes are really there. So one that could not be had leaves nothing
+    behind that another engine could take for answers.
+    """
+    if _is_whole(path, dtype, shape):
+        return np.lib.format.open_memmap(path, mode="r+").view(np.ndarray), True
+    aside = path.with_name(path.name + ".part")
     try:
-        if path.exists():
-            table = np.lib.format.open_memmap(path, mode="r+")
-            if table.shape == shape and table.dtype == dtype:
-                return table.view(np.ndarray)
-        table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        with path.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
-            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
-        return table.view(np.ndarray)
+        path.unlink(missing_ok=True)
+        table = np.lib.format.open_memmap(aside, mode="w+", dtype=dtype, shape=shape)
+        with aside.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
+            os.posix_fallocate(file.fileno(), 0, max(1, aside.stat().st_size))
+        aside.rename(path)
+        return table.view(np.ndarray), False
     except (OSError, ValueError):
-        return np.zeros(shape, dtype)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        return np.zeros(shape, dtype), False
+
+
+def _is_whole(path: Path, dtype: type, shape: tuple[int, ...]) -> bool:
+    """Whether a file holds all of such a table; opened to be read, as one that is too short is else filled up."""
+    try:
+        found = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError):
+        return False
+    return bool(found.shape == shape and found.dtype == dtype)

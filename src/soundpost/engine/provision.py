@@ -63,7 +63,8 @@ def provisioned(
         KitError: settings, weights or limits with which there can be no prediction at all.
         DeviceError: the GPU does not work; another engine can go on without it.
     """
-    deadline = Deadline(settings.time_limit_seconds, settings.started or time.monotonic())
+    started = settings.started or time.monotonic()
+    deadline = Deadline(settings.time_limit_seconds, started, engine_started=settings.engine_started or started)
     deadline.wrote(settings.write_seconds)
     progress = Progress(settings.progress, settings.time_limit_seconds, deadline.elapsed)
     report = Report()
