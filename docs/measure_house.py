@@ -87,7 +87,9 @@ def measures(checkout: Path) -> dict[str, str]:
         n_floors = f"none, for a circle: {' -> '.join(error.args[1])}"
     return {
         "files": str(len(found)),
-        "files at the top level of the package, besides __init__": str(sum(path.parent.name == PACKAGE for path in found.values())),
+        "files at the top level of the package, besides __init__": str(
+            sum(path.parent.name == PACKAGE for path in found.values())
+        ),
         "longest file": f"{lengths[longest]} lines, {longest.relative_to(checkout / 'src' / PACKAGE)}",
         "rooms": str(len(below)),
         "floors": n_floors,

@@ -8,59 +8,62 @@ import numpy as np
 
 from soundpost.contest.submission import Sample
 from soundpost.contest.writer import Writer
-from soundpost.engine.predictions import Answers
+from soundpost.engine.predictions import Predictions
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.resources.deadline import Deadline
 
-PAUSE_SECONDS = 2.0  # between two rewrites of submission.csv, at least
-PAUSE_SHARE = 20  # times what the last blend and write took, at least
-SHOWN_CLIPS = 6  # whose likeliest tags end the log
+PAUSE_SECONDS = 2.0  # least time between two rewrites of submission.csv
+PAUSE_SHARE = 20  # a pause is at least so many times what the last blend and write took
+SHOWN_CLIPS = 6  # clips whose likeliest tags end the log
 
 Tell = Callable[[dict[str, Any]], None]
 
 
-class Draft:
+class LiveSubmission:
     """What is known so far as a table and, a moment later, as submission.csv.
 
     Args:
         out: submission.csv.
         sample: its rows and columns.
-        answers: of all members.
-        blend: of the members' answers.
+        predictions: what all members have answered so far.
+        blend: how members' answers become one.
         maps: classes -> columns, by recipe name.
         priors: (columns,); what stands where nobody has answered.
         deadline: whose reserve follows what a write takes.
         tell: takes an event for the supervisor after each write.
+        is_written: whether submission.csv is rewritten at all; a dry run's is not.
     """
 
     def __init__(
         self,
         out: Path,
         sample: Sample,
-        answers: Answers,
+        predictions: Predictions,
         blend: Blend,
         maps: Mapping[str, ColumnMap],
         priors: Sequence[float],
         deadline: Deadline,
         tell: Tell,
+        is_written: bool = True,
     ) -> None:
         self._sample = sample
-        self._answers = answers
+        self._predictions = predictions
+        self._is_written = is_written
         self._blend, self._maps, self._priors = blend, dict(maps), priors
         self._deadline = deadline
         self._tell = tell
         self._table = np.zeros((0, len(sample.columns)))
-        self._renewed = -PAUSE_SECONDS  # when
-        self._seen = -1  # answers in the latest table
+        self._renewed = -PAUSE_SECONDS  # when the table was blended last
+        self._seen = -1  # how many answers are in the latest table
         self._blend_seconds = 0.0
-        self.write_seconds = 0.0  # of the slowest write
+        self.write_seconds = 0.0  # what the slowest write took
         self.written = 0  # clips answered in the submission that lies on disk
         self._writer = Writer(out, sample, self._wrote)
 
     @property
     def error(self) -> str:
-        """Of the last write, if it failed; the file before it is untouched."""
+        """Why the last write failed, if it did; the file before it is untouched."""
         return self._writer.error
 
     @property
@@ -71,13 +74,15 @@ class Draft:
 
     def renew(self) -> None:
         """Blend all answers and hand the table to the writer, if there is anything new."""
-        seen = self._answers.total()
+        if not self._is_written:
+            return
+        seen = self._predictions.total()
         if seen == self._seen and not self.error:
             return
         self._seen = seen
         self._renewed = self._deadline.elapsed()
-        answered = int(self._answers.answered().sum())
-        self._table = self._answers.blended(self._blend, self._maps, self._priors)
+        answered = int(self._predictions.answered().sum())
+        self._table = self._predictions.blended(self._blend, self._maps, self._priors)
         self._blend_seconds = self._deadline.elapsed() - self._renewed
         self._writer.hand_in(self._table, answered)
 
@@ -89,7 +94,7 @@ class Draft:
     def top_tags(self) -> list[str]:
         """The three likeliest columns of the first predicted clips."""
         lines = []
-        for clip in np.flatnonzero(self._answers.answered())[:SHOWN_CLIPS]:
+        for clip in np.flatnonzero(self._predictions.answered())[:SHOWN_CLIPS]:
             best = np.argsort(-self._table[clip], kind="stable")[:3]
             tags = ", ".join(f"{self._sample.columns[i]} {self._table[clip][i]:.2f}" for i in best)
             lines.append(f"{self._sample.names[clip]}: {tags}")

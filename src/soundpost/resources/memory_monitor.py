@@ -24,7 +24,7 @@ class MemoryMonitor:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
-        self._pids = pids
+        self.pids = pids
         self._clock = clock
         self._measured = -4 * SECONDS
         self._pressure = 0.0
@@ -36,7 +36,7 @@ class MemoryMonitor:
         if not force and now - self._measured < pause:
             return False
         self._measured = now
-        self.used_bytes = tree_memory([os.getpid(), *self._pids()])
+        self.used_bytes = tree_memory([os.getpid(), *self.pids()])
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self._pressure = memory_pressure()
         return True
