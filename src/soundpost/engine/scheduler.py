@@ -10,11 +10,10 @@ from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.inference.fold_group import Team
 from soundpost.inference.model_pool import TYPICAL_SECONDS
 from soundpost.inference.predictor import Predictor
-from soundpost.resources.memory import MIB
+from soundpost.resources.memory_budget import FOLD_GROUP_BYTES
 
 FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
 SHARED_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
-SHARED_BYTES = 32 * MIB  # weights, on a CPU, of folds that share batches and so are loaded together
 SHARED_WINDOWS = 4  # windows of a typical clip, at least, that a batch through all its folds has time for
 
 
@@ -68,7 +67,7 @@ class Scheduler:
         if self._session.on_gpu:
             return int(BATCH_SECONDS["cuda"] / SHARED_WINDOWS / seconds)
         n_bytes = sum(predictor.n_bytes for predictor in (models.predictors(work.member) or {}).values())
-        return min(int(BATCH_SECONDS["cpu"] / SHARED_WINDOWS / seconds), int(SHARED_BYTES / max(1, n_bytes)))
+        return min(int(BATCH_SECONDS["cpu"] / SHARED_WINDOWS / seconds), int(FOLD_GROUP_BYTES / max(1, n_bytes)))
 
 
 def next_pass(

@@ -141,15 +141,15 @@ def _rollup(pid: int, key: str) -> int:
     raise OSError(f"/proc/{pid}/smaps_rollup has no line {key}")
 
 
-def reset_peak() -> int:
+def reset_peak_memory() -> int:
     """Set this process's peak of resident memory back to what is resident now, and tell that in bytes."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS:")
 
 
-def peak() -> int:
-    """The most bytes that this process has had resident since reset_peak, or since it began."""
+def peak_memory() -> int:
+    """The most bytes that this process has had resident since reset_peak_memory, or since it began."""
     return _status("VmHWM:")
 
 
