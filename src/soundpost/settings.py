@@ -6,6 +6,8 @@ from typing import Any
 
 from soundpost.errors import SettingsError
 
+TIME_LIMIT_SECONDS = 55 * 60.0  # of a run that is told no other; the contests' limit is an hour
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {
     "": 1,
@@ -35,7 +37,7 @@ class RunSettings:
     out: str  # submission.csv to write
     scratch: str  # private folder of this run; removed at its end
     input_root: str = "/kaggle/input"  # where datasets of weights are attached
-    time_limit_seconds: float = 3300.0  # from started to the exit of the last process
+    time_limit_seconds: float = TIME_LIMIT_SECONDS  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
     write_seconds: float = 0.0  # that the first submission took to write
     memory_limit_bytes: int = 0  # of the whole process tree, shared pages once; 0: what the machine allows
@@ -48,7 +50,6 @@ class RunSettings:
     start_method: str = "auto"  # of the workers: "auto", "fork", "spawn"
     views: int = 0  # view sets of each recipe to use, the cheapest first; 0: all
     members: tuple[str, ...] = ()  # names recipe/fold to use; empty: all
-    seed: int = 0
     progress: str = "auto"  # "auto", "bar", "lines", "quiet"
     dry_run: bool = False  # measure the first pass of each recipe and foretell, instead of answering
     expect_clips: int = 0  # of a dry run's forecast; 0: three times this folder's
@@ -64,11 +65,12 @@ class RunSettings:
     @staticmethod
     def from_json(table: dict[str, Any]) -> "RunSettings":
         """The settings that to_json wrote."""
-        return RunSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        return RunSettings(**values)
 
 
 def parse_seconds(text: str | float, name: str) -> float:
-    """Seconds from "90", "90s", "55m", "1.5h".
+    """Seconds from "90", "90s", "55m", "1.5h"; thousands may be set off by commas, as they are in messages.
 
     Raises:
         SettingsError: anything else, or a duration that is not positive.
@@ -77,7 +79,7 @@ def parse_seconds(text: str | float, name: str) -> float:
 
 
 def parse_bytes(text: str | float, name: str) -> int:
-    """Bytes from "12G" (10^9), "800M", "1GiB" (2^30).
+    """Bytes from "12G" (10^9), "800M", "1,035M", "1GiB" (2^30).
 
     Raises:
         SettingsError: anything else, or a size that is not positive.
@@ -86,10 +88,10 @@ def parse_bytes(text: str | float, name: str) -> int:
 
 
 def _parse(text: str, units: dict[str, Any], name: str, examples: str) -> float:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*", text)
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*([a-zA-Z]*)\s*", text)
     if not match or match[2].lower() not in units:
         raise SettingsError(f"--{name} {text!r} is not understood. Write it like {examples}.")
-    value = float(match[1]) * units[match[2].lower()]
+    value = float(match[1].replace(",", "")) * units[match[2].lower()]
     if value <= 0:
         raise SettingsError(f"--{name} {text!r} is not positive. Write it like {examples}.")
     return value

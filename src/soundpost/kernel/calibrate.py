@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.pack_format import unpack
 from soundpost.ensemble.recipes import Member, Recipe, parse_recipe
@@ -74,7 +75,7 @@ def effect_on(clips: Clips, arrays: Mapping[str, Arrays], rows: Sequence[int]) -
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Choose widths, or with --compare take those that are there, and print what they cost; exit status 0, or 2."""
-    parser = argparse.ArgumentParser(prog="python -m soundpost.kernel.calibrate", description=__doc__)
+    parser = Parser(prog="python -m soundpost.kernel.calibrate", description=__doc__)
     parser.add_argument("recipe", type=Path, help="folder of recipe.toml and its members")
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels,fold as for training")

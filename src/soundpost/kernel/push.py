@@ -4,7 +4,6 @@ The client ends with status 0 on most refusals, so what counts is what it prints
 it says so, and for refused, with its words, when it says anything else. Credentials are the client's own affair.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from soundpost.arguments import Parser
 from soundpost.errors import KitError
 from soundpost.kernel.metadata import DATASET_FILE, KERNEL_FILE
 
@@ -175,7 +175,7 @@ def _sizes(folder: Path, besides: str) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Show what will be sent, ask, send; exit status 0 only when Kaggle took everything."""
-    parser = argparse.ArgumentParser(prog="python -m soundpost.kernel.push", description=__doc__)
+    parser = Parser(prog="python -m soundpost.kernel.push", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("dist"), help="what --kaggle wrote (dist)")
     parser.add_argument("--yes", action="store_true", help="send without asking")
     arguments = parser.parse_args(argv)
