@@ -47,7 +47,12 @@ class Parser(argparse.ArgumentParser):
 
 def refusal(unknown: Iterable[str], known: Iterable[str]) -> str:
     """Why these arguments are not taken, each with the known one that is nearest to it."""
-    return "; ".join(f"{name} is no option{_meant(name, sorted(known))}" for name in unknown)
+    return "; ".join(
+        f"{name} is no option{_meant(name, sorted(known))}"
+        if name.startswith("-")
+        else f"'{name}' belongs to no option"
+        for name in unknown
+    )
 
 
 def _meant(name: str, known: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The kit's own modules that a kernel cannot do without; main, engine and the families are stand-ins.
 REAL = (
     "__init__",
+    "arguments",
     "ensemble/__init__",
     "ensemble/attached",
     "ensemble/pack_format",
@@ -46,19 +47,22 @@ import sys
 from pathlib import Path
 
 import soundpost
+from soundpost.arguments import own_arguments
 
 
 def main(argv, settings):
     """Status 0, or what the option --status says; any other option is an error that was not foreseen."""
-    if argv and argv[0] == "--status":
-        return int(argv[1])
-    if argv:
-        raise ValueError(f"stand-in does not know {argv}")
+    given = own_arguments() if argv is None else argv
+    if given and given[0] == "--status":
+        return int(given[1])
+    if given:
+        raise ValueError(f"stand-in does not know {given}")
     source = Path(soundpost.__file__).parent.parent
     command = [sys.executable, "-m", "soundpost.launch.engine_process"]
     child = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(source)}, capture_output=True, text=True)
     print(child.stderr, file=sys.stderr)
-    answer = {"sum": json.loads(child.stdout), "settings": sorted(settings), "source": str(source)}
+    answer = {"sum": json.loads(child.stdout), "settings": settings, "source": str(source)}
+    answer["mode"] = oct(source.stat().st_mode & 0o777)
     Path(os.environ["ANSWER"]).write_text(json.dumps(answer))
     return child.returncode
 '''
@@ -310,7 +314,7 @@ def test_kernel_status_of_main_is_its_own(kit: Path, tmp_path: Path) -> None:
 
 def test_kernel_traceback_shows_true_names_lines_and_source(kit: Path, tmp_path: Path) -> None:
     """A stranger's log leads to the line in the repository, though the unpacked file is gone by then."""
-    line = MAIN.splitlines().index('        raise ValueError(f"stand-in does not know {argv}")') + 1
+    line = MAIN.splitlines().index('        raise ValueError(f"stand-in does not know {given}")') + 1
 
     result = _run(_build(kit).text, tmp_path / "alone", "--odd")
 

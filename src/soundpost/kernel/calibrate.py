@@ -25,9 +25,11 @@ from soundpost.errors import KitError, SettingsError
 from soundpost.evaluation.dataset import Table, read_table
 from soundpost.evaluation.metrics import accuracy, lwlrap
 from soundpost.inference.in_memory import answer, spectrograms_of
+from soundpost.kernel.bit_allocation import pack_members
 from soundpost.kernel.build import PACKING, PACKS_BYTES
-from soundpost.kernel.pack import Arrays, pack, pack_members
+from soundpost.kernel.pack import Arrays, pack
 from soundpost.registry import settings_from
+from soundpost.settings import parse_bytes
 
 
 class Clips:
@@ -79,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", type=Path, help="folder of recipe.toml and its members")
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels,fold as for training")
-    parser.add_argument("--budget", type=int, default=PACKS_BYTES, help=f"bytes of all packs ({PACKS_BYTES})")
+    parser.add_argument("--budget", metavar="SIZE", default=f"{PACKS_BYTES:,}", help="bytes of all packs (%(default)s)")
     parser.add_argument("--count", type=int, default=48, help="clips on which effects are measured (48)")
     parser.add_argument("--compare", action="store_true", help="keep packing.toml and print the scores")
     options = parser.parse_args(argv)
@@ -96,12 +98,13 @@ def _calibrate(options: argparse.Namespace) -> None:
     recipe = parse_recipe(path.read_text("utf-8"), str(path))
     arrays = {m.name: load_arrays(options.recipe / m.file, m.sha256, m.name) for m in recipe.members}
     clips = Clips(recipe, read_table(options.csv, None, 0), options.clips)
+    packs: Mapping[str, bytes]
     if options.compare:
         bits = tomllib.loads((options.recipe / PACKING).read_text("utf-8"))["bits"]
         packs = {name: pack(member, bits) for name, member in arrays.items()}
     else:
         rows = range(0, len(clips.spectrograms), max(1, len(clips.spectrograms) // options.count))
-        packed = pack_members(arrays, effect_on(clips, arrays, rows), options.budget)
+        packed = pack_members(arrays, effect_on(clips, arrays, rows), parse_bytes(options.budget, "budget"))
         packs = packed.packs
         lines = [f'"{tensor}" = {bits:g}' for tensor, bits in packed.bits.items()]
         text = "# Bits of each tensor in a pack, by its measured effect; written by soundpost.kernel.calibrate.\n"

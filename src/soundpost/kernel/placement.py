@@ -10,7 +10,7 @@ from soundpost.errors import BundleError
 
 LEAST_BITS = 4.5  # of a weight; with fewer the answers change more than a dataset costs effort
 TEXT_PER_BYTE = 1.26  # base85 and its line ends
-OVERHEAD_BYTES = 20_000  # of text: loader, recipes, hashes
+OVERHEAD_BYTES = 40_000  # of text: loader, index of the source, recipes, hashes, a notebook's escapes
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def contents(folder: Path) -> list[str]:
             table["machine_shape"] if table["enable_gpu"] else "no GPU",
         ]
     )
-    sources = [*table["competition_sources"], *table["dataset_sources"]]
+    sources = [*table["competition_sources"], *table["dataset_sources"], *table["kernel_sources"]]
     lines.append(f"kernel {table['id']}, {state}, with {', '.join(sources)}:")
     return [*lines, *_sizes(folder / "kernel", KERNEL_FILE)]
 

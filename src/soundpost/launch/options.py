@@ -7,11 +7,10 @@ from typing import TypeVar
 from soundpost.arguments import Parser, own_arguments, refusal
 from soundpost.ensemble.weights_folder import INPUT_ROOT
 from soundpost.errors import SettingsError
-from soundpost.settings import TIME_LIMIT_SECONDS
+from soundpost.settings import TIME_LIMIT
 
 Number = TypeVar("Number", int, float)
 
-DEFAULT_TIME = f"{TIME_LIMIT_SECONDS / 60:g}m"
 OF_THE_KERNEL = ("--contents", "--unpack")  # taken by kernel.py itself, before anything of the kit is imported
 
 EPILOG = """\
@@ -42,13 +41,12 @@ def parse(argv: Sequence[str] | None, settings: Mapping[str, object]) -> argpars
         SystemExit: an argument cannot be used (status 2), or --help was asked for (status 0).
     """
     parser = _parser()
-    known = {name.removeprefix("--") for action in parser._actions for name in action.option_strings}
-    named = {name.lstrip("-").replace("_", "-"): value for name, value in settings.items() if value is not None}
+    known = {name for action in parser._actions for name in action.option_strings}
+    given = {name: value for name, value in settings.items() if value is not None}
+    named = {f"--{name.lstrip('-').replace('_', '-')}": value for name, value in given.items()}
     if unknown := sorted(set(named) - known):
         raise SettingsError(f"SETTINGS: {refusal(unknown, known)}. Correct the name; kernel.py --help lists them all.")
-    written = [
-        f"--{name}" if value is True else f"--{name}={value}" for name, value in named.items() if value is not False
-    ]
+    written = [name if value is True else f"{name}={value}" for name, value in named.items() if value is not False]
     return parser.parse_args([*written, *(own_arguments() if argv is None else argv)])
 
 
@@ -76,8 +74,8 @@ def _parser() -> Parser:
     add("--test-dir", metavar="DIR", help="folder of the clips (default: the competition's, under /kaggle/input)")
     add("--sample-submission", metavar="CSV", help="rows and columns to fill (default: the competition's)")
     add("--out", metavar="CSV", default="submission.csv", help="file to write (default: submission.csv)")
-    add("--time-limit", metavar="TIME", default=DEFAULT_TIME,
-        help=f"of the whole run: 55m, 90s (default: {DEFAULT_TIME})")  # fmt: skip
+    add("--time-limit", metavar="TIME", default=TIME_LIMIT,
+        help=f"of the whole run: 55m, 90s (default: {TIME_LIMIT})")  # fmt: skip
     add("--memory-limit", metavar="SIZE",
         help="of all processes together: 12G, 800M, 1,035M (default: what the machine allows)")  # fmt: skip
     add("--cache-memory", metavar="SIZE", help="of spectrograms in memory: 2G (default: what --memory-limit leaves)")
