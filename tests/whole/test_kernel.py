@@ -166,7 +166,7 @@ def test_kernel_unpacked_is_the_repository_byte_for_byte(kernel: Kernel, tmp_pat
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    files = [path for path in written.rglob("*.py")]
+    files = list(written.rglob("*.py"))
     assert len(files) > 50
     for path in files:
         assert path.read_bytes() == (ROOT / "src" / path.relative_to(written)).read_bytes(), path
