@@ -42,7 +42,7 @@ def competition_slug(text: str) -> str:
     """
     path = _path_of(text)
     parts = path.split("/")
-    found = parts[1] if parts[0] in ("c", "competitions") and len(parts) > 1 else path
+    found = "/".join(parts[1:2]) if parts[0] in ("c", "competitions") else path
     if not re.fullmatch(_SLUG, found):
         raise SettingsError(
             f"--competition '{text}' is no slug. Give the contest's address, or the last part of it, such as "
