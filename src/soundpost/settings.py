@@ -6,7 +6,7 @@ from typing import Any
 
 from soundpost.errors import SettingsError
 
-TIME_LIMIT_SECONDS = 55 * 60.0  # of a run that is told no other; the contests' limit is an hour
+TIME_LIMIT_SECONDS = 55 * 60.0  # a run that is told no other limit takes this long; contests give an hour
 TIME_LIMIT = f"{TIME_LIMIT_SECONDS / 60:g}m"  # the same as a person writes it
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -40,20 +40,20 @@ class RunSettings:
     input_root: str = "/kaggle/input"  # where datasets of weights are attached
     time_limit_seconds: float = TIME_LIMIT_SECONDS  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
-    write_seconds: float = 0.0  # that the first submission took to write
-    memory_limit_bytes: int = 0  # of the whole process tree, shared pages once; 0: what the machine allows
-    cache_memory_bytes: int = 0  # of spectrograms in shared memory; 0: what the memory limit leaves
-    disk_limit_bytes: int = 0  # of spilled spectrograms; 0: half of what is free
+    write_seconds: float = 0.0  # how long the first submission took to write
+    memory_limit_bytes: int = 0  # what the whole process tree may take, shared pages once; 0: what the machine allows
+    cache_memory_bytes: int = 0  # what spectrograms in shared memory may take; 0: what the memory limit leaves
+    disk_limit_bytes: int = 0  # what spilled spectrograms may take; 0: half of what is free
     device: str = "auto"  # "auto", "cpu", "cuda", or several with commas: "cuda:0,cuda:1"
     precision: str = "auto"  # "auto", "float32", "float16", "bfloat16"
     cache_dtype: str = "float32"  # "float32" or "float16"
     workers: int = 0  # processes that decode and compute features; 0: by the cores
-    start_method: str = "auto"  # of the workers: "auto", "fork", "spawn"
+    start_method: str = "auto"  # how workers are started: "auto", "fork", "spawn"
     views: int = 0  # view sets of each recipe to use, the cheapest first; 0: all
     members: tuple[str, ...] = ()  # names recipe/fold to use; empty: all
     progress: str = "auto"  # "auto", "bar", "lines", "quiet"
     dry_run: bool = False  # measure the first pass of each recipe and foretell, instead of answering
-    expect_clips: int = 0  # of a dry run's forecast; 0: three times this folder's
+    expect_clips: int = 0  # clips that a dry run foretells; 0: three times this folder's
     expect_seconds: float = 0.0  # s, a clip's mean length in a dry run's forecast; 0: this folder's
     as_machine: str = ""  # the machine that a dry run foretells, see named_machines; "": this one
     attempt: int = 0  # how often an engine of this run has died before

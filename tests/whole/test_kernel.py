@@ -98,13 +98,16 @@ def test_kernel_settings_are_options_of_the_command_line(capsys: pytest.CaptureF
     assert all(f"--{name}" in printed for name in SETTINGS)
 
 
-def test_kernel_alone_in_an_empty_folder_writes_a_submission(kernel: Kernel, contest: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_kernel_alone_in_an_empty_folder_writes_a_submission(
+    kernel: Kernel, contest: Path, tmp_path: Path, method: str
+) -> None:
     """Five rows, two of them without sound: every row is valid, and the unreadable one is named."""
     script = tmp_path / "empty" / "kernel.py"
     script.parent.mkdir()
     script.write_text(kernel.text)
 
-    result = _run(script, contest)
+    result = _run(script, contest, "--start-method", method, "--workers", "2")
 
     assert result.returncode == 0, result.stdout + result.stderr
     _assert_valid(contest / "out.csv")

@@ -24,7 +24,7 @@ from soundpost.kernel.render import LIMIT_BYTES, Kernel, write
 from soundpost.kernel.source_block import armoured, compressed
 from soundpost.settings import TIME_LIMIT, parse_seconds
 
-PACKS_BYTES = 520_000  # of all packs whose bit widths are not written down; 650,000 bytes of text
+PACKS_BYTES = 520_000  # for all packs together whose bit widths are not written down; 650,000 bytes of text
 PACKING = "packing.toml"  # beside recipe.toml: [bits], tensor -> bit width, as soundpost.kernel.calibrate wrote it
 
 

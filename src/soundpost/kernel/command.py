@@ -30,7 +30,7 @@ from soundpost.kernel.metadata import (
 from soundpost.kernel.render import WARNING_BYTES, Kernel, check_size, notebook, sent_bytes
 from soundpost.settings import TIME_LIMIT
 
-ROOT = Path(__file__).resolve().parents[3]  # of the repository
+ROOT = Path(__file__).resolve().parents[3]  # the repository
 TITLE = """# Soundpost
 
 From the folder of clips to `submission.csv`. The cell below is the whole kit, its weights inside; run it.

@@ -26,7 +26,7 @@ ACCELERATORS = {
 KERNEL_TITLE = (5, 50)  # characters, least and most; a longer one made the server fail
 DATASET_TITLE = (6, 50)
 _SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
-LICENCE = "other"  # of weights: that of the recordings they were trained on
+LICENCE = "other"  # weights have the licence of the recordings that they were trained on
 
 
 def slug(title: str) -> str:

@@ -19,11 +19,11 @@ from soundpost.kernel.metadata import DATASET_FILE, KERNEL_FILE
 
 CLIENT = (sys.executable, "-m", "kaggle", "--no-warn")
 CREATED, VERSIONED, PUSHED = "Dataset is being created", "Dataset version is being created", "successfully pushed"
-IN_PART = "are not valid"  # of sources that were left out of a push
+IN_PART = "are not valid"  # what the client says about sources that it left out of a push
 READY, FAILED = "ready", "failed"
 POLL_SECONDS = 10.0
 READY_SECONDS = 900.0  # a dataset that takes longer is not waited for
-SHOWN_CHARACTERS = 2000  # of the client's words, in a refusal
+SHOWN_CHARACTERS = 2000  # how much of the client's words a refusal shows
 
 Say = Callable[[str], None]
 
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class State:
-    """Of a dataset, as the client tells it."""
+    """How a dataset stands, as the client tells it."""
 
     status: str
     version: int  # the newest

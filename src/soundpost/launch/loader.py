@@ -29,9 +29,9 @@ SETTINGS: dict[str, object] = {
     "test-dir": None,  # folder of the clips; None: the competition's, found under /kaggle/input
     "sample-submission": None,  # csv whose rows and columns are filled; None: the competition's
     "out": "submission.csv",
-    "time-limit": None,  # of the whole run, from the start to the last written row
-    "memory-limit": None,  # of all processes together, such as "12G"; None: what the machine allows
-    "disk-limit": None,  # of spilled spectrograms, such as "4G"; None: half of what is free
+    "time-limit": None,  # what the whole run may take, from its start to the last written row
+    "memory-limit": None,  # what all processes together may take, such as "12G"; None: what the machine allows
+    "disk-limit": None,  # what spilled spectrograms may take, such as "4G"; None: half of what is free
     "device": "auto",  # or "cpu", "cuda", "cuda:0,cuda:1"
     "workers": None,  # processes that decode and compute features; None: by the cores
     "members": None,  # such as "compact/1,compact/3"; None: all that this file carries
@@ -40,7 +40,7 @@ SETTINGS: dict[str, object] = {
 
 BUILD = ""  # names this build: sha256 of everything it carries
 SOURCE = ""  # the block: JSON of path -> text, compressed by bz2, in base85
-SOURCE_SHA256 = ""  # of the compressed bytes
+SOURCE_SHA256 = ""  # the sha256 of the compressed bytes
 FILES: dict[str, str] = {}  # path -> text of a recipe, or a member's pack of weights in base85
 HASHES: dict[str, str] = {}  # path of a recipe -> sha256 of its text; the hashes of packs stand in their recipe.toml
 
@@ -145,7 +145,7 @@ def unpack(files: dict[str, bytes]) -> Path:
 def run() -> int:
     """Unpack, run soundpost.launch.main in this process, clean up; the exit status."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "soundpost"]:
-        del sys.modules[name]  # of another run in the same notebook
+        del sys.modules[name]  # another run in the same notebook may have left them
     folder = unpack(carried())
     sys.path.insert(0, str(folder))
     try:
@@ -186,7 +186,7 @@ def launch() -> None:
             raise
         print(f"error: {refusal}")
         status = 2
-    except SystemExit as end:  # of an argument that cannot be used
+    except SystemExit as end:  # an argument cannot be used, or --help was asked for
         status = end.code if isinstance(end.code, int) else 0
     except Exception:
         if in_cell:
