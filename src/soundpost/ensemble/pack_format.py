@@ -61,7 +61,9 @@ def widen(scales: np.ndarray) -> np.ndarray:
 
 def dequantise(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Weights from whole numbers: (channels, ...) int8 or int16, by (channels,) scales as uint16 -> float32."""
-    return values.astype(np.float32) * widen(scales).reshape(-1, *[1] * (values.ndim - 1))
+    of_channels: np.ndarray = widen(scales).reshape(-1, *[1] * (values.ndim - 1))
+    weights: np.ndarray = values.astype(np.float32) * of_channels
+    return weights
 
 
 class _Planes:
