@@ -1,7 +1,9 @@
 """What happened to whom: every fallback counted, every clip that lost something named, and told at the end."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 NAMED = 12  # clips that a list names before it only counts
 
@@ -15,7 +17,9 @@ class Report:
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
     unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
     too_large: dict[str, str] = field(default_factory=dict)  # clip -> the latest pass in which it fitted no device, why
-    remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
+    remarks: dict[str, None] = field(default_factory=dict)  # clips that were mended, one sentence each, in order
+    silent: dict[int, str] = field(default_factory=dict)  # clip -> sentence: it was read and holds no sound
+    second_reader: dict[int, str] = field(default_factory=dict)  # clip -> sentence: ffmpeg had to read it
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
     seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
@@ -24,6 +28,14 @@ class Report:
     passes_done: int = 0
     passes_cut: str = ""  # name of the pass that the deadline interrupted
     passes_planned: int = 0
+
+    def decoded(self, clip: int, remarks: tuple[str, ...], silent: str, second_reader: str) -> None:
+        """Take down what a worker had to say about a clip; what it says again for another front end counts once."""
+        self.remarks |= dict.fromkeys(remarks)
+        if silent:
+            self.silent[clip] = silent
+        if second_reader:
+            self.second_reader[clip] = second_reader
 
     def lines(self, n_answered: int) -> list[str]:
         """The report as lines for the log.
@@ -43,9 +55,9 @@ class Report:
         lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
         lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)
         lines += _listed("no such file, its row holds the class priors", self.missing)
-        lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
-        if len(self.remarks) > NAMED:
-            lines.append(f"mended: {len(self.remarks) - NAMED:,} more")
+        lines += _listed("mended", {remark: remark for remark in self.remarks})
+        lines += _listed(f"silent, {len(self.silent):,} in all", self.silent)
+        lines += _listed(f"second reader, {len(self.second_reader):,} in all", self.second_reader)
         lines += [f"member skipped: {name}: {reason}" for name, reason in self.members_skipped.items()]
         counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.counts.items()) if n)
         if counted:
@@ -58,7 +70,7 @@ class Report:
         return lines
 
 
-def _listed(what: str, reasons: dict[str, str]) -> list[str]:
+def _listed(what: str, reasons: Mapping[Any, str]) -> list[str]:
     lines = [f"{what}: {reason}" for reason in list(reasons.values())[:NAMED]]
     if len(reasons) > NAMED:
         lines.append(f"{what}: {len(reasons) - NAMED:,} more")
