@@ -9,6 +9,7 @@ import re
 import resource
 import selectors
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -108,13 +109,15 @@ def read(path: Path, max_seconds: float, channel: int | None = None) -> Answer:
             stderr=subprocess.PIPE,
             pass_fds=(file.fileno(),),
             preexec_fn=_bound,
+            process_group=0,
             env={"PATH": os.environ.get("PATH", ""), "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")},
         )
         answer = Answer(Downmix(channel))
         try:
             _listen(process, answer, max_seconds)
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             for pipe in (process.stdout, process.stderr):
                 if pipe:
@@ -168,7 +171,7 @@ def _listen(process: "subprocess.Popen[bytes]", answer: Answer, max_seconds: flo
         if process.returncode is None:
             answer.stopped = f"ffmpeg was stopped after {TIMEOUT_SECONDS:g} s"
         elif process.returncode:
-            answer.stopped = f"it ended with status {process.returncode}: {_last_line(answer.said)}"
+            answer.stopped = f"ffmpeg ended with status {process.returncode}: {_last_line(answer.said)}"
 
 
 def _last_line(said: bytearray) -> str:

@@ -17,7 +17,7 @@ BLOCK = 1 << 16  # sample times read at once, so that a header's promise never d
 SMALL_BLOCK = 1 << 8  # the same where a whole block cannot be had, to get what lies before the damage
 UNKNOWN = 1 << 60  # samples; a header that announces more announces nothing
 LYING_SIZE = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # as the decoder logs it
-REFUSALS = (soundfile.SoundFileError, OSError, ValueError, TypeError)  # TypeError: a suffix that stands for raw samples
+REFUSALS = (soundfile.SoundFileError, OSError, ValueError)
 
 
 class Refused(Exception):
@@ -117,6 +117,9 @@ def _opened(path: Path) -> tuple[containers.Layout, Streams]:
     """How the file has to be read, and its streams one after the other, each with a way to open it once more."""
     try:
         file = Forward(path)
+    except TypeError:  # a suffix that stands for samples without a header; only what is in the file counts
+        layout = containers.Layout([[range(path.stat().st_size)]])
+        return layout, _streams(path, layout)
     except REFUSALS as error:
         layout = containers.look(path, "", "", 0)
         if not layout.streams:
