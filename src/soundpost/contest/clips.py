@@ -7,7 +7,50 @@ from pathlib import Path
 
 from soundpost.resources.folders import file_size, scan_folder
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus", ".w64", ".caf"})
+# What soundfile reads, then what it reads and few have met, then what ffmpeg reads where it is there.
+AUDIO_SUFFIXES = frozenset(
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".mp3",
+        ".aiff",
+        ".aif",
+        ".au",
+        ".opus",
+        ".w64",
+        ".caf",
+        ".aifc",
+        ".bw64",
+        ".mp2",
+        ".mpga",
+        ".oga",
+        ".rf64",
+        ".snd",
+        ".sph",
+        ".voc",
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".amr",
+        ".avi",
+        ".dts",
+        ".eac3",
+        ".flv",
+        ".m4a",
+        ".m4b",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".spx",
+        ".tta",
+        ".weba",
+        ".webm",
+        ".wma",
+        ".wv",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)

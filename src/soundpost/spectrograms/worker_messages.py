@@ -32,6 +32,8 @@ class Wanted:
     remarks: tuple[str, ...]
     seconds: float  # length of the waveform
     decode_cpu_seconds: float
+    silent: str = ""  # a sentence where nothing can be heard
+    second_reader: str = ""  # a sentence where ffmpeg had to read the clip
 
 
 @dataclass(frozen=True)
