@@ -81,16 +81,16 @@ def clip_frame(
         clip: logits (windows, classes).
         frames: logits (windows, frames, classes).
         weights: of the clip-wise answer and of the maximum.
-        space: "probability": sigmoids are mixed; "logit": logits are, and the result is their sigmoid.
+        space: "probability": sigmoids are mixed; "logit": logits are.
 
     Returns:
-        Probabilities (windows, classes).
+        (windows, classes): probabilities or logits, whichever was mixed.
     """
     if space not in ("probability", "logit"):
         raise SettingsError(f"clip_frame space = '{space}'; known: probability, logit. Correct it.")
     loudest = frames.max(axis=1)
     if space == "logit":
-        return _sigmoid(weights[0] * clip + weights[1] * loudest)
+        return weights[0] * clip + weights[1] * loudest
     return weights[0] * _sigmoid(clip) + weights[1] * _sigmoid(loudest)
 
 

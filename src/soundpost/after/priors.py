@@ -86,14 +86,14 @@ def count_rates(
         sites: of each window.
         hours: of each window; -1 where it is not known, and then the window counts for neither hour nor both.
         labels: (windows, columns), nonzero where the class was heard.
-        hour_sigma: hours over which the rates of hours are smoothed around the clock, if at least three occur.
+        hour_sigma: hours over which the rates of hours are smoothed around the clock, if at least three occur; 0: not.
     """
     heard = (np.asarray(labels) > 0).astype(np.float64)
     clock = np.asarray(hours)
     by_site = {s: _counted(heard[np.asarray(sites) == s]) for s in sorted(set(sites))}
     known = sorted({int(h) for h in hours if h != UNKNOWN_HOUR})
     by_hour = {h: _counted(heard[clock == h]) for h in known}
-    if len(known) >= 3:
+    if len(known) >= 3 and hour_sigma > 0:
         by_hour = _smoothed(by_hour, heard.shape[1], hour_sigma)
     pairs = sorted({(s, int(h)) for s, h in zip(sites, hours, strict=True) if h != UNKNOWN_HOUR})
     both = {(s, h): _counted(heard[(np.asarray(sites) == s) & (clock == h)]) for s, h in pairs}

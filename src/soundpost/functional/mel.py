@@ -34,6 +34,7 @@ class Framing:
     hop_length: int  # samples from one frame to the next
     pad_mode: str = "reflect"  # librosa until 0.8 and torch: "reflect"; librosa since 0.9: "constant"; Keras: "same"
     double: bool = False  # transform in float64: for bins far quieter than the loudest of their frame
+    win_length: int = 0  # samples of the Hann window, in the middle of the frame; 0: the whole frame
 
     def __post_init__(self) -> None:
         if self.pad_mode not in PAD_MODES:
@@ -41,6 +42,8 @@ class Framing:
             raise SettingsError(f"pad_mode '{self.pad_mode}' is not known; known: {known}. Correct [front_end].")
         if self.n_fft < 2 or self.hop_length < 1:
             raise SettingsError(f"n_fft {self.n_fft}, hop_length {self.hop_length}. Give lengths in samples.")
+        if not 0 <= self.win_length <= self.n_fft:
+            raise SettingsError(f"win_length {self.win_length} with n_fft {self.n_fft}. Give at most n_fft samples.")
 
     def frames(self, samples: int) -> int:
         """How many frames a waveform of that many samples has."""
@@ -70,7 +73,7 @@ def power_spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Ten
     """
     n_fft, hop, samples, device = framing.n_fft, framing.hop_length, waveform.shape[0], waveform.device
     real = torch.float64 if framing.double else torch.float32
-    window = hann(n_fft, real, device)
+    window = hann(n_fft, real, device, framing.win_length)
     n_frames, origin = framing.frames(samples), framing.first_sample(samples)
     values = STRETCH_VALUES if device.type == "cpu" else STRETCH_VALUES_DEVICE
     # All stretches are equally long: a short rest would cost nearly as much as a full one.
@@ -131,9 +134,12 @@ def _mirrored(waveform: Tensor, start: int, count: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=32)
-def hann(n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The periodic Hann window, (n_fft,)."""
-    return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).to(device, dtype)
+def hann(n_fft: int, dtype: torch.dtype, device: torch.device, win_length: int = 0) -> Tensor:
+    """The periodic Hann window, (n_fft,); one of win_length samples stands in the middle, between zeros."""
+    length = win_length or n_fft
+    window = torch.hann_window(length, periodic=True, dtype=torch.float64)
+    before = (n_fft - length) // 2
+    return F.pad(window, (before, n_fft - length - before)).to(device, dtype)
 
 
 @dataclass(frozen=True)
@@ -145,29 +151,43 @@ class Bands:
     n_mels: int
     fmin: float  # Hz
     fmax: float  # Hz; 0 is half the sample rate
+    scale: str = "slaney"  # of mel: "slaney" as librosa, "htk" as torchaudio
+    norm: str = "slaney"  # "slaney": filters of equal area; "": of height 1
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("slaney", "htk") or self.norm not in ("slaney", ""):
+            raise SettingsError(
+                f"mel scale '{self.scale}', norm '{self.norm}'; known scales: slaney, htk; known norms: slaney, or "
+                "empty for none. Correct [front_end]."
+            )
 
 
 @functools.lru_cache(maxsize=32)
 def mel_bank(bands: Bands) -> np.ndarray:
-    """Triangular filters of equal area on the Slaney mel scale, (mels, n_fft // 2 + 1) float32.
+    """Triangular filters at equal distances on a mel scale, (mels, n_fft // 2 + 1) float32.
 
-    Source: librosa.filters.mel(htk=False, norm="slaney"), after Slaney's Auditory Toolbox, 1998.
+    Source: librosa.filters.mel(htk, norm), after Slaney's Auditory Toolbox, 1998; torchaudio.functional.melscale_fbanks.
     """
     fmax = bands.fmax or bands.sample_rate / 2
     if not 0 <= bands.fmin < fmax:
         raise SettingsError(f"fmin {bands.fmin} Hz, fmax {fmax} Hz: no band lies between them. Correct [front_end].")
-    edges = mel_frequencies(bands.n_mels + 2, bands.fmin, fmax)
+    edges = mel_frequencies(bands.n_mels + 2, bands.fmin, fmax, bands.scale)
     bins = np.linspace(0, bands.sample_rate / 2, bands.n_fft // 2 + 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    return (np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)).astype(np.float32)
+    area = 2 / (high - low) if bands.norm == "slaney" else 1.0
+    return (np.maximum(0, np.minimum(rising, falling)) * area).astype(np.float32)
 
 
-def mel_frequencies(count: int, fmin: float, fmax: float) -> np.ndarray:
-    """Frequencies in Hz at equal distances on the Slaney mel scale, (count,) float64.
+def mel_frequencies(count: int, fmin: float, fmax: float, scale: str = "slaney") -> np.ndarray:
+    """Frequencies in Hz at equal distances on a mel scale, (count,) float64.
 
-    Mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4).
+    Slaney's mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4); that of HTK is
+    2595 log10(1 + f / 700).
     """
+    if scale == "htk":
+        low, high = (2595 * np.log10(1 + hz / 700) for hz in (fmin, fmax))
+        return 700 * (10 ** (np.linspace(low, high, count) / 2595) - 1)
     per_log = 27 / np.log(6.4)
     low, high = (hz * 3 / 200 if hz < 1000 else 15 + per_log * np.log(hz / 1000) for hz in (fmin, fmax))
     mel = np.linspace(low, high, count)
