@@ -22,29 +22,43 @@ class Bands:
     n_mels: int
     fmin: float  # Hz
     fmax: float  # Hz; 0 is half the sample rate
+    scale: str = "slaney"  # of mel: "slaney" as librosa, "htk" as torchaudio
+    norm: str = "slaney"  # "slaney": filters of equal area; "": of height 1
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("slaney", "htk") or self.norm not in ("slaney", ""):
+            raise SettingsError(
+                f"mel scale '{self.scale}', norm '{self.norm}'; known scales: slaney, htk; known norms: slaney, or "
+                "empty for none. Correct [front_end]."
+            )
 
 
 @functools.lru_cache(maxsize=32)
 def mel_bank(bands: Bands) -> np.ndarray:
-    """Triangular filters of equal area on the Slaney mel scale, (mels, n_fft // 2 + 1) float32.
+    """Triangular filters at equal distances on a mel scale, (mels, n_fft // 2 + 1) float32.
 
-    Source: librosa.filters.mel(htk=False, norm="slaney"), after Slaney's Auditory Toolbox, 1998.
+    Source: librosa.filters.mel(htk, norm), after Slaney's Auditory Toolbox, 1998; torchaudio.functional.melscale_fbanks.
     """
     fmax = bands.fmax or bands.sample_rate / 2
     if not 0 <= bands.fmin < fmax:
         raise SettingsError(f"fmin {bands.fmin} Hz, fmax {fmax} Hz: no band lies between them. Correct [front_end].")
-    edges = mel_frequencies(bands.n_mels + 2, bands.fmin, fmax)
+    edges = mel_frequencies(bands.n_mels + 2, bands.fmin, fmax, bands.scale)
     bins = np.linspace(0, bands.sample_rate / 2, bands.n_fft // 2 + 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    return (np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)).astype(np.float32)
+    area = 2 / (high - low) if bands.norm == "slaney" else 1.0
+    return (np.maximum(0, np.minimum(rising, falling)) * area).astype(np.float32)
 
 
-def mel_frequencies(count: int, fmin: float, fmax: float) -> np.ndarray:
-    """Frequencies in Hz at equal distances on the Slaney mel scale, (count,) float64.
+def mel_frequencies(count: int, fmin: float, fmax: float, scale: str = "slaney") -> np.ndarray:
+    """Frequencies in Hz at equal distances on a mel scale, (count,) float64.
 
-    Mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4).
+    Slaney's mel is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above (27 mel per factor 6.4); that of HTK is
+    2595 log10(1 + f / 700).
     """
+    if scale == "htk":
+        low, high = (2595 * np.log10(1 + hz / 700) for hz in (fmin, fmax))
+        return 700 * (10 ** (np.linspace(low, high, count) / 2595) - 1)
     per_log = 27 / np.log(6.4)
     low, high = (hz * 3 / 200 if hz < 1000 else 15 + per_log * np.log(hz / 1000) for hz in (fmin, fmax))
     mel = np.linspace(low, high, count)

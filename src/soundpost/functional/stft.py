@@ -32,6 +32,7 @@ class Framing:
     hop_length: int  # samples from one frame to the next
     pad_mode: str = "reflect"  # librosa until 0.8 and torch: "reflect"; librosa since 0.9: "constant"; Keras: "same"
     double: bool = False  # transform in float64: for bins far quieter than the loudest of their frame
+    win_length: int = 0  # samples of the Hann window, in the middle of the frame; 0: the whole frame
 
     def __post_init__(self) -> None:
         if self.pad_mode not in PAD_MODES:
@@ -39,6 +40,8 @@ class Framing:
             raise SettingsError(f"pad_mode '{self.pad_mode}' is not known; known: {known}. Correct [front_end].")
         if self.n_fft < 2 or self.hop_length < 1:
             raise SettingsError(f"n_fft {self.n_fft}, hop_length {self.hop_length}. Give lengths in samples.")
+        if not 0 <= self.win_length <= self.n_fft:
+            raise SettingsError(f"win_length {self.win_length} with n_fft {self.n_fft}. Give at most n_fft samples.")
 
     def frames(self, samples: int) -> int:
         """How many frames a waveform of that many samples has."""
@@ -68,7 +71,7 @@ def power_spectra(waveform: Tensor, framing: Framing) -> Iterator[tuple[int, Ten
     """
     n_fft, hop, samples, device = framing.n_fft, framing.hop_length, waveform.shape[0], waveform.device
     real = torch.float64 if framing.double else torch.float32
-    window = hann(n_fft, real, device)
+    window = hann(n_fft, real, device, framing.win_length)
     n_frames, origin = framing.frames(samples), framing.first_sample(samples)
     values = STRETCH_VALUES if device.type == "cpu" else STRETCH_VALUES_DEVICE
     # All stretches are equally long: a short rest would cost nearly as much as a full one.
@@ -129,9 +132,12 @@ def _mirrored(waveform: Tensor, start: int, count: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=32)
-def hann(n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The periodic Hann window, (n_fft,)."""
-    return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).to(device, dtype)
+def hann(n_fft: int, dtype: torch.dtype, device: torch.device, win_length: int = 0) -> Tensor:
+    """The periodic Hann window, (n_fft,); one of win_length samples stands in the middle, between zeros."""
+    length = win_length or n_fft
+    window = torch.hann_window(length, periodic=True, dtype=torch.float64)
+    before = (n_fft - length) // 2
+    return F.pad(window, (before, n_fft - length - before)).to(device, dtype)
 
 
 def check_waveforms(waveforms: Tensor) -> None:
