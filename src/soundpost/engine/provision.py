@@ -13,8 +13,9 @@ from pathlib import Path
 
 from soundpost.contest import submission
 from soundpost.contest.clips import Clip, find_clips
+from soundpost.engine.heartbeat import Tell
 from soundpost.engine.lanes import Lane, Results
-from soundpost.engine.live_submission import LiveSubmission, Tell
+from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from soundpost.engine.clip_states import PassPlan
+from soundpost.engine.heartbeat import Tell
 from soundpost.engine.housekeeping import Housekeeping
-from soundpost.engine.live_submission import Tell
 from soundpost.engine.pass_run import PassRun
 from soundpost.engine.provision import provisioned
 from soundpost.engine.scheduler import Scheduler

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from soundpost.contest.clips import Clip
 from soundpost.contest.submission import Sample
+from soundpost.engine.heartbeat import Tell
 from soundpost.engine.lanes import Lane, Results
-from soundpost.engine.live_submission import LiveSubmission, Tell
+from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report

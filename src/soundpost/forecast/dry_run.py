@@ -10,7 +10,7 @@ import numpy as np
 from soundpost.audio.decode import probe
 from soundpost.contest import submission
 from soundpost.contest.clips import Clip
-from soundpost.engine.live_submission import Tell
+from soundpost.engine.heartbeat import Tell
 from soundpost.engine.provision import provisioned
 from soundpost.engine.run import Run
 from soundpost.engine.session import Session
