@@ -8,7 +8,6 @@ SOURCE = ROOT / "src" / "soundpost"
 
 # Words that would send a newcomer to the dictionary of this project: each is explained there, or not used.
 OURS = (
-    "company",
     "digest",
     "draft",
     "engine",

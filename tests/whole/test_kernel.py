@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUBMISSION = ROOT / "weights" / "submission.toml"
 COLUMNS = ("Bark", "Rain", "Waves_and_surf")
 RATE = 44100  # Hz
-GOAL_BYTES = 800_000  # of Kaggle's 1,000,000
+GOAL_BYTES = 800_000  # Kaggle allows 1,000,000
 
 
 @pytest.fixture(scope="module")

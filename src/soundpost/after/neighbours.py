@@ -74,8 +74,9 @@ def gaussian_renormalised(table: Table, sigma: float = 0.5) -> np.ndarray:
     def step(x: np.ndarray) -> np.ndarray:
         padded = np.pad(x, ((radius, radius), (0, 0)))
         there = np.pad(np.ones(len(x)), radius)
-        sums = sum(w * padded[i : i + len(x)] for i, w in enumerate(bell))
-        return sums / sum(w * there[i : i + len(x)] for i, w in enumerate(bell))[:, None]
+        sums = sum((w * padded[i : i + len(x)] for i, w in enumerate(bell)), np.zeros(x.shape))
+        shares = sum((w * there[i : i + len(x)] for i, w in enumerate(bell)), np.zeros(len(x)))
+        return sums / shares[:, None]
 
     return for_each_recording(table, step)
 
@@ -120,7 +121,7 @@ def weighted(x: np.ndarray, weights: Sequence[float]) -> np.ndarray:
         raise SettingsError(f"[[after]] weights = {list(weights)} have no centre. Give an odd number of weights.")
     radius = len(weights) // 2
     padded = np.pad(x, ((radius, radius), (0, 0)), mode="edge")
-    return sum(w * padded[i : i + len(x)] for i, w in enumerate(weights))
+    return sum((w * padded[i : i + len(x)] for i, w in enumerate(weights)), np.zeros_like(x))
 
 
 def _bell(sigma: float, radius: int) -> list[float]:

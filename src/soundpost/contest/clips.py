@@ -110,5 +110,5 @@ def list_folder(folder: Path) -> tuple[str, ...]:
 
 def _split(name: str) -> tuple[str, str]:
     """A file's name as a row may write it, which may hold any characters, in front of its suffix in lower case."""
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122  a Path would not keep "a/b." or "" as they are
+    stem, suffix = os.path.splitext(name)  # a Path would not keep "a/b." or "" as they are
     return stem, suffix.lower()

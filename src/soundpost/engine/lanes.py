@@ -8,7 +8,6 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -122,7 +121,7 @@ class Lane:
         if not keep:
             self._results.put(self, Done(job, None, 0.0, damaged))
             return None
-        spectrograms: Sequence[np.ndarray] = [arrays[unit.clip] for unit in job.units]  # type: ignore[misc]
+        spectrograms = [array for unit in job.units if (array := arrays[unit.clip]) is not None]
         batch = stack(spectrograms, job.windows, job.view, pinned=self.device != "cpu")
         answers, toll = answer(job.predictor, job.view, batch)
         if answers is None:

@@ -22,7 +22,7 @@ class Bands:
     n_mels: int
     fmin: float  # Hz
     fmax: float  # Hz; 0 is half the sample rate
-    scale: str = "slaney"  # of mel: "slaney" as librosa, "htk" as torchaudio
+    scale: str = "slaney"  # which mel scale: "slaney" as librosa, "htk" as torchaudio
     norm: str = "slaney"  # "slaney": filters of equal area; "": of height 1
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class Bands:
 def mel_bank(bands: Bands) -> np.ndarray:
     """Triangular filters at equal distances on a mel scale, (mels, n_fft // 2 + 1) float32.
 
-    Source: librosa.filters.mel(htk, norm), after Slaney's Auditory Toolbox, 1998; torchaudio.functional.melscale_fbanks.
+    Source: librosa.filters.mel(htk, norm), after Slaney's Auditory Toolbox, 1998; torchaudio's melscale_fbanks.
     """
     fmax = bands.fmax or bands.sample_rate / 2
     if not 0 <= bands.fmin < fmax:

@@ -72,7 +72,8 @@ class Predictor:
         self.recipe = recipe
         self.member = member
         self.device = torch.device(device)
-        self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
+        self.model = build(recipe, member, arrays).to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this one
         self._is_folded = self._is_settled = False
         self._choice = choice or half_choice()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)

@@ -74,7 +74,7 @@ class TimmNetwork(nn.Module):
             channels = int(self.backbone.feature_info.channels()[-1])  # type: ignore[union-attr,operator]
         else:
             self.backbone = create(settings, num_classes=0, global_pool="")
-            channels = int(getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features)
+            channels = int(getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features)  # type: ignore[arg-type]
             _set_stem_stride(self.backbone, settings)
         self.head = HEADS[settings.head](settings, channels, classes)
 
