@@ -1,4 +1,4 @@
-"""Recipe folders as trainer and importers write them: what goes in comes out, and what is no recipe is not left behind."""
+"""Recipe folders as trainer and importers write them: what goes in comes out, and no failure leaves a recipe."""
 
 from pathlib import Path
 
