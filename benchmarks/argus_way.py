@@ -42,7 +42,7 @@ def write_weights(folder: Path, folds: int, labels: list[str]) -> None:
 def published_way(weights: Path, test_dir: Path) -> np.ndarray:
     """(clips, classes), the geometric mean of all folds."""
     from soundpost.ensemble.weights_folder import find_assets
-    from soundpost.inference.predictor import build
+    from soundpost.inference.network import build
 
     assets = find_assets(weights)
     recipe = assets.submission.recipes[0]

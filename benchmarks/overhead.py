@@ -30,10 +30,11 @@ def bare(test_dir: Path) -> dict[str, float]:
     from soundpost.engine.provision import LANE_BYTES
     from soundpost.ensemble.weights_folder import default_root, find_assets
     from soundpost.front_ends import FRONT_ENDS
-    from soundpost.inference.predictor import Predictor, stack
+    from soundpost.inference.predictor import Predictor
     from soundpost.inference.profiling import probe
     from soundpost.registry import pick, settings_from
     from soundpost.views import VIEWS
+    from soundpost.views.batch import stack
 
     torch.set_num_threads(1)
     assets = find_assets(default_root())

@@ -19,8 +19,9 @@ from torch import nn
 
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.importers.recipe_files import ImportedMember, write_imported
-from soundpost.inference.fold_group import Team
-from soundpost.inference.predictor import Predictor, build
+from soundpost.inference.fold_group import FoldGroup
+from soundpost.inference.network import build
+from soundpost.inference.predictor import Predictor
 from soundpost.training.recipe_fit import make_network
 from soundpost.views.tiles import Tiles, TilesSettings
 
@@ -73,7 +74,7 @@ def main() -> None:
         plain = build(recipe, recipe.members[0], found.arrays(recipe.members[0])).to(memory_format=torch.channels_last)
         half = Predictor(recipe, recipe.members[0], found.arrays(recipe.members[0]), "cpu", "bfloat16")
         half.settle(inputs)
-        team = Team(folds)
+        team = FoldGroup(folds)
         ways: dict[str, tuple[Callable[[], torch.Tensor], int]] = {
             "eager": (lambda: first.through(plain, inputs, is_half=False), 1),
             "folded": (lambda: first.answer(inputs), 1),

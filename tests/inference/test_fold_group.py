@@ -14,7 +14,7 @@ from soundpost.engine import run as run_module
 from soundpost.engine import scheduler
 from soundpost.engine.provision import provisioned
 from soundpost.ensemble.recipes import Member, Named, Recipe
-from soundpost.inference.fold_group import Team
+from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
 from soundpost.models import MODELS
 from soundpost.settings import RunSettings
@@ -65,7 +65,7 @@ def test_team_answers_as_its_members_do_alone(average: str) -> None:
     """What is shared is the cutting and preparing of windows, never an answer."""
     folds = members(average=average)
 
-    found = Team(folds)(CLIPS, WHOLE)
+    found = FoldGroup(folds)(CLIPS, WHOLE)
 
     assert found.shape == (7, 3, 4)
     torch.testing.assert_close(found, alone(folds), rtol=0, atol=SAME_ANSWER)
@@ -74,7 +74,7 @@ def test_team_answers_as_its_members_do_alone(average: str) -> None:
 def test_team_on_the_cpu_is_that_of_its_members_twins() -> None:
     """For a window that fits no GPU."""
     folds = members(2)
-    team = Team(folds)
+    team = FoldGroup(folds)
 
     torch.testing.assert_close(team.on_cpu()(CLIPS, WHOLE), alone(folds), rtol=0, atol=SAME_ANSWER)
 

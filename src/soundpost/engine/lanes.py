@@ -1,7 +1,7 @@
 """Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back.
 
 A lane on a GPU prepares the next batch while the last one is computed, and asks for an answer one batch late.
-A batch that does not fit into the device's memory is made to, see fitting.
+A batch that does not fit into the device's memory is made to, see out_of_memory.
 """
 
 import os
@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from soundpost.engine.batching import Unit
 from soundpost.errors import sentence
-from soundpost.inference.fold_group import Team
-from soundpost.inference.out_of_memory import Toll, answer
-from soundpost.inference.predictor import Predictor, stack
+from soundpost.inference.batch_model import BatchModel
+from soundpost.inference.device_errors import is_broken_device
+from soundpost.inference.out_of_memory import BatchAnswers, MemoryLosses, answer
 from soundpost.spectrograms.cache import slots
 from soundpost.spectrograms.cache.memory_tier import SharedPages
 from soundpost.spectrograms.cache.slots import Slot
+from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
 
 
@@ -30,7 +30,7 @@ from soundpost.views.view import View, Window
 class Job:
     """One batch: windows of equal length, and where their clips' spectrograms lie."""
 
-    predictor: Predictor | Team
+    predictor: BatchModel
     view: View
     units: tuple[Unit, ...]
     windows: tuple[Window, ...]
@@ -44,7 +44,7 @@ class Job:
     @property
     def members(self) -> int:
         """How many networks see every window."""
-        return len(self.predictor.members) if isinstance(self.predictor, Team) else 1
+        return self.predictor.n_members
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,12 @@ class Done:
     """What came of a job."""
 
     job: Job
-    answers: np.ndarray | None  # (units, classes), of a team (units, members, classes); None when the job failed whole
+    answers: np.ndarray | None  # (units, classes) or (units, members, classes); None when the job failed whole
     seconds: float  # of wall clock
     damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
-    toll: Toll = field(default_factory=Toll)  # what want of memory cost
+    losses: MemoryLosses = field(default_factory=MemoryLosses)  # what lack of memory cost
     error: str = ""  # why it failed
+    is_broken: bool = False  # whether it failed because the device does not work
 
 
 class Lane:
@@ -84,7 +85,7 @@ class Lane:
     def _run(self) -> None:
         if self.device == "cpu":
             torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
-        pending: tuple[Job, Tensor, Toll, tuple[int, ...], float] | None = None
+        pending: tuple[Job, BatchAnswers, MemoryLosses, tuple[int, ...], float] | None = None
         while True:
             if pending is not None and self._jobs.empty():
                 self._finish(*pending)
@@ -96,7 +97,8 @@ class Lane:
             try:
                 begun = self._begin(job)
             except Exception as error:  # whatever the network raises costs this batch, and is named
-                self._results.put(self, Done(job, None, time.perf_counter() - started, error=sentence(error)))
+                seconds, is_broken = time.perf_counter() - started, is_broken_device(error)
+                self._results.put(self, Done(job, None, seconds, error=sentence(error), is_broken=is_broken))
                 continue
             if pending is not None:
                 self._finish(*pending)
@@ -104,7 +106,7 @@ class Lane:
         if pending is not None:
             self._finish(*pending)
 
-    def _begin(self, job: Job) -> tuple[Job, Tensor, Toll, tuple[int, ...]] | None:
+    def _begin(self, job: Job) -> tuple[Job, BatchAnswers, MemoryLosses, tuple[int, ...]] | None:
         arrays: dict[int, np.ndarray | None] = {}
         for unit, source in zip(job.units, job.sources, strict=True):
             if unit.clip not in arrays:
@@ -124,22 +126,24 @@ class Lane:
             return None
         spectrograms: Sequence[np.ndarray] = [arrays[unit.clip] for unit in job.units]  # type: ignore[misc]
         batch = stack(spectrograms, job.windows, job.view, pinned=self.device != "cpu")
-        answers, toll = answer(job.predictor, job.view, batch)
+        answers, losses = answer(job.predictor, job.view, batch)
         if answers is None:
-            self._results.put(self, Done(job, None, 0.0, damaged, toll))
+            self._results.put(self, Done(job, None, 0.0, damaged, losses))
             return None
-        return job, answers, toll, damaged
+        return job, answers, losses, damaged
 
-    def _finish(self, job: Job, answers: Tensor, toll: Toll, damaged: tuple[int, ...], started: float) -> None:
-        values, error = None, ""
+    def _finish(
+        self, job: Job, answers: BatchAnswers, losses: MemoryLosses, damaged: tuple[int, ...], started: float
+    ) -> None:
+        values, error, is_broken = None, "", False
         try:
             values = answers.cpu().numpy()  # waits for the device
-        except RuntimeError as problem:
-            error = sentence(problem)
+        except Exception as problem:  # whatever the device raises costs this batch, and is named
+            error, is_broken = sentence(problem), is_broken_device(problem)
         now = time.perf_counter()
         seconds = now - max(started, self._free_since)  # what overlaps the batch before is counted there
         self._free_since = now
-        self._results.put(self, Done(job, values, seconds, damaged, toll, error))
+        self._results.put(self, Done(job, values, seconds, damaged, losses, error, is_broken))
 
 
 class Results:

@@ -10,8 +10,7 @@ from soundpost.engine.clip_states import ClipStates, PassPlan
 from soundpost.engine.extract_stage import ExtractStage
 from soundpost.engine.predict_stage import PredictStage
 from soundpost.engine.session import Session
-from soundpost.inference.fold_group import Team
-from soundpost.inference.predictor import Predictor
+from soundpost.inference.batch_model import BatchModel
 
 WAIT_SECONDS = 0.1  # longest wait for news
 
@@ -25,7 +24,7 @@ class PassRun:
         predictors: one for each lane's device; groups of folds where there are several members.
     """
 
-    def __init__(self, session: Session, plan: PassPlan, predictors: Mapping[str, Predictor | Team]) -> None:
+    def __init__(self, session: Session, plan: PassPlan, predictors: Mapping[str, BatchModel]) -> None:
         self._session = session
         self.plan = plan
         self._states = ClipStates(session, plan)

@@ -6,9 +6,8 @@ from soundpost.engine.clip_states import ClipStates, PassPlan
 from soundpost.engine.lanes import Done, Job, Lane
 from soundpost.engine.session import Session
 from soundpost.errors import DeviceError
-from soundpost.inference.fold_group import Team
-from soundpost.inference.out_of_memory import Toll
-from soundpost.inference.predictor import Predictor
+from soundpost.inference.batch_model import BatchModel
+from soundpost.inference.out_of_memory import MemoryLosses
 from soundpost.resources.deadline import Estimate
 
 BATCH_SECONDS = {"cpu": 0.5, "cuda": 0.25}  # a batch that takes longer is made smaller
@@ -28,7 +27,7 @@ class PredictStage:
     """
 
     def __init__(
-        self, session: Session, plan: PassPlan, states: ClipStates, predictors: Mapping[str, Predictor | Team]
+        self, session: Session, plan: PassPlan, states: ClipStates, predictors: Mapping[str, BatchModel]
     ) -> None:
         self._session = session
         self._plan = plan
@@ -96,12 +95,12 @@ class PredictStage:
 
     def _answered(self, done: Done) -> None:
         states = self._states
-        self._count(done.toll)
+        self._count(done.losses)
         for clip in done.damaged:
             states.damaged(clip)
         if done.answers is None and done.error:
             self._batch_failed(done)
-        for place, reason in done.toll.lost.items():
+        for place, reason in done.losses.lost.items():
             if (clip := done.job.units[place].clip) in states.open:
                 states.lose(clip, reason)
         if done.answers is None:
@@ -114,16 +113,18 @@ class PredictStage:
 
     def _batch_failed(self, done: Done) -> None:
         """A broken device ends the engine; anything else costs the clips of the batch this one pass."""
-        if self._session.on_gpu and "CUDA" in done.error and "out of memory" not in done.error:
+        if self._session.on_gpu and done.is_broken:
             raise DeviceError(f"{done.job.predictor.device}: {done.error}. The run goes on without it.")
         self._states.batch_failed(done.job.units, done.error)
 
-    def _count(self, losses: Toll) -> None:
-        """What want of memory cost is told, and no later batch is larger than what had room."""
+    def _count(self, losses: MemoryLosses) -> None:
+        """What lack of memory cost is told, and no later batch is larger than what had room."""
         counts, frames = self._session.report.counts, self._session.batch_frames
         counts["batches split for memory"] += losses.splits
         counts["windows tiled for memory"] += losses.tiled
         counts["windows answered by the CPU for memory"] += losses.on_cpu
-        if losses.splits:
+        counts["windows computed again in float32"] += losses.in_float32
+        counts["batches without page-locked memory"] += losses.unpinned
+        if losses.most_frames:
             name = self._plan.recipe.name
-            frames[name] = min(frames[name], max(1, losses.fitting_frames))
+            frames[name] = min(frames[name], losses.most_frames)

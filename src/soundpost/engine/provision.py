@@ -25,7 +25,7 @@ from soundpost.ensemble.columns import column_priors, contest_labels, map_all
 from soundpost.ensemble.weights_folder import Assets, find_assets
 from soundpost.errors import WeightsError
 from soundpost.inference.devices import choose_devices
-from soundpost.inference.model_pool import Roster
+from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.stacking import ready_blend
 from soundpost.resources import memory_budget
 from soundpost.resources.deadline import Deadline
@@ -113,12 +113,12 @@ def provisioned(
         )
 
 
-def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> Roster:
+def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> ModelPool:
     def skipped(name: str, reason: str) -> None:
         report.skip(name, reason)
         progress.say(f"member skipped: {name}: {reason}")
 
-    models = Roster(assets, settings.members, settings.views, settings.precision, skipped)
+    models = ModelPool(assets, settings.members, settings.views, settings.precision, skipped)
     report.passes_planned = len(models.passes)
     return models
 
@@ -151,7 +151,7 @@ def _start_method(settings: RunSettings) -> str:
     return "fork" if settings.start_method == "auto" else settings.start_method
 
 
-def _read_contest(settings: RunSettings, models: Roster, report: Report, choose: Choose) -> Contest:
+def _read_contest(settings: RunSettings, models: ModelPool, report: Report, choose: Choose) -> Contest:
     sample = submission.read_sample(Path(settings.sample_submission), contest_labels(models.recipes))
     maps = map_all(models.recipes, sample.columns)
     found = find_clips(sample.names, Path(settings.test_dir))
@@ -163,7 +163,7 @@ def _read_contest(settings: RunSettings, models: Roster, report: Report, choose:
     return Contest(sample, maps, priors, clips, sum(clip.path is not None for clip in found.clips))
 
 
-def _say_what(contest: Contest, models: Roster, report: Report, progress: Progress) -> None:
+def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Progress) -> None:
     columns = contest.sample.columns
     unknown = sorted(set(range(len(columns))) - {c for m in contest.maps.values() for c in m.columns})
     progress.say(
@@ -178,7 +178,7 @@ def _say_what(contest: Contest, models: Roster, report: Report, progress: Progre
 def _predictions(
     settings: RunSettings,
     assets: Assets,
-    models: Roster,
+    models: ModelPool,
     contest: Contest,
     report: Report,
     progress: Progress,
@@ -200,7 +200,7 @@ def _predictions(
     return predictions, live
 
 
-def _try_out(models: Roster, report: Report, assets: Assets) -> TryOut:
+def _try_out(models: ModelPool, report: Report, assets: Assets) -> TryOut:
     """Costs of the recipes that have a member that works.
 
     Raises:
@@ -214,7 +214,7 @@ def _try_out(models: Roster, report: Report, assets: Assets) -> TryOut:
 
 
 def _share_memory(
-    memory: MemoryMonitor, pool: WorkerPool, models: Roster, tried: TryOut, settings: RunSettings
+    memory: MemoryMonitor, pool: WorkerPool, models: ModelPool, tried: TryOut, settings: RunSettings
 ) -> Budget:
     """What every part may use of the limit; workers for whom there is no room go."""
     return_free_memory()

@@ -63,7 +63,7 @@ class Run:
         self._load_next(done)
         recipe, _ = session.models.members[works[0].member]
         is_kept = recipe.digest() in self._digests_after(done)
-        plan = PassPlan(works, recipe, session.models.view(recipe, works[0].view), is_kept)
+        plan = PassPlan(works, recipe, session.models.sizes.view(recipe, works[0].view), is_kept)
         pass_run = PassRun(session, plan, self.scheduler.predictors(works))
         complete = self._watched(pass_run, self._name(works), len(done))
         if complete and pass_run.failed:

@@ -12,7 +12,7 @@ from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
 from soundpost.ensemble.columns import ColumnMap
-from soundpost.inference.model_pool import Roster
+from soundpost.inference.model_pool import ModelPool
 from soundpost.resources.deadline import Deadline, Estimate
 from soundpost.resources.memory_monitor import MemoryMonitor
 from soundpost.settings import RunSettings
@@ -41,7 +41,7 @@ class Session:
     deadline: Deadline
     progress: Progress
     report: Report
-    models: Roster
+    models: ModelPool
     contest: Contest
     cache: SpectrogramCache
     pool: WorkerPool

@@ -2,7 +2,8 @@
 
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import DeviceError
-from soundpost.inference.model_pool import Roster
+from soundpost.inference.device_errors import is_device_error
+from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.profiling import GPU_SHARE, fit_worst_batch, probe
 from soundpost.resources.deadline import Estimate
 
@@ -18,7 +19,7 @@ class TryOut:
         models: members; their devices are those on which they are tried out.
     """
 
-    def __init__(self, models: Roster) -> None:
+    def __init__(self, models: ModelPool) -> None:
         self._models = models
         self.bytes_per_frame: dict[str, float] = {}  # recipe -> bytes for each window x frame
         self.speed: dict[str, Estimate] = {}  # recipe -> seconds for each window x frame
@@ -37,7 +38,7 @@ class TryOut:
         if self.on_gpu:
             return 0
         recipes = {recipe.name: recipe for recipe in self._models.recipes}
-        longest = self._models.longest_window
+        longest = self._models.sizes.longest_window
         return max(int(cost * longest(recipes[name])) for name, cost in self.bytes_per_frame.items())
 
     def _try_members(self, recipe: Recipe) -> None:
@@ -52,7 +53,7 @@ class TryOut:
                 self._measure(recipe, number)
                 return
             except Exception as error:  # whatever a network raises costs that member, and is named
-                if self.on_gpu and "CUDA" in str(error):
+                if self.on_gpu and is_device_error(error):
                     raise DeviceError(f"{models.devices[0]}: {error}. The run goes on without it.") from error
                 models.skip(number, f"{type(error).__name__}: {error}")
 
@@ -60,8 +61,8 @@ class TryOut:
         models = self._models
         predictors = models.predictors(number)
         assert predictors is not None
-        shape = models.shape(recipe, PROBE_SECONDS)
-        view = models.view(recipe, 0)
+        shape = models.sizes.shape(recipe, PROBE_SECONDS)
+        view = models.sizes.view(recipe, 0)
         probed = probe(next(iter(predictors.values())), view, shape)
         speed = self.speed.setdefault(recipe.name, Estimate())
         speed.add(shape[2], shape[2] * probed.seconds_per_frame)
@@ -70,7 +71,7 @@ class TryOut:
 
             free = min(torch.cuda.mem_get_info(device)[0] for device in models.devices)
             frames = min(GPU_FRAMES, int(GPU_SHARE * free / probed.bytes_per_frame))
-            longest = models.shape(recipe, LONG_CLIP_SECONDS)
+            longest = models.sizes.shape(recipe, LONG_CLIP_SECONDS)
             self.batch_frames[recipe.name] = min(
                 fit_worst_batch(predictor, view, longest, max(1, frames)) for predictor in predictors.values()
             )

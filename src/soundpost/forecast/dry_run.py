@@ -175,7 +175,7 @@ class DryRun:
         for recipe in models.recipes:
             m = measured.get(recipe.name)
             if m and recipe.digest() not in front_ends:
-                shape = models.shape(recipe, m.decoded_seconds / max(1, m.decoded))
+                shape = models.sizes.shape(recipe, m.decoded_seconds / max(1, m.decoded))
                 n_bytes = float(np.prod(shape)) * item_bytes * m.decoded
                 front_ends[recipe.digest()] = FrontEndCost(
                     m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
@@ -188,8 +188,8 @@ class DryRun:
         for work in order:
             recipe = models.members[work.member][0]
             if m := measured.get(recipe.name):
-                frames = models.shape(recipe, each)[2]
-                shown = [sum(w.frames for w in models.view(recipe, v).windows(frames)) for v in (0, work.view)]
+                frames = models.sizes.shape(recipe, each)[2]
+                shown = [sum(w.frames for w in models.sizes.view(recipe, v).windows(frames)) for v in (0, work.view)]
                 forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
                 passes.append(PassCost(work.name(models.members), recipe.digest(), forward))
         return front_ends, passes

@@ -59,6 +59,11 @@ def is_device_error(error: BaseException) -> bool:
     return bool(_DEVICE_WORDS.search(str(error))) or is_ambiguous(error)
 
 
+def is_broken_device(error: BaseException) -> bool:
+    """Whether an exception means a device that does not work, rather than one that is full."""
+    return is_device_error(error) and (is_ambiguous(error) or not is_out_of_memory(error))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means, or may mean, that a device or the host had no room for a tensor or a workspace."""
     if isinstance(error, KitError):

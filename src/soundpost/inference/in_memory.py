@@ -9,9 +9,10 @@ import torch
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.activation import probabilities_of_array
-from soundpost.inference.predictor import Predictor, stack
+from soundpost.inference.predictor import Predictor
 from soundpost.registry import build
 from soundpost.views import VIEWS
+from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
 
 BATCH = 64  # windows shown at once

@@ -111,7 +111,8 @@ def _answer(model: nn.Module, activation: str) -> Network:
 
     @torch.inference_mode()
     def answer(rows: np.ndarray) -> np.ndarray:
-        logits = torch.cat([model(chunk) for chunk in torch.from_numpy(rows).split(ROWS)])
+        tensor = torch.from_numpy(rows)
+        logits = torch.cat([model(tensor[begin : begin + ROWS]) for begin in range(0, len(tensor), ROWS)])
         probabilities: np.ndarray = probabilities_of(logits, activation).numpy()
         return probabilities
 
