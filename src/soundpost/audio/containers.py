@@ -118,6 +118,6 @@ def _of_flac(data: mmap) -> Layout:
 
 
 def _chain(streams: Sequence[Sequence[Piece]], remark: str) -> Layout:
-    if len(streams) > MOST_STREAMS:
-        remark += f", of which the first {MOST_STREAMS:,} were read"
+    if len(streams) >= MOST_STREAMS:
+        remark += f"; beyond {MOST_STREAMS:,} no more are read"
     return Layout(streams[:MOST_STREAMS], remark)

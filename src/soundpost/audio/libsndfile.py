@@ -11,7 +11,7 @@ import soundfile
 from soundpost.audio import containers
 from soundpost.audio.downmix import Downmix
 from soundpost.audio.mended_file import MendedFile, Piece
-from soundpost.audio.resample import resample
+from soundpost.audio.resample import RATES, resample
 
 BLOCK = 1 << 16  # sample times read at once, so that a header's promise never decides how much memory is taken
 SMALL_BLOCK = 1 << 8  # the same where a whole block cannot be had, to get what lies before the damage
@@ -101,6 +101,9 @@ def read(path: Path, max_seconds: float, channel: int | None = None) -> Take:
                 promised = take.promised if take.promised is not None and not layout.streams else most
                 take.stopped = _fill(take.mix, file, reopen, min(left, promised)) or take.stopped
                 continue
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                take.remarks.append(f"a stream of {file.samplerate:,} Hz, which no recording has, was left out")
+                continue
             other = Downmix(channel)
             wanted = round(left * file.samplerate / take.rate)
             take.stopped = _fill(other, file, reopen, wanted) or take.stopped
@@ -177,12 +180,13 @@ def _begun(file: Forward, layout: containers.Layout, channel: int | None) -> Tak
 def _fill(mix: Downmix, file: Forward, reopen: Reopen, wanted: int) -> str:
     """Add so many samples of a file; the answer says why the decoder gave up, or nothing."""
     before = mix.count
-    stopped = _blocks(mix, file, wanted, BLOCK)
+    size = max(SMALL_BLOCK, 2 * BLOCK // max(2, file.channels))
+    stopped = _blocks(mix, file, wanted, size)
     if stopped:
         with suppress(*REFUSALS), reopen() as again:
-            for _ in range((mix.count - before) // BLOCK):
-                again.read(BLOCK, dtype="float32", always_2d=True)
-            _blocks(mix, again, BLOCK, SMALL_BLOCK)
+            for _ in range((mix.count - before) // size):
+                again.read(size, dtype="float32", always_2d=True)
+            _blocks(mix, again, size, SMALL_BLOCK)
     return stopped
 
 

@@ -6,6 +6,7 @@ Sources: RFC 3533 (pages), RFC 7845 (Opus in Ogg), the Ogg mapping of FLAC.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from mmap import mmap
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ BEGINNING = 0x02  # flag of the page that opens a logical stream
 FLAC_HEAD = b"\x7fFLAC"
 FLAC_PREFIX = 9  # bytes that stand before "fLaC" in the first packet
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz at which an Opus decoder runs
+LARGEST_OPENING = 4096  # bytes of a page that opens a stream; those of the known codings have less than 100
+MOST_LINKS = 1000  # of a chain; what comes later is left out
 CRC_POLYNOMIAL = 0x04C11DB7
 
 
@@ -59,13 +62,22 @@ def streams(data: mmap, find_from: int = 0) -> list[list[Piece]] | None:
 
 def crc(page: bytes) -> int:
     """The checksum of a page whose own checksum field holds zeros."""
-    value = 0
+    table, value = _table(), 0
     for byte in page:
-        value ^= byte << 24
-        for _ in range(8):
-            value = (value << 1) ^ (CRC_POLYNOMIAL if value & 0x80000000 else 0)
-        value &= 0xFFFFFFFF
+        value = (value << 8 & 0xFFFFFFFF) ^ table[value >> 24 ^ byte]
     return value
+
+
+@cache
+def _table() -> tuple[int, ...]:
+    """What each byte does to the checksum."""
+    values = []
+    for byte in range(256):
+        value = byte << 24
+        for _ in range(8):
+            value = (value << 1 & 0xFFFFFFFF) ^ (CRC_POLYNOMIAL if value >> 31 else 0)
+        values.append(value)
+    return tuple(values)
 
 
 def _pages(data: mmap, at: int) -> Iterator[Page]:
@@ -92,6 +104,8 @@ def _links(data: mmap, at: int) -> list[Link]:
     for page in _pages(data, at):
         opens = bool(page.flags & BEGINNING) and (not links or opening or _is_sound(data, page))
         if opens and not opening:
+            if len(links) == MOST_LINKS:
+                break
             links.append(Link())
         opening = opens
         if links:
@@ -100,6 +114,9 @@ def _links(data: mmap, at: int) -> list[Link]:
 
 
 def _is_sound(data: mmap, page: Page) -> bool:
+    """Whether a page that opens a stream in the middle of the file is one, and no chance of bytes."""
+    if page.stop - page.start > LARGEST_OPENING:
+        return False
     content = bytearray(data[page.start : page.stop])
     said = int.from_bytes(content[22:26], "little")
     content[22:26] = bytes(4)
