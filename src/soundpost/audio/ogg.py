@@ -19,7 +19,6 @@ FLAC_HEAD = b"\x7fFLAC"
 FLAC_PREFIX = 9  # bytes that stand before "fLaC" in the first packet
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz at which an Opus decoder runs
 LARGEST_OPENING = 4096  # bytes of a page that opens a stream; those of the known codings have less than 100
-MOST_LINKS = 1000  # of a chain; what comes later is left out
 CRC_POLYNOMIAL = 0x04C11DB7
 
 
@@ -40,14 +39,14 @@ class Link:
     pages: list[Page] = field(default_factory=list)
 
 
-def streams(data: mmap, find_from: int = 0) -> list[list[Piece]] | None:
+def streams(data: mmap, most: int) -> list[list[Piece]] | None:
     """What soundfile has to be given for each link, in order; None where the file can be read as it is.
 
     Args:
         data: the whole file; only headers of pages are looked at.
-        find_from: where the search for the first page begins.
+        most: links that are looked for; what comes later is left out.
     """
-    links = _links(data, find_from)
+    links = _links(data, most)
     if not links:
         return None
     mended = [_pieces(data, link) for link in links]
@@ -80,7 +79,8 @@ def _table() -> tuple[int, ...]:
     return tuple(values)
 
 
-def _pages(data: mmap, at: int) -> Iterator[Page]:
+def _pages(data: mmap) -> Iterator[Page]:
+    at = 0
     while True:
         if data[at : at + 4] != CAPTURE:
             at = data.find(CAPTURE, at)
@@ -98,13 +98,13 @@ def _pages(data: mmap, at: int) -> Iterator[Page]:
         at = stop
 
 
-def _links(data: mmap, at: int) -> list[Link]:
+def _links(data: mmap, most: int) -> list[Link]:
     links: list[Link] = []
     opening = False  # whether the page before opened a stream too
-    for page in _pages(data, at):
+    for page in _pages(data):
         opens = bool(page.flags & BEGINNING) and (not links or opening or _is_sound(data, page))
         if opens and not opening:
-            if len(links) == MOST_LINKS:
+            if len(links) == most:
                 break
             links.append(Link())
         opening = opens
