@@ -46,6 +46,17 @@ def make_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProgram
     return make
 
 
+def samples_of(path: Path, settings: AudioSettings) -> int:
+    """Samples of a clip, all of them finite; 0 where it is refused. Anything else that is raised fails the test."""
+    try:
+        waveform = decode(path, settings).waveform
+    except ClipError:
+        return 0
+    assert len(waveform) > 0
+    assert np.isfinite(waveform).all()
+    return len(waveform)
+
+
 def test_program_is_the_one_that_is_named_or_the_one_on_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,27 +240,24 @@ def test_second_reader_of_a_clip_that_ends_there_makes_no_remark(m4a: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "samples"),
     [
-        after(converted("ipod", "-c:a", "aac", rate=44_100), b"mdhd", 16, b"\x7f\xff\xff\xff"),
-        after(converted("wav", "-c:a", "g722"), b"data", 4, b"\xff\xff\xff\xff"),
-        replaced(converted("tta", "-c:a", "tta"), 14, b"\xff\xff\xff\x7f"),
-        after(converted("wv", "-c:a", "wavpack"), b"wvpk", 12, b"\xff\xff\xff\x7f"),
-        replaced(written("FLAC", "PCM_16"), 21, b"\xff\xff\xff\xff\xff"),
-        replaced(written("AU", "PCM_16"), 8, b"\x7f\xff\xff\xff"),
-        after(written("W64", "PCM_16"), b"data", 16, b"\xff\xff\xff\xff\xff\xff\xff\x7f"),
-        after(written("RF64", "PCM_16"), b"ds64", 16, b"\xff\xff\xff\xff\xff\xff\xff\x7f"),
+        (after(converted("ipod", "-c:a", "aac", rate=44_100), b"mdhd", 16, b"\x7f\xff\xff\xff"), 45_056),
+        (after(converted("wav", "-c:a", "g722"), b"data", 4, b"\xff\xff\xff\xff"), RATE),
+        (replaced(converted("tta", "-c:a", "tta"), 14, b"\xff\xff\xff\x7f"), 0),  # its header has a checksum
+        (after(converted("wv", "-c:a", "wavpack"), b"wvpk", 12, b"\xff\xff\xff\x7f"), RATE),
+        (replaced(written("FLAC", "PCM_16"), 21, bytes([written("FLAC", "PCM_16")[21] | 15]) + b"\xff" * 4), RATE),
+        (replaced(written("AU", "PCM_16"), 8, b"\x7f\xff\xff\xff"), RATE),
+        (after(written("W64", "PCM_16"), b"data", 16, b"\xff" * 7 + b"\x7f"), RATE),
+        (after(written("RF64", "PCM_16"), b"ds64", 16, b"\xff" * 7 + b"\x7f"), RATE),
     ],
     ids=["m4a", "G.722", "True Audio", "WavPack", "FLAC", "AU", "W64", "RF64"],
 )
-def test_clip_that_claims_years_costs_what_it_holds(content: bytes, m4a: Path) -> None:
+def test_clip_that_claims_years_costs_what_it_holds(content: bytes, samples: int, m4a: Path) -> None:
     """A length in a header decides neither memory nor time."""
     m4a.write_bytes(content)
     started, memory = time.monotonic(), psutil.Process().memory_info().rss
-    try:
-        assert 0 < len(decode(m4a, AS_IT_IS).waveform) < 50_000
-    except ClipError as error:
-        assert "no audio file" in str(error) or "file holds none" in str(error)
+    assert samples_of(m4a, AS_IT_IS) == samples
     assert time.monotonic() - started < PATIENCE_SECONDS
     assert psutil.Process().memory_info().rss - memory < 200 << 20
 
@@ -303,7 +311,7 @@ def test_decode_of_random_damage_is_finite_or_a_clip_error_in_bounded_time(kind:
     for _ in range(12):
         content = bytearray(whole)
         for _ in range(random.integers(1, 6)):
-            early = random.random() < 0.5  # headers are where damage hurts
+            early = random.random() < 0.2  # headers are where damage hurts
             at = int(random.integers(0, min(200, len(content)) if early else len(content)))
             length = int(random.integers(1, 60))
             match random.integers(4):
@@ -317,10 +325,5 @@ def test_decode_of_random_damage_is_finite_or_a_clip_error_in_bounded_time(kind:
                     del content[max(at, len(content) // 4) :]
         path.write_bytes(content or b"x")
         started = time.monotonic()
-        try:
-            decoded = decode(path, AudioSettings(sample_rate=RATE, max_seconds=20.0))
-            assert len(decoded.waveform) > 0
-            assert np.isfinite(decoded.waveform).all()
-        except ClipError as error:
-            assert path.name in str(error)
+        samples_of(path, AudioSettings(sample_rate=RATE, max_seconds=20.0))
         assert time.monotonic() - started < PATIENCE_SECONDS

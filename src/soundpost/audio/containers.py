@@ -84,7 +84,7 @@ def _of_wave(data: mmap, coding: str) -> Layout:
 
 
 def _of_ogg(data: mmap) -> Layout:
-    streams = ogg.streams(data)
+    streams = ogg.streams(data, MOST_STREAMS)
     if streams is None:
         return AS_IT_IS
     return _chain(streams, f"{len(streams):,} Ogg streams joined" if len(streams) > 1 else "")
@@ -102,7 +102,8 @@ def _of_mpeg(data: mmap, where: range) -> Layout:
     gaps = sum(len(stream.pieces) - 1 for stream in streams)
     words = [f"{len(streams):,} MPEG streams joined"] if len(streams) > 1 else []
     words += [f"foreign bytes left out in {gaps:,} places"] if gaps else []
-    return _chain([mpeg.pieces(data, stream) for stream in streams], ", ".join(words))
+    slack = SLACK_FRAMES * sum(stream.first.samples for stream in streams)
+    return _chain([mpeg.pieces(data, stream) for stream in streams], ", ".join(words), slack)
 
 
 def _of_flac(data: mmap) -> Layout:
@@ -117,7 +118,7 @@ def _of_flac(data: mmap) -> Layout:
     return _chain(streams, f"{len(starts):,} FLAC streams joined")
 
 
-def _chain(streams: Sequence[Sequence[Piece]], remark: str) -> Layout:
-    if len(streams) > MOST_STREAMS:
-        remark += f", of which the first {MOST_STREAMS:,} were read"
-    return Layout(streams[:MOST_STREAMS], remark)
+def _chain(streams: Sequence[Sequence[Piece]], remark: str, slack: int = 0) -> Layout:
+    if len(streams) >= MOST_STREAMS:
+        remark += f"; beyond {MOST_STREAMS:,} no more are read"
+    return Layout(streams[:MOST_STREAMS], remark, slack=slack)

@@ -11,7 +11,7 @@ import soundfile
 from soundpost.audio import containers
 from soundpost.audio.downmix import Downmix
 from soundpost.audio.mended_file import MendedFile, Piece
-from soundpost.audio.resample import resample
+from soundpost.audio.resample import RATES, resample
 
 BLOCK = 1 << 16  # sample times read at once, so that a header's promise never decides how much memory is taken
 SMALL_BLOCK = 1 << 8  # the same where a whole block cannot be had, to get what lies before the damage
@@ -48,6 +48,7 @@ class Take:
     rate: int  # Hz
     channels: int
     promised: int | None = None  # samples, as the container says; None: it does not say
+    channel: int | None = None  # the one that was asked for
     stopped: str = ""  # why the decoder gave up; empty: it did not
     is_whole: bool = True  # whether no other reader needs to be asked
     remarks: list[str] = field(default_factory=list)  # half a sentence each
@@ -94,19 +95,10 @@ def read(path: Path, max_seconds: float, channel: int | None = None) -> Take:
             if take is None:
                 take = _begun(file, layout, channel)
                 most = max(1, round(max_seconds * take.rate))
-            left = most - take.mix.count
-            if left <= 0:
+            if take.mix.count >= most:
+                take.promised = None  # nobody counts what is not read
                 break
-            if file.samplerate == take.rate:
-                promised = take.promised if take.promised is not None and not layout.streams else most
-                take.stopped = _fill(take.mix, file, reopen, min(left, promised)) or take.stopped
-                continue
-            other = Downmix(channel)
-            wanted = round(left * file.samplerate / take.rate)
-            take.stopped = _fill(other, file, reopen, wanted) or take.stopped
-            if other.count:
-                take.mix.add(resample(other.waveform(), file.samplerate, take.rate)[:, None])
-                take.remarks.append(f"a stream of {file.samplerate:,} Hz was brought to {take.rate:,} Hz")
+            _add(take, file, reopen, most - take.mix.count, is_link=bool(layout.streams))
     if take is None:
         raise Refused("none of its streams can be opened")
     _judge(take, layout, most, max_seconds)
@@ -154,7 +146,7 @@ def _streams(path: Path, layout: containers.Layout) -> Streams:
 
 
 def _begun(file: Forward, layout: containers.Layout, channel: int | None) -> Take:
-    take = Take(Downmix(channel), file.samplerate, file.channels)
+    take = Take(Downmix(channel), file.samplerate, file.channels, channel=channel)
     if layout.remark:
         take.remarks.append(layout.remark)
     if layout.trims and layout.samples is not None:
@@ -163,8 +155,8 @@ def _begun(file: Forward, layout: containers.Layout, channel: int | None) -> Tak
         take.promised = layout.samples if 0 <= padding <= containers.LARGEST_BLOCK else file.frames
     elif layout.samples is not None:
         take.promised = layout.samples
-    elif file.frames < UNKNOWN and not layout.streams:
-        take.promised = file.frames
+    elif file.frames < UNKNOWN:
+        take.promised = 0 if layout.streams else file.frames
     lie = None if layout.streams else LYING_SIZE.search(file.extra_info)
     if lie:
         take.remarks.append(f"header promises {int(lie[1]):,} bytes of samples, file holds {int(lie[2]):,}")
@@ -174,15 +166,35 @@ def _begun(file: Forward, layout: containers.Layout, channel: int | None) -> Tak
     return take
 
 
+def _add(take: Take, file: Forward, reopen: Reopen, left: int, is_link: bool) -> None:
+    """Read a stream to its end, or so many samples of it as are left to be read in all."""
+    if not RATES[0] <= file.samplerate <= RATES[1] and take.mix.count:
+        take.remarks.append(f"a stream of {file.samplerate:,} Hz, which no recording has, was left out")
+        return
+    if is_link and take.promised is not None:
+        more = round(file.frames * take.rate / file.samplerate)
+        take.promised = take.promised + more if file.frames < UNKNOWN else None
+    if file.samplerate == take.rate:
+        wanted = left if is_link or take.promised is None else min(left, take.promised)
+        take.stopped = _fill(take.mix, file, reopen, wanted) or take.stopped
+        return
+    other = Downmix(take.channel)
+    take.stopped = _fill(other, file, reopen, round(left * file.samplerate / take.rate)) or take.stopped
+    if other.count:
+        take.mix.add(resample(other.waveform(), file.samplerate, take.rate)[:, None])
+        take.remarks.append(f"a stream of {file.samplerate:,} Hz was brought to {take.rate:,} Hz")
+
+
 def _fill(mix: Downmix, file: Forward, reopen: Reopen, wanted: int) -> str:
     """Add so many samples of a file; the answer says why the decoder gave up, or nothing."""
     before = mix.count
-    stopped = _blocks(mix, file, wanted, BLOCK)
+    size = max(SMALL_BLOCK, 2 * BLOCK // max(2, file.channels))
+    stopped = _blocks(mix, file, wanted, size)
     if stopped:
         with suppress(*REFUSALS), reopen() as again:
-            for _ in range((mix.count - before) // BLOCK):
-                again.read(BLOCK, dtype="float32", always_2d=True)
-            _blocks(mix, again, BLOCK, SMALL_BLOCK)
+            for _ in range((mix.count - before) // size):
+                again.read(size, dtype="float32", always_2d=True)
+            _blocks(mix, again, size, SMALL_BLOCK)
     return stopped
 
 

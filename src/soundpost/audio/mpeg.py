@@ -27,6 +27,7 @@ RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8
 TAGS = (b"Xing", b"Info")
 CONFIRMING = 3  # frames of one kind in a row that count as sound where no frame was expected
 FURTHEST = 1 << 20  # bytes without a frame, beyond which the search for the first one ends
+MOST_TRIED = 1 << 19  # places where a frame was looked for in vain; about a second
 
 
 class Frame(NamedTuple):
@@ -107,8 +108,9 @@ def pieces(data: mmap, stream: Stream) -> list[Piece]:
 
 def _frames(data: mmap, at: int, stop: int) -> Iterator[tuple[int, Frame]]:
     kind: tuple[int, int, int] | None = None  # of the frames before; None where nothing is expected
-    searched = 0  # bytes in which no frame was found so far
-    while at >= 0 and at + 4 <= stop and (kind or searched <= FURTHEST):
+    searched = 0  # bytes in which no frame was found so far; -1 once there was one
+    tried = 0
+    while at >= 0 and at + 4 <= stop and searched <= FURTHEST and tried <= MOST_TRIED:
         frame = _frame(data, at)
         if frame and at + frame.length <= stop and (frame.kind == kind or _is_confirmed(data, at, stop)):
             yield at, frame
@@ -117,6 +119,7 @@ def _frames(data: mmap, at: int, stop: int) -> Iterator[tuple[int, Frame]]:
         else:
             found = data.find(b"\xff", at + 1, stop)
             searched += found - at if searched >= 0 else 0
+            tried += 1
             kind, at = None, found
 
 

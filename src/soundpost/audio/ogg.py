@@ -6,6 +6,7 @@ Sources: RFC 3533 (pages), RFC 7845 (Opus in Ogg), the Ogg mapping of FLAC.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from mmap import mmap
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ BEGINNING = 0x02  # flag of the page that opens a logical stream
 FLAC_HEAD = b"\x7fFLAC"
 FLAC_PREFIX = 9  # bytes that stand before "fLaC" in the first packet
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz at which an Opus decoder runs
+LARGEST_OPENING = 4096  # bytes of a page that opens a stream; those of the known codings have less than 100
 CRC_POLYNOMIAL = 0x04C11DB7
 
 
@@ -37,14 +39,14 @@ class Link:
     pages: list[Page] = field(default_factory=list)
 
 
-def streams(data: mmap, find_from: int = 0) -> list[list[Piece]] | None:
+def streams(data: mmap, most: int) -> list[list[Piece]] | None:
     """What soundfile has to be given for each link, in order; None where the file can be read as it is.
 
     Args:
         data: the whole file; only headers of pages are looked at.
-        find_from: where the search for the first page begins.
+        most: links that are looked for; what comes later is left out.
     """
-    links = _links(data, find_from)
+    links = _links(data, most)
     if not links:
         return None
     mended = [_pieces(data, link) for link in links]
@@ -59,16 +61,26 @@ def streams(data: mmap, find_from: int = 0) -> list[list[Piece]] | None:
 
 def crc(page: bytes) -> int:
     """The checksum of a page whose own checksum field holds zeros."""
-    value = 0
+    table, value = _table(), 0
     for byte in page:
-        value ^= byte << 24
-        for _ in range(8):
-            value = (value << 1) ^ (CRC_POLYNOMIAL if value & 0x80000000 else 0)
-        value &= 0xFFFFFFFF
+        value = (value << 8 & 0xFFFFFFFF) ^ table[value >> 24 ^ byte]
     return value
 
 
-def _pages(data: mmap, at: int) -> Iterator[Page]:
+@cache
+def _table() -> tuple[int, ...]:
+    """What each byte does to the checksum."""
+    values = []
+    for byte in range(256):
+        value = byte << 24
+        for _ in range(8):
+            value = (value << 1 & 0xFFFFFFFF) ^ (CRC_POLYNOMIAL if value >> 31 else 0)
+        values.append(value)
+    return tuple(values)
+
+
+def _pages(data: mmap) -> Iterator[Page]:
+    at = 0
     while True:
         if data[at : at + 4] != CAPTURE:
             at = data.find(CAPTURE, at)
@@ -86,12 +98,14 @@ def _pages(data: mmap, at: int) -> Iterator[Page]:
         at = stop
 
 
-def _links(data: mmap, at: int) -> list[Link]:
+def _links(data: mmap, most: int) -> list[Link]:
     links: list[Link] = []
     opening = False  # whether the page before opened a stream too
-    for page in _pages(data, at):
+    for page in _pages(data):
         opens = bool(page.flags & BEGINNING) and (not links or opening or _is_sound(data, page))
         if opens and not opening:
+            if len(links) == most:
+                break
             links.append(Link())
         opening = opens
         if links:
@@ -100,6 +114,9 @@ def _links(data: mmap, at: int) -> list[Link]:
 
 
 def _is_sound(data: mmap, page: Page) -> bool:
+    """Whether a page that opens a stream in the middle of the file is one, and no chance of bytes."""
+    if page.stop - page.start > LARGEST_OPENING:
+        return False
     content = bytearray(data[page.start : page.stop])
     said = int.from_bytes(content[22:26], "little")
     content[22:26] = bytes(4)

@@ -8,10 +8,10 @@ import numpy as np
 
 from soundpost.audio import ffmpeg, libsndfile
 from soundpost.audio.downmix import Downmix
+from soundpost.audio.resample import RATES
 from soundpost.errors import ClipError
 
 ADVICE = "Its row gets the fallback; if many clips say so, re-attach the dataset."
-RATES = (1000, 1_000_000)  # Hz; a header that says anything else is damaged, and resampling it would fill the memory
 LOUDEST = float(1 << 31)  # |amplitude|; louder is damage, and its square would leave float32
 
 

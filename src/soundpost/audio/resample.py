@@ -3,6 +3,8 @@
 import numpy as np
 import soxr
 
+RATES = (1000, 1_000_000)  # Hz; a header that says anything else is damaged, and resampling it would fill the memory
+
 
 def resample(waveform: np.ndarray, old: int, new: int) -> np.ndarray:
     """What librosa.resample gives by default, without the seconds that importing librosa takes.
