@@ -29,8 +29,6 @@ from soundpost.models.timm_body import TimmSettings, with_channels
 requires_timm = pytest.mark.skipif(not has_timm(), reason="timm is not installed; see requirements-dev.txt")
 
 
-
-
 # ---------------------------------------------------------------- sound
 @pytest.mark.parametrize(("place", "case"), golden("birdclef", "resample"))
 def test_resampling_of_birdclef_gives_the_published_samples(
@@ -214,7 +212,9 @@ def network_settings(case: dict[str, Any]) -> TimmSettings:
         timm=config["backbone"],
         head=case["network"],
         in_chans=config["timm"]["in_chans"],
-        channels="mel_position" if "mel position" in str(case["input"].get("then")) or "front_end" in config else "equal",
+        channels="mel_position"
+        if "mel position" in str(case["input"].get("then")) or "front_end" in config
+        else "equal",
         classes=head.get("num_class", 0) if selected else 0,
         selected=tuple(int(i) for i in chosen[: selected.get("count", 0)]),
         has_gem=config.get("use_gem", False),
@@ -288,7 +288,11 @@ def mean_of(members: list[nn.Module], pictures: Tensor, rule: str = "mean") -> n
 def test_pipeline_of_birdclef_gives_the_published_rows(place: GoldenSet, case: dict[str, Any]) -> None:
     """From a made minute to twelve rows, with the templates' front ends and the steps of [[after]]."""
     minute, system = made(case["input"], place), case["system"].split("/")[0]
-    name = case["front_end"] if isinstance(case["front_end"], str) else f"fg2026_{'20s' if case['context_s'] == 20 else '128'}"
+    name = (
+        case["front_end"]
+        if isinstance(case["front_end"], str)
+        else f"fg2026_{'20s' if case['context_s'] == 20 else '128'}"
+    )
     settings = WindowSettings(context_seconds=float(case.get("context_s", 5)))
     starts = [settings.first_sample(i, 32000) for i in range(12)]
     length = settings.window_samples(32000)
@@ -338,7 +342,9 @@ def fg2026(
 
     values = answer(waveforms)
     if on["TEMPORAL_TTA"]:
-        rolled = [torch.from_numpy(ring(minute, waveforms.numel(), d).reshape(waveforms.shape)) for d in (40000, -40000)]
+        rolled = [
+            torch.from_numpy(ring(minute, waveforms.numel(), d).reshape(waveforms.shape)) for d in (40000, -40000)
+        ]
         values = (values + 2 * answer(rolled[0]) + 2 * answer(rolled[1])) / 5
     columns = case["columns"]
     table = np.full((len(values), len(columns)), 1 / len(columns))

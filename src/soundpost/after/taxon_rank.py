@@ -1,4 +1,4 @@
-"""Ranks weighted by groups of columns, with gates between an anchor member and the others (BirdCLEF 2026, 2nd place)."""
+"""Ranks weighted by groups of columns, with gates between an anchor member and the others (second place of 2026)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -111,9 +111,7 @@ def _temporal(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the anchor and its neighbourhood in time both rank high, a little of the higher of the two."""
     bell = tuple(CONTEXT / CONTEXT.sum())
-    around = for_each_recording(
-        table.with_values(votes.anchor), lambda x: weighted(x, bell) if len(x) > 1 else x
-    )
+    around = for_each_recording(table.with_values(votes.anchor), lambda x: weighted(x, bell) if len(x) > 1 else x)
     context = ranks(around)
     cells = (context > 0.88) & (votes.anchor_rank > 0.75) & ~touched
     if quiet_below < 1:

@@ -1,6 +1,6 @@
 """Would Kaggle take this submission.csv? Its own names for what it refuses, and warnings for what it would not say.
 
-    python -m soundpost.contest.check submission.csv --sample sample_submission.csv --test-dir test_soundscapes
+python -m soundpost.contest.check submission.csv --sample sample_submission.csv --test-dir test_soundscapes
 """
 
 import argparse

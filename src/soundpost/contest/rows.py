@@ -1,9 +1,9 @@
 """Rows that are windows: from the sample, a table of rows and the recordings in the folder to rows that never change.
 
-    table       a csv names every row: those are the rows
-    imitation   no recording is there, as when a kernel is saved: the sample's rows, without audio
-    folder      recordings, none of which the sample names: its columns and grammar, rows from the folder
-    sample      the sample names some of the recordings: its rows in their order; what it leaves out follows
+table       a csv names every row: those are the rows
+imitation   no recording is there, as when a kernel is saved: the sample's rows, without audio
+folder      recordings, none of which the sample names: its columns and grammar, rows from the folder
+sample      the sample names some of the recordings: its rows in their order; what it leaves out follows
 """
 
 import bisect
@@ -68,7 +68,7 @@ class Rows:
         what = {
             "table": "rows are those of the contest's table",
             "imitation": "no recording is in the test folder: rows are the sample's own, without audio",
-            "folder": "the sample names none of the recordings: it gives columns and grammar, the folder gives the rows",
+            "folder": "the sample names no recording of the folder: it gives columns and grammar, the folder the rows",
         }.get(self.branch.split("+")[0], "rows of the sample keep their order")
         also = "".join(
             f"; {text}"
@@ -150,9 +150,7 @@ def _windows(recording: Recording, grammar: Grammar, usual: int) -> list[Row]:
     """All rows of a recording."""
     count = grammar.count(recording.samples, recording.rate) if recording.samples and recording.rate else usual
     ends = [(i + 1) * grammar.window for i in range(count)]
-    return [
-        Row(grammar.row_id(recording.stem, end), recording.name, end - grammar.window, end) for end in ends
-    ]
+    return [Row(grammar.row_id(recording.stem, end), recording.name, end - grammar.window, end) for end in ends]
 
 
 def _from_sample(named: Sequence[Row], grammar: Grammar, ordered: Sequence[Recording], usual: int) -> Rows:

@@ -58,9 +58,7 @@ class WindowPicture:
 
     def __init__(self, settings: WindowPictureSettings) -> None:
         self.settings = settings
-        self.framing = Framing(
-            settings.n_fft, settings.hop_length, settings.pad_mode, win_length=settings.win_length
-        )
+        self.framing = Framing(settings.n_fft, settings.hop_length, settings.pad_mode, win_length=settings.win_length)
         self.bands = Bands(
             settings.sample_rate,
             settings.n_fft,

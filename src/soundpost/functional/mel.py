@@ -166,7 +166,7 @@ class Bands:
 def mel_bank(bands: Bands) -> np.ndarray:
     """Triangular filters at equal distances on a mel scale, (mels, n_fft // 2 + 1) float32.
 
-    Source: librosa.filters.mel(htk, norm), after Slaney's Auditory Toolbox, 1998; torchaudio.functional.melscale_fbanks.
+    Source: librosa.filters.mel(htk, norm), after Slaney's Auditory Toolbox, 1998; torchaudio's melscale_fbanks.
     """
     fmax = bands.fmax or bands.sample_rate / 2
     if not 0 <= bands.fmin < fmax:

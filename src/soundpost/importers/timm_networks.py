@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from soundpost import registry
 from soundpost.ensemble.recipes import Recipe
+from soundpost.errors import WeightsError
 from soundpost.importers.recipe_files import ImportedMember, template, write_imported
 from soundpost.importers.state_dicts import FOLD, read_state_dict, renamed
-from soundpost.errors import WeightsError
-from soundpost import registry
 from soundpost.models import MODELS
 
 TEMPLATES_OF = {
@@ -79,7 +79,9 @@ def import_timm(
     for index, path in enumerate(files):
         arrays = published_arrays(read_state_dict(path), TEMPLATES_OF[published])
         shaped = {
-            key: array.reshape(wanted[key].shape) if key in wanted and array.numel() == wanted[key].numel() == 1 else array
+            key: array.reshape(wanted[key].shape)
+            if key in wanted and array.numel() == wanted[key].numel() == 1
+            else array
             for key, array in arrays.items()
         }
         fold = FOLD.search(path.stem)
