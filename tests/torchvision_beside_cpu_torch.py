@@ -1,7 +1,7 @@
 """Lets timm be imported beside torch's CPU build, for the tests alone.
 
-The compiled operators of PyPI's torchvision do not load there, and torchvision registers Python kernels for them when it
-is imported: here they get names, so that it can be. None of them can be called; no network of timm does.
+The compiled operators of PyPI's torchvision do not load there, and torchvision registers Python kernels for them when
+it is imported: here they get names, so that it can be. None of them can be called; no network of timm does.
 """
 
 import importlib.util

@@ -67,16 +67,15 @@ def gaussian(table: Table, sigma: float = 0.65, truncate: float = 4.0) -> np.nda
 
 
 def gaussian_renormalised(table: Table, sigma: float = 0.5) -> np.ndarray:
-    """A Gaussian of radius max(1, ceil(3 sigma)); beyond the ends there is nothing, and the others' weights sum to 1."""
+    """A Gaussian of radius max(1, ceil(3 sigma)); rows beyond the ends are left out, the others' weights sum to 1."""
     radius = max(1, int(np.ceil(3 * sigma)))
     bell = _bell(sigma, radius)
 
     def step(x: np.ndarray) -> np.ndarray:
         padded = np.pad(x, ((radius, radius), (0, 0)))
         there = np.pad(np.ones(len(x)), radius)
-        sums = sum((w * padded[i : i + len(x)] for i, w in enumerate(bell)), np.zeros(x.shape))
-        shares = sum((w * there[i : i + len(x)] for i, w in enumerate(bell)), np.zeros(len(x)))
-        return sums / shares[:, None]
+        sums = np.sum([w * padded[i : i + len(x)] for i, w in enumerate(bell)], axis=0)
+        return sums / np.sum([w * there[i : i + len(x)] for i, w in enumerate(bell)], axis=0)[:, None]
 
     return for_each_recording(table, step)
 
@@ -121,7 +120,7 @@ def weighted(x: np.ndarray, weights: Sequence[float]) -> np.ndarray:
         raise SettingsError(f"[[after]] weights = {list(weights)} have no centre. Give an odd number of weights.")
     radius = len(weights) // 2
     padded = np.pad(x, ((radius, radius), (0, 0)), mode="edge")
-    return sum((w * padded[i : i + len(x)] for i, w in enumerate(weights)), np.zeros_like(x))
+    return np.sum([w * padded[i : i + len(x)] for i, w in enumerate(weights)], axis=0)
 
 
 def _bell(sigma: float, radius: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Ranks weighted by groups of columns, with gates between an anchor member and the others (BirdCLEF 2026, 2nd place)."""
+"""Ranks weighted by groups of columns, with gates between an anchor member and the others (second place of 2026)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

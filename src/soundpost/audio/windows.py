@@ -28,7 +28,7 @@ class WindowSettings:
         if self.scope not in SCOPES or self.padding not in PADDINGS or self.frames not in FRAME_RULES:
             raise SettingsError(
                 f"[windows] scope '{self.scope}', padding '{self.padding}', frames '{self.frames}'; known scopes: "
-                f"{', '.join(SCOPES)}; paddings: {', '.join(PADDINGS)}; frames: overlap_average_max, or empty. Correct it."
+                f"{', '.join(SCOPES)}; paddings: {', '.join(PADDINGS)}; frames: {FRAME_RULES[1]}, or empty. Correct it."
             )
         if self.seconds <= 0 or (self.context_seconds and self.context_seconds < self.seconds):
             raise SettingsError(

@@ -68,7 +68,7 @@ class Rows:
         what = {
             "table": "rows are those of the contest's table",
             "imitation": "no recording is in the test folder: rows are the sample's own, without audio",
-            "folder": "the sample names none of the recordings: it gives columns and grammar, the folder gives the rows",
+            "folder": "the sample names no recording of the folder: it gives columns and grammar, the folder the rows",
         }.get(self.branch.split("+")[0], "rows of the sample keep their order")
         also = "".join(
             f"; {text}"

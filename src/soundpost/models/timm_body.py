@@ -6,7 +6,7 @@ timm is imported when a network is built, not before: it is an extra here, and i
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,10 +71,11 @@ class TimmNetwork(nn.Module):
             self.backbone, channels = create(settings, num_classes=classes), 0
         elif settings.head == "attention_sed":
             self.backbone = create(settings, features_only=True, exportable=True)
-            channels = int(self.backbone.feature_info.channels()[-1])  # type: ignore[union-attr,operator]
+            channels = int(cast("Any", self.backbone).feature_info.channels()[-1])
         else:
             self.backbone = create(settings, num_classes=0, global_pool="")
-            channels = int(getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features)  # type: ignore[arg-type]
+            body = cast("Any", self.backbone)
+            channels = int(getattr(body, "head_hidden_size", None) or body.num_features)
             _set_stem_stride(self.backbone, settings)
         self.head = HEADS[settings.head](settings, channels, classes)
 
