@@ -57,6 +57,7 @@ WAITING_FOR_SENTENCES = (
     "src/soundpost/models/sed_heads.py",
     "src/soundpost/models/timm_body.py",
     "src/soundpost/training/",
+    "tests/after/test_steps.py",
     "tests/audio/",
     "tests/engine/test_scheduler.py",
     "tests/inference/",
