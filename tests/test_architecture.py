@@ -63,7 +63,7 @@ WAITING_FOR_SENTENCES = (
     "tests/inference/",
     "tests/training/test_recipe_fit.py",
 )
-WAITING_FOR_SHORT_FUNCTIONS = ("after.taxon_rank", "engine.provision", "ensemble.recipes")
+WAITING_FOR_SHORT_FUNCTIONS = ("after.taxon_rank", "ensemble.recipes")
 WAITING_FOR_INIT: tuple[str, ...] = ()
 MAY_TOUCH_THE_WORLD = {"asyncio", "ctypes", "datetime", "glob", "io", "mmap", "multiprocessing", "os", "pathlib"} | {
     "pickle",

@@ -111,7 +111,7 @@ class DryRun:
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
         models = self._session.models
         member_of = models.members[work.member][0]
-        return work.view == 0 and member_of is recipe and models.predictors(work.member) is not None
+        return work.view == 0 and member_of is recipe and self._session.predictors(work.member) is not None
 
     def _write_seconds(self) -> float:
         """What one write of a submission takes for each row."""

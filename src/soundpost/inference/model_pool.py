@@ -115,7 +115,8 @@ class ModelPool:
         except Exception as error:
             if device != "cpu" and is_device_error(error):
                 raise DeviceError(
-                    f"{device}: {member.name} cannot be moved to it: {sentence(error)}. The run goes on without it."
+                    f"{device}: {member.name} cannot be moved to it: {sentence(error)}. The run goes on without it.",
+                    device,
                 ) from error
             raise
         self.notes.append(f"{member.name}: {device} had room for it only after unused memory was given back")
