@@ -50,7 +50,7 @@ class BatchAnswers:
         model: gave them.
         view: the rule that cut the windows.
         batch: (windows, channels, bins, frames), kept until the answers have come.
-        losses: of the batch; completed by cpu().
+        losses: what the batch has cost so far; completed by cpu().
     """
 
     def __init__(self, rows: Tensor, model: BatchModel, view: View, batch: Tensor, losses: MemoryLosses) -> None:
