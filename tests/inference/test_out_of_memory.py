@@ -72,6 +72,10 @@ def test_window_that_fits_nowhere_is_lost_alone_and_says_why(view: View) -> None
 
     class Choosy:
         device = torch.device("cpu")
+        n_members = 1
+
+        def in_float32(self) -> None:
+            """It is in float32."""
 
         def __call__(self, batch: Tensor, view: View) -> Tensor:
             calls.append(len(batch))
@@ -107,6 +111,10 @@ def test_window_that_does_not_fit_a_gpu_is_answered_by_the_cpu(monkeypatch: pyte
 
     class Gpu:
         device = torch.device("cuda:0")
+        n_members = 1
+
+        def in_float32(self) -> None:
+            """It is in float32."""
 
         def __call__(self, batch: Tensor, view: View) -> Tensor:
             calls.append(len(batch))
@@ -184,6 +192,9 @@ class FailingGpu:
     def on_cpu(self) -> Predictor:
         """A network that works."""
         return predictor()
+
+    def in_float32(self) -> None:
+        """It is in float32."""
 
 
 @pytest.fixture
