@@ -107,10 +107,10 @@ def _of_mpeg(data: mmap, where: range) -> Layout:
 
 
 def _of_flac(data: mmap) -> Layout:
-    starts, at = [], 0
-    while (at := data.find(FLAC_HEAD, at)) >= 0:
+    starts, at = [], data.find(FLAC_HEAD)
+    while at >= 0:
         starts.append(at)
-        at += len(FLAC_HEAD)
+        at = data.find(FLAC_HEAD, at + len(FLAC_HEAD))
     if len(starts) < 2:
         return AS_IT_IS
     ends = [*starts[1:], len(data)]

@@ -9,7 +9,7 @@ Source: ISO/IEC 11172-3 and 13818-3 for headers; the Xing tag as encoders write 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from mmap import mmap
 from typing import NamedTuple
 
@@ -39,11 +39,9 @@ class Frame(NamedTuple):
     version: int  # the header's two bits; 3 is MPEG 1
     layer: int
     kbits: int
-
-    @property
-    def kind(self) -> tuple[int, int, int]:
-        """What does not change within a stream."""
-        return self.rate, self.version, self.layer
+    kind: tuple[int, int, int]  # rate, version and layer, which do not change within a stream
+    side: int  # bytes before a tag: the header and what layer III keeps beside the sound of two channels
+    side_of_one: int  # the same for one channel
 
 
 @dataclass
@@ -55,22 +53,28 @@ class Stream:
     count_at: int | None  # where the Xing tag keeps its count of frames; None: there is no such count
     promised: int  # frames, as the tag says
     n_frames: int = 0  # without the tag's own
-    pieces: list[range] = field(default_factory=list)
+    spans: list[list[int]] = field(default_factory=list)  # [start, stop] of each piece
     is_variable: bool = False  # frames have several bit rates
 
     def take(self, at: int, frame: Frame) -> None:
         """Add the frame at a position of the file."""
-        if self.pieces and self.pieces[-1].stop == at:
-            self.pieces[-1] = range(self.pieces[-1].start, at + frame.length)
+        if self.spans and self.spans[-1][1] == at:
+            self.spans[-1][1] += frame.length
         else:
-            self.pieces.append(range(at, at + frame.length))
+            self.spans.append([at, at + frame.length])
         self.n_frames += 1
-        self.is_variable |= frame.kbits != self.kbits
+        if frame.kbits != self.kbits:
+            self.is_variable = True
+
+    @property
+    def pieces(self) -> list[range]:
+        """Where its frames lie, without what stands between them."""
+        return [range(*span) for span in self.spans]
 
     def is_right(self) -> bool:
         """Whether the decoder will read all of it from the file as it is."""
         counted = self.n_frames <= self.promised if self.count_at else not self.is_variable
-        return counted and len(self.pieces) == 1
+        return counted and len(self.spans) == 1
 
 
 def walk(data: mmap, start: int, stop: int) -> list[Stream]:
@@ -137,37 +141,34 @@ def _is_confirmed(data: mmap, at: int, stop: int) -> bool:
 
 
 def _frame(data: mmap, at: int) -> Frame | None:
-    if at + 4 > len(data) or data[at] != 0xFF:
+    return _read(data[at : at + 3])
+
+
+@lru_cache(1 << 12)
+def _read(head: bytes) -> Frame | None:
+    if len(head) < 3 or head[0] != 0xFF:
         return None
-    return _read(data[at + 1], data[at + 2])
-
-
-@cache
-def _read(second: int, third: int) -> Frame | None:
+    _, second, third = head
     version, layer = second >> 3 & 3, 4 - (second >> 1 & 3)
     index, rate_index, padding = third >> 4, third >> 2 & 3, third >> 1 & 1
     if second < 0xE0 or version == 1 or layer == 4 or index in (0, 15) or rate_index == 3:
         return None
     is_first = version == 3
     kbits, rate = KBITS[is_first, layer][index], RATES[version][rate_index]
-    if layer == 1:
-        return Frame((12_000 * kbits // rate + padding) * 4, 384, rate, version, layer, kbits)
-    samples = 576 if layer == 3 and not is_first else 1152
-    return Frame(samples * 125 * kbits // rate + padding, samples, rate, version, layer, kbits)
+    samples = 384 if layer == 1 else 576 if layer == 3 and not is_first else 1152
+    length = (12_000 * kbits // rate + padding) * 4 if layer == 1 else samples * 125 * kbits // rate + padding
+    sides = (36, 21) if is_first else (21, 13)
+    return Frame(length, samples, rate, version, layer, kbits, (rate, version, layer), *sides)
 
 
 def _side(data: mmap, at: int, frame: Frame) -> int:
-    """Bytes of a frame before its tag: the header and what layer III keeps beside its sound."""
-    is_mono = data[at + 3] >> 6 == 3
-    return 4 + ((17 if is_mono else 32) if frame.version == 3 else (9 if is_mono else 17))
+    return frame.side_of_one if data[at + 3] >= 0xC0 else frame.side
 
 
 def _tag(data: mmap, at: int, frame: Frame) -> tuple[int | None, int] | None:
     """(Where a Xing tag keeps its count or None, the count), or None where there is no tag."""
-    if frame.layer != 3:
-        return None
     tag = at + _side(data, at, frame)
-    if data[tag : tag + 4] not in TAGS:
+    if frame.layer != 3 or data[tag : tag + 4] not in TAGS:
         return None
     if not data[tag + 7] & 1:
         return None, 0
