@@ -33,6 +33,7 @@ class ClipStates:
     def __init__(self, session: Session, plan: PassPlan) -> None:
         self._session = session
         self._plan = plan
+        self.is_over = False  # nobody waits for answers any more
         self.digest = plan.recipe.digest()
         self._seen = [session.predictions.seen(work.member, work.view) for work in plan.works]
         seen = np.all(self._seen, axis=0)
@@ -47,6 +48,9 @@ class ClipStates:
         self.windows: dict[int, tuple[Window, ...]] = {}  # of ready clips
         self._sums: dict[int, np.ndarray] = {}
         self._pending: dict[int, set[int]] = {}  # windows of ready clips that lack their answer
+        self._turns: Counter[int] = Counter()  # how often a clip has been made ready
+        self._away: Counter[int] = Counter()  # windows of a clip that lanes may be reading
+        self.failures: Counter[str] = Counter()  # why windows have no answer
         self.groups = Groups(session.batch_frames[plan.recipe.name], MAX_UNITS)
         lengths = Counter(window.frames for clip in cached for window in self._windows_of(clip))
         self.groups.expect(lengths, unknown_clips=len(self.absent))
@@ -63,8 +67,12 @@ class ClipStates:
         return Key(self.digest, clip)
 
     def is_pending(self, unit: Unit) -> bool:
-        """Whether the answer of a window is waited for."""
-        return unit.window in self._pending.get(unit.clip, ())
+        """Whether the answer of a window is waited for; one of a turn before the clip's latest is not."""
+        return unit.turn == self._turns[unit.clip] and unit.window in self._pending.get(unit.clip, ())
+
+    def is_wanted(self, clip: int) -> bool:
+        """Whether the clip's spectrogram is needed: it is open, or a lane may be reading it."""
+        return clip in self.open or self._away[clip] > 0
 
     def ready(self, clip: int, known: bool) -> None:
         """The clip's spectrogram is there: its windows join the groups.
@@ -74,11 +82,28 @@ class ClipStates:
             known: whether the groups expected its windows by length.
         """
         windows = self._windows_of(clip)
+        self._turns[clip] += 1
         self.windows[clip] = windows
         self._pending[clip] = set(range(len(windows)))
         self._frames_seen += sum(window.frames for window in windows)
         self._bytes_seen += self._session.clips[clip].n_bytes
-        self.groups.add([Unit(clip, i, window.frames) for i, window in enumerate(windows)], known)
+        turn = self._turns[clip]
+        self.groups.add([Unit(clip, i, window.frames, turn) for i, window in enumerate(windows)], known)
+
+    def sent(self, units: Sequence[Unit]) -> None:
+        """These windows are a lane's: the spectrograms of their clips stay where they are until they come back."""
+        self._away.update(unit.clip for unit in units)
+
+    def came_back(self, units: Sequence[Unit]) -> None:
+        """A lane reads these windows no more, whatever came of them."""
+        for unit in units:
+            self._away[unit.clip] -= 1
+            if not self.is_wanted(unit.clip):
+                self._session.cache.release(self.key(unit.clip))
+
+    def put_back(self, units: Sequence[Unit]) -> None:
+        """A lane was lost with these windows: those that are still waited for join another batch."""
+        self.groups.put_back([unit for unit in units if self.is_pending(unit)])
 
     def add(self, unit: Unit, row: np.ndarray) -> None:
         """Answers of a pending window, (classes,) or (members, classes); the last one closes its clip."""
@@ -94,6 +119,7 @@ class ClipStates:
         for work, seen, part in zip(works, self._seen, answer.reshape(len(works), -1), strict=True):
             if not np.isfinite(part).all():
                 self._session.report.counts[f"answers of {predictions.name(work.member)} not finite"] += 1
+                self.failures["its answers are not finite"] += 1
             elif not seen[clip]:
                 predictions.add(work.member, work.view, clip, part)
         self.close(clip)
@@ -103,15 +129,18 @@ class ClipStates:
 
         Of folds that share batches it costs nothing yet: they answer those clips once more, one after the other.
         """
+        lost = [unit for unit in units if self.is_pending(unit)]
+        self.failures[error] += len(lost)
         if len(self._plan.works) > 1:
-            self.failed += len(units)
+            self.failed += len(lost)
         else:
-            self._session.report.counts[f"clips failed in {self._name()} ({error})"] += len(units)
-        for clip in {unit.clip for unit in units}:
+            self._session.report.counts[f"clips failed in {self._name()} ({error})"] += len(lost)
+        for clip in {unit.clip for unit in lost}:
             self.close(clip)
 
     def lose(self, clip: int, reason: str) -> None:
         """A window that fits no device costs its clip this pass, or sharing folds' clip the company of the others."""
+        self.failures[reason] += 1
         if len(self._plan.works) > 1:
             self.failed += 1
         else:
@@ -120,9 +149,14 @@ class ClipStates:
             report.too_large[clip_name] = f"{clip_name}: {self._name()}: {reason}"
         self.close(clip)
 
-    def damaged(self, clip: int) -> None:
-        """The clip's spectrogram could not be read back: it is computed again, unless that has happened before."""
-        if clip not in self._pending:
+    def damaged(self, clip: int, units: Sequence[Unit]) -> None:
+        """The clip's spectrogram could not be read back: it is computed again, unless that has happened before.
+
+        Args:
+            clip: its row.
+            units: windows of it that were to be read.
+        """
+        if not any(map(self.is_pending, units)):
             return  # another lane has found it, too
         self._session.cache.damaged(self.key(clip))
         self._session.report.counts["damaged spectrograms recomputed"] += 1
@@ -151,7 +185,8 @@ class ClipStates:
     def close(self, clip: int) -> None:
         """Nothing more is needed of this clip in this pass."""
         self.open.discard(clip)
-        self._session.cache.release(self.key(clip))
+        if not self.is_wanted(clip):
+            self._session.cache.release(self.key(clip))
         self._forget_windows(clip)
 
     def _forget_windows(self, clip: int) -> None:

@@ -142,7 +142,7 @@ class ExtractStage:
 
     def _is_wanted(self, key: Key) -> bool:
         """Whether this pass still needs what is stored; later passes can have it computed again."""
-        return key.digest == self._states.digest and key.clip in self._states.open
+        return key.digest == self._states.digest and self._states.is_wanted(key.clip)
 
     def _is_hopeless(self) -> bool:
         """Whether nothing is under way that could make room."""

@@ -18,6 +18,7 @@ class Housekeeping:
     def attend(self, run: PassRun) -> None:
         """All chores that are due, between two pieces of news of a pass."""
         session = self._session
+        session.heartbeat.beat()
         self.say_notes()
         session.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self.cache_note()}")
         if session.live.is_due:

@@ -1,13 +1,13 @@
 """The submission as it grows: blended from the answers so far, written now and then beside the run, and at its end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from soundpost.contest.submission import Sample
 from soundpost.contest.writer import Writer
+from soundpost.engine.heartbeat import Tell
 from soundpost.engine.predictions import Predictions
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import ColumnMap
@@ -16,8 +16,6 @@ from soundpost.resources.deadline import Deadline
 PAUSE_SECONDS = 2.0  # least time between two rewrites of submission.csv
 PAUSE_SHARE = 20  # a pause is at least so many times what the last blend and write took
 SHOWN_CLIPS = 6  # clips whose likeliest tags end the log
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 class LiveSubmission:
@@ -53,7 +51,7 @@ class LiveSubmission:
         self._blend, self._maps, self._priors = blend, dict(maps), priors
         self._deadline = deadline
         self._tell = tell
-        self._table = np.zeros((0, len(sample.columns)))
+        self._table = np.tile(np.clip(priors, 0.0, 1.0), (predictions.n_clips, 1))
         self._renewed = -PAUSE_SECONDS  # when the table was blended last
         self._seen = -1  # how many answers are in the latest table
         self._blend_seconds = 0.0
@@ -73,7 +71,7 @@ class LiveSubmission:
         return self._deadline.elapsed() - self._renewed > pause and self._writer.is_idle
 
     def renew(self) -> None:
-        """Blend all answers and hand the table to the writer, if there is anything new."""
+        """Blend the answers of clips that have got some and hand the table to the writer, if there is anything new."""
         if not self._is_written:
             return
         seen = self._predictions.total()
@@ -82,7 +80,9 @@ class LiveSubmission:
         self._seen = seen
         self._renewed = self._deadline.elapsed()
         answered = int(self._predictions.answered().sum())
-        self._table = self._predictions.blended(self._blend, self._maps, self._priors)
+        changed = self._predictions.take_changed()
+        self._table = self._table.copy()  # the writer may still read the one before
+        self._table[changed] = self._predictions.blended(self._blend, self._maps, self._priors, changed)
         self._blend_seconds = self._deadline.elapsed() - self._renewed
         self._writer.hand_in(self._table, answered)
 

@@ -33,6 +33,7 @@ class Predictions:
         passes: Sequence[tuple[int, int]],
         folder: Path,
     ) -> None:
+        self.n_clips = n_clips
         self._members = members
         self._row = {key: i for i, key in enumerate(passes)}
         self._member_of = np.array([member for member, _ in passes])
@@ -45,8 +46,9 @@ class Predictions:
             if not (are_marks_known and are_sums_known):  # one without the other says nothing
                 sums[...] = 0.0
                 self._marks[self._member_of == i] = ABSENT
-        self.not_finite: dict[str, np.ndarray] = {}  # of the latest table: who -> (clips,) bool: its rows left out
+        self.not_finite: dict[str, np.ndarray] = {}  # as blended last: who -> (clips,) bool: its rows left out
         self._mend()
+        self._is_changed = self.answered()
 
     def _mend(self) -> None:
         """Forget all of a member about a clip whose sum an engine died in the middle of."""
@@ -61,6 +63,13 @@ class Predictions:
         self._marks[row, clip] = ADDING
         self._sums[member][clip] += answer
         self._marks[row, clip] = ADDED
+        self._is_changed[clip] = True
+
+    def take_changed(self) -> np.ndarray:
+        """Clips that have got an answer since the last call, their numbers; at first all that have one."""
+        changed = self._is_changed.nonzero()[0]
+        self._is_changed[:] = False
+        return changed
 
     def name(self, member: int) -> str:
         """A member's name, recipe/fold."""
@@ -78,25 +87,30 @@ class Predictions:
         """Which clips have any answer: (clips,) bool."""
         return np.asarray((self._marks == ADDED).any(axis=0))
 
-    def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
+    def blended(
+        self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float], clips: np.ndarray | None = None
+    ) -> np.ndarray:
         """The submission as it stands: members' answers blended, in the columns of the submission.
 
         Args:
             blend: of this run's members.
             maps: classes -> columns, by recipe name.
             priors: (columns,); what stands where nobody knows, or nobody has answered.
+            clips: numbers of the clips that are wanted, as each one's row depends on its own answers alone; None: all.
 
         Returns:
             (clips, columns) float64 in [0, 1].
         """
-        result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
-        self.not_finite = {}
+        wanted = np.arange(self.n_clips) if clips is None else clips
+        result = np.tile(np.asarray(priors), (len(wanted), 1))
+        for spoilt in self.not_finite.values():
+            spoilt[wanted] = False
         for start in range(0, len(result), ROWS):
             rows = slice(start, start + ROWS)
-            self._blend(blend, maps, result[rows], rows)
+            self._blend(blend, maps, result[rows], wanted[rows])
         return np.asarray(np.clip(result, 0.0, 1.0))
 
-    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
+    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: np.ndarray) -> None:
         """Put the answers of some clips where priors are now."""
         seen = self._marks[:, clips] == ADDED
         n_clips, n_columns = result.shape
@@ -121,7 +135,7 @@ class Predictions:
             rows = blended.there
             result[np.ix_(rows, columns)] = blended.probabilities[np.ix_(rows, columns)]
             for name, spoilt in blended.not_finite.items():
-                self.not_finite.setdefault(name, np.zeros(self._marks.shape[1], bool))[clips] |= spoilt
+                self.not_finite.setdefault(name, np.zeros(self.n_clips, bool))[clips] |= spoilt
 
 
 def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:

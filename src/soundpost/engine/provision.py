@@ -13,8 +13,10 @@ from pathlib import Path
 
 from soundpost.contest import submission
 from soundpost.contest.clips import Clip, find_clips
+from soundpost.engine.devices_in_use import DevicesInUse
+from soundpost.engine.heartbeat import Heartbeat, Tell
 from soundpost.engine.lanes import Lane, Results
-from soundpost.engine.live_submission import LiveSubmission, Tell
+from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
@@ -74,42 +76,28 @@ def provisioned(
         cache, pool, memory = _start_workers(settings, report, stack)
         contest = _read_contest(settings, models, report, choose)
         _say_what(contest, models, report, progress)
-        models.devices = choose_devices(settings.device)
+        heartbeat = Heartbeat(tell, settings.time_limit_seconds, is_needed=settings.device != "cpu")
+        devices = _devices(settings, models, heartbeat, report, progress, tell)
         predictions, live = _predictions(settings, assets, models, contest, report, progress, deadline, tell)
-        tried = _try_out(models, report, assets)
-        shares = _share_memory(memory, pool, models, tried, settings)
+        tried = _try_out(models, devices, heartbeat, report, assets)
+        shares = _share_memory(memory, pool, devices, tried, settings)
         _give_cache(cache, shares, settings)
-        if not tried.on_gpu:
-            models.devices = models.devices[: shares.lanes]
-            tried.batch_frames = {n: max(1, int(shares.lane_bytes / b)) for n, b in tried.bytes_per_frame.items()}
+        _fit_cores(devices, tried, shares)
         results = Results()
-        lanes = [Lane(device, cache.pages, results) for device in models.devices]
+        lanes = [Lane(device, cache.pages, results) for device in devices.names]
         stack.callback(_close_lanes, lanes)
-        _say_shares(models.devices, shares, memory, cache, progress)
+        _say_shares(devices.names, shares, memory, cache, progress)
         deadline.ready()
         report.seconds["start"] = deadline.elapsed()
         yield Session(
-            settings=settings,
-            should_stop=should_stop,
-            tell=tell,
-            deadline=deadline,
-            progress=progress,
-            report=report,
-            models=models,
-            contest=contest,
-            cache=cache,
-            pool=pool,
-            memory=memory,
-            predictions=predictions,
-            live=live,
-            lanes=lanes,
-            results=results,
-            cores=cores(),
-            batch_frames=tried.batch_frames,
-            speed=tried.speed,
+            settings=settings, should_stop=should_stop, tell=tell, heartbeat=heartbeat,
+            deadline=deadline, progress=progress, report=report, contest=contest,
+            devices=devices, models=models, lanes=lanes, results=results, cores=cores(),
+            batch_frames=tried.batch_frames, speed=tried.speed,
+            cache=cache, pool=pool, memory=memory, predictions=predictions, live=live,
             max_seconds=shares.worker_bytes / (BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
             expected_bytes=memory.used_bytes + shares.lanes * shares.lane_bytes,
-        )
+        )  # fmt: skip
 
 
 def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> ModelPool:
@@ -199,21 +187,42 @@ def _predictions(
     return predictions, live
 
 
-def _try_out(models: ModelPool, report: Report, assets: Assets) -> TryOut:
+def _devices(
+    settings: RunSettings, models: ModelPool, heartbeat: Heartbeat, report: Report, progress: Progress, tell: Tell
+) -> DevicesInUse:
+    """The devices that work; from here on the first touch of a GPU may hang, which the supervisor notices."""
+    heartbeat.beat()
+    devices = DevicesInUse(choose_devices(settings.device), report, progress, tell)
+    models.devices = devices.names
+    if not devices.on_gpu:
+        heartbeat.rest()
+    heartbeat.beat()
+    return devices
+
+
+def _try_out(models: ModelPool, devices: DevicesInUse, heartbeat: Heartbeat, report: Report, assets: Assets) -> TryOut:
     """Costs of the recipes that have a member that works.
 
     Raises:
         WeightsError: no member works.
     """
-    tried = TryOut(models)
+    tried = TryOut(models, devices, heartbeat)
     if not tried.bytes_per_frame:
         reasons = (*report.members_skipped.values(), assets.missing_advice())
         raise WeightsError("no member can be used. " + " ".join(reasons).strip())
     return tried
 
 
+def _fit_cores(devices: DevicesInUse, tried: TryOut, shares: Budget) -> None:
+    """Without a GPU, lanes and batches are as many and as large as the memory allows."""
+    if not devices.on_gpu:
+        devices.names[:] = devices.names[: shares.lanes]
+        frames = {name: max(1, int(shares.lane_bytes / cost)) for name, cost in tried.bytes_per_frame.items()}
+        tried.batch_frames.update(frames)
+
+
 def _share_memory(
-    memory: MemoryMonitor, pool: WorkerPool, models: ModelPool, tried: TryOut, settings: RunSettings
+    memory: MemoryMonitor, pool: WorkerPool, devices: DevicesInUse, tried: TryOut, settings: RunSettings
 ) -> Budget:
     """What every part may use of the limit; workers for whom there is no room go."""
     return_free_memory()
@@ -223,7 +232,7 @@ def _share_memory(
         lonely_memory([os.getpid(), *memory.pids()]),
         len(pool.workers),
         _start_method(settings),
-        len(models.devices),
+        len(devices.names),
         LANE_BYTES,
         tried.window_bytes,
     )

@@ -56,7 +56,7 @@ class Scheduler:
         """What answers the batches of these passes, by device."""
         models = self._session.models
         if len(works) == 1:
-            return models.predictors(works[0].member) or {}
+            return self._session.predictors(works[0].member) or {}
         return models.fold_group([work.member for work in works])
 
     def _most_sharing(self, work: Pass) -> int:
@@ -67,7 +67,7 @@ class Scheduler:
         seconds = self._session.speed[recipe.name].seconds(window) or 1e-9
         if self._session.on_gpu:
             return int(BATCH_SECONDS["cuda"] / SHARED_WINDOWS / seconds)
-        n_bytes = sum(predictor.n_bytes for predictor in (models.predictors(work.member) or {}).values())
+        n_bytes = sum(predictor.n_bytes for predictor in (self._session.predictors(work.member) or {}).values())
         return min(int(BATCH_SECONDS["cpu"] / SHARED_WINDOWS / seconds), int(SHARED_BYTES / max(1, n_bytes)))
 
 

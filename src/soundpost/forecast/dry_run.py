@@ -10,7 +10,7 @@ import numpy as np
 from soundpost.audio.decode import probe
 from soundpost.contest import submission
 from soundpost.contest.clips import Clip
-from soundpost.engine.live_submission import Tell
+from soundpost.engine.heartbeat import Tell
 from soundpost.engine.provision import provisioned
 from soundpost.engine.run import Run
 from soundpost.engine.session import Session
@@ -111,7 +111,7 @@ class DryRun:
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
         models = self._session.models
         member_of = models.members[work.member][0]
-        return work.view == 0 and member_of is recipe and models.predictors(work.member) is not None
+        return work.view == 0 and member_of is recipe and self._session.predictors(work.member) is not None
 
     def _write_seconds(self) -> float:
         """What one write of a submission takes for each row."""

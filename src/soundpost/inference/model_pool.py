@@ -73,7 +73,9 @@ class ModelPool:
     def fold_group(self, numbers: Sequence[int]) -> dict[str, FoldGroup]:
         """Loaded members of one recipe as one group on every device."""
         loaded = [self.load(number).result() for number in numbers]
-        return {device: FoldGroup([predictors[device] for predictors in loaded]) for device in loaded[0]}
+        return {
+            device: FoldGroup([predictors[device] for predictors in loaded]) for device in dict.fromkeys(self.devices)
+        }
 
     def load(self, number: int) -> Future[dict[str, Predictor]]:
         """Begin to load a member's network, beside whatever goes on."""
@@ -115,7 +117,8 @@ class ModelPool:
         except Exception as error:
             if device != "cpu" and is_device_error(error):
                 raise DeviceError(
-                    f"{device}: {member.name} cannot be moved to it: {sentence(error)}. The run goes on without it."
+                    f"{device}: {member.name} cannot be moved to it: {sentence(error)}. The run goes on without it.",
+                    device,
                 ) from error
             raise
         self.notes.append(f"{member.name}: {device} had room for it only after unused memory was given back")
