@@ -262,6 +262,27 @@ def test_engine_that_is_killed_is_followed_by_one_that_takes_up_its_answers(
 
 
 @pytest.fixture
+def stuck(make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path) -> Iterator[Started]:
+    """A run whose first touch of CUDA never comes back."""
+    options = ("--device", "auto", "--time-limit", "45s")
+    run = start(tmp_path / "run", make_assets(), make_clips(), *options, STUCK_CUDA_SECONDS="1000")
+    yield run
+    stop({"": run})
+
+
+def test_engine_whose_start_of_cuda_hangs_is_followed_by_one_on_the_cores(stuck: Started) -> None:
+    """A sixth of a short limit is waited for a sign of life; every clip is answered before the limit."""
+    assert stuck.finish() == 0, stuck.said()
+
+    assert stuck.ended - stuck.began < 45.0
+    assert "the engine gives no sign of life: a GPU hangs, or its driver does" in stuck.said()
+    assert "another one goes on where it stood" in stuck.said()
+    assert "12 of 12 clips predicted" in stuck.said()
+    assert stuck.faults == []
+    assert stuck.left_behind() == []
+
+
+@pytest.fixture
 def ranked(make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Started, Path]]:
     """A run that has named the likeliest labels of some clips and has more to do; and its weights."""
     assets = make_assets({**slow(0.2), "folds": 2})

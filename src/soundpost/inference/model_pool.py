@@ -73,7 +73,9 @@ class ModelPool:
     def fold_group(self, numbers: Sequence[int]) -> dict[str, FoldGroup]:
         """Loaded members of one recipe as one group on every device."""
         loaded = [self.load(number).result() for number in numbers]
-        return {device: FoldGroup([predictors[device] for predictors in loaded]) for device in loaded[0]}
+        return {
+            device: FoldGroup([predictors[device] for predictors in loaded]) for device in dict.fromkeys(self.devices)
+        }
 
     def load(self, number: int) -> Future[dict[str, Predictor]]:
         """Begin to load a member's network, beside whatever goes on."""
