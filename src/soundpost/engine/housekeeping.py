@@ -5,8 +5,8 @@ from soundpost.engine.session import Session
 from soundpost.resources.memory import GIB
 from soundpost.resources.memory_monitor import return_free_memory
 
-TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
-SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
+TRIM = 0.6  # share of the memory limit above which the allocator is asked for unused pages at every look
+SQUEEZE = 0.93  # share of the memory limit above which nothing new is kept and batches are halved
 
 
 class Housekeeping:

@@ -40,8 +40,8 @@ from soundpost.spectrograms.worker_pool import WorkerPool
 LANE_BYTES = 32 * MIB  # a core's batch: batches that stay near its cache run up to twice as fast as large ones
 BYTES_PER_SAMPLE = 20  # a worker's memory for each sample of a clip: the waveform, its copy, and the spectrogram
 SAMPLES_PER_SECOND = 48_000  # the densest usual audio, by which a worker's memory bounds the length of a clip
-ALLOWED_SHARE = 0.92  # of the memory that the machine allows, where no limit is given
-FIRST_CACHE_SHARE = 0.8  # of the memory limit: what the cache may be given before the networks' costs are known
+ALLOWED_SHARE = 0.92  # share of the machine's memory that is the limit where none is given
+FIRST_CACHE_SHARE = 0.8  # share of the limit that is the cache's until the networks' costs are known
 
 Choose = Callable[[Sequence[Clip]], Sequence[Clip]]
 

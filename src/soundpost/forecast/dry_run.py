@@ -27,7 +27,7 @@ from soundpost.settings import RunSettings
 MOST_CLIPS = 300  # clips of the folder that are measured, of all lengths alike
 FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
 LITTLE_SECONDS = 60.0  # less audio than this makes a rough forecast
-KEPT_SHARE = 0.92  # of a named machine's memory that a run may take
+KEPT_SHARE = 0.92  # share of a named machine's memory that a run may take
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Measured:
     """What the first pass of one recipe took, in seconds of cores and lanes."""
 
     audio_seconds: float  # as the headers say
-    decoded_seconds: float  # of audio after trimming and the length rule, of the clips decoded in this pass
+    decoded_seconds: float  # audio after trimming and the length rule, over the clips decoded in this pass
     decoded: int  # clips decoded in this pass
     decode: float
     features: float
