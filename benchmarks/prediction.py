@@ -74,12 +74,12 @@ def main() -> None:
         plain = build(recipe, recipe.members[0], found.arrays(recipe.members[0])).to(memory_format=torch.channels_last)
         half = Predictor(recipe, recipe.members[0], found.arrays(recipe.members[0]), "cpu", "bfloat16")
         half.settle(inputs)
-        team = FoldGroup(folds)
+        group = FoldGroup(folds)
         ways: dict[str, tuple[Callable[[], torch.Tensor], int]] = {
             "eager": (lambda: first.through(plain, inputs, is_half=False), 1),
             "folded": (lambda: first.answer(inputs), 1),
             "folded, bfloat16": (lambda: half.through(half.model, inputs, is_half=True), 1),
-            f"{FOLDS} folds that share a batch": (lambda: team(batch, view), FOLDS),
+            f"{FOLDS} folds that share a batch": (lambda: group(batch, view), FOLDS),
         }
         taken: dict[str, list[float]] = {name: [] for name in ways}
         exact = first.answer(inputs)

@@ -12,7 +12,7 @@ from soundpost.inference import devices
 from soundpost.inference.devices import choose_devices, choose_precision, trouble
 from soundpost.resources.memory import cores
 
-BUILT = ["sm_70", "sm_75", "sm_80", "sm_90", "sm_120"]  # of the torch in Kaggle's image, among others
+BUILT = ["sm_70", "sm_75", "sm_80", "sm_90", "sm_120"]  # among what the torch in Kaggle's image was built for
 
 
 Spoil = Callable[[dict[str, Tensor]], dict[str, Tensor]]

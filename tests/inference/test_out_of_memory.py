@@ -46,7 +46,7 @@ def test_batch_that_does_not_fit_is_halved_until_it_does(most: int) -> None:
 
 @pytest.mark.parametrize(("most_frames", "parts"), [(512, 2), (400, 4), (170, 8), (64, 16)])
 def test_single_window_that_does_not_fit_is_answered_in_parts(most_frames: int, parts: int) -> None:
-    """Of a network that takes means over frames the parts' answers, weighted by their frames, make up the whole's."""
+    """Where a network takes means over frames, its parts' answers, weighted by their frames, make up the whole's."""
     frames = 1023 if parts < 16 else 1024
     clips = spectrograms(3, frames)
     expected = predictor(model="hungry_mean", most=3, average="logit")(clips, WHOLE)
@@ -72,6 +72,10 @@ def test_window_that_fits_nowhere_is_lost_alone_and_says_why(view: View) -> None
 
     class Choosy:
         device = torch.device("cpu")
+        n_members = 1
+
+        def in_float32(self) -> None:
+            """It is in float32."""
 
         def __call__(self, batch: Tensor, view: View) -> Tensor:
             calls.append(len(batch))
@@ -86,7 +90,7 @@ def test_window_that_fits_nowhere_is_lost_alone_and_says_why(view: View) -> None
     torch.testing.assert_close(found[[0, 1, 3]], sound(clips, view)[[0, 1, 3]], rtol=0, atol=SAME_ANSWER)
     assert list(losses.lost) == [2]
     assert "can't allocate memory" in losses.lost[2]
-    assert len(calls) == (6 if view is WHOLE else 5)  # of 200 frames the half is tried, the quarter is too short
+    assert len(calls) == (6 if view is WHOLE else 5)  # half of 200 frames is tried, a quarter is too short
     nothing, losses = answer(hungry, view, clips[:2])
     assert nothing is None
     assert list(losses.lost) == [0, 1]
@@ -107,6 +111,10 @@ def test_window_that_does_not_fit_a_gpu_is_answered_by_the_cpu(monkeypatch: pyte
 
     class Gpu:
         device = torch.device("cuda:0")
+        n_members = 1
+
+        def in_float32(self) -> None:
+            """It is in float32."""
 
         def __call__(self, batch: Tensor, view: View) -> Tensor:
             calls.append(len(batch))
@@ -184,6 +192,9 @@ class FailingGpu:
     def on_cpu(self) -> Predictor:
         """A network that works."""
         return predictor()
+
+    def in_float32(self) -> None:
+        """It is in float32."""
 
 
 @pytest.fixture

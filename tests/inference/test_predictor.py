@@ -219,7 +219,7 @@ def test_rows_that_half_precision_spoils_in_a_later_batch_are_computed_again_in_
 
 @pytest.mark.usefixtures("fake_overflows")
 def test_group_of_folds_computes_again_what_was_spoilt_and_keeps_the_other_folds() -> None:
-    """Of the folds that share a batch only that in half precision answers in float32."""
+    """Two folds share a batch, and only the one in half precision answers in float32."""
     half = predictor("bfloat16", model="fake")
     other = predictor(seed=2)
     group, clips = FoldGroup([half, other]), spectrograms(3).clamp(max=LOUD)

@@ -31,8 +31,8 @@ _DEVICE_WORDS = re.compile(
 
 # Texts that say outright that a device or the host had no room.
 _MEMORY_WORDS = re.compile(
-    r"out of memory|can't allocate memory|[Cc]annot allocate memory|ALLOC_FAILED|ALLOCATION_FAILED"
-    r"|cudaErrorMemoryAllocation"
+    r"out of memory|not enough memory|bad_alloc|can't allocate memory|[Cc]annot allocate memory"
+    r"|ALLOC_FAILED|ALLOCATION_FAILED|cudaErrorMemoryAllocation"
 )
 
 # Texts that may mean either: no memory for a workspace, or a library that does not work on this device.

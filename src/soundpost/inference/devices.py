@@ -12,7 +12,10 @@ from soundpost.errors import DeviceError, KitError, sentence
 from soundpost.resources.memory import cores
 
 BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls them on x86 and on Arm
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2}  # of a device's numbers, relative to the CPU's largest
+TOLERANCE = {
+    torch.float32: 1e-4,
+    torch.float16: 1e-2,
+}  # largest difference, relative to the CPU's largest number
 
 
 def choose_devices(asked: str) -> list[str]:

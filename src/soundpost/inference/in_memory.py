@@ -35,10 +35,10 @@ def answer(
     """A member's probabilities as the kernel gives them: mean over the recipe's first views, each over its windows.
 
     Args:
-        recipe: whose activation and average are taken.
+        recipe: gives the activation and the average.
         member: which fold.
         arrays: the member's, by name.
-        spectrograms: of the clips.
+        spectrograms: one for each clip, each (channels, bins, frames).
         n_views: how many of the recipe's views.
         device: "cpu", "cuda", ...
 

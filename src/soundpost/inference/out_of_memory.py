@@ -49,15 +49,15 @@ class BatchAnswers:
         rows: (windows, ...) on the device, NaN for windows that are lost.
         model: gave them.
         view: the rule that cut the windows.
-        batch: (windows, channels, bins, frames), kept until the answers have come.
-        losses: of the batch; completed by cpu().
+        batch: (windows, channels, bins, frames), kept until the answers have come where the model is in half precision.
+        losses: what the batch has cost so far; completed by cpu().
     """
 
     def __init__(self, rows: Tensor, model: BatchModel, view: View, batch: Tensor, losses: MemoryLosses) -> None:
         self._rows = rows
-        self._model = model
+        self._exact = model.in_float32()
         self._view = view
-        self._batch = batch
+        self._batch = None if self._exact is None else batch
         self._losses = losses
 
     @torch.inference_mode()
@@ -70,11 +70,13 @@ class BatchAnswers:
             Whatever the device or the network raises.
         """
         values = self._rows.cpu()
+        if self._exact is None or self._batch is None:
+            return values
         is_finite = values.isfinite().all(dim=-1, keepdim=True)
         spoilt = [i for i in (~is_finite).flatten(1).any(dim=1).nonzero()[:, 0].tolist() if i not in self._losses.lost]
-        if not spoilt or (model := self._model.in_float32()) is None:
+        if not spoilt:
             return values
-        again = _joined(_halved(model, self._view, self._batch[spoilt], MemoryLosses(), first=0))
+        again = _joined(_halved(self._exact, self._view, self._batch[spoilt], MemoryLosses(), first=0))
         self._losses.in_float32 += len(spoilt)
         if again is not None:
             values[spoilt] = torch.where(is_finite[spoilt], values[spoilt], again.cpu())

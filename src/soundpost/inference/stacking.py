@@ -36,9 +36,9 @@ def ready_blend(
     A second-level member whose weights cannot be used is left out and named; the first level is blended all the same.
 
     Args:
-        submission: whose [blend] and second_level are meant.
+        submission: gives the [blend] and the second level.
         members: first-level names ("recipe/fold") of this run, in the order of its table; they may be a part of all.
-        columns: of the submission, in order.
+        columns: the submission's, in order.
         load: the arrays of one member.
 
     Raises:
