@@ -23,7 +23,7 @@ from soundpost.training.recipe_fit import make_network
 
 RECIPE = "argus"
 MOST_TILES = 16  # in a batch
-SPREAD = 30.0  # of the drawn last layer, without which all answers lie near one half
+SPREAD = 30.0  # how widely the last layer is drawn, without which all answers lie near one half
 
 
 def write_weights(folder: Path, folds: int, labels: list[str]) -> None:

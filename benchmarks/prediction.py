@@ -10,7 +10,6 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import tomli_w
@@ -75,7 +74,7 @@ def main() -> None:
         half = Predictor(recipe, recipe.members[0], found.arrays(recipe.members[0]), "cpu", "bfloat16")
         half.settle(inputs)
         group = FoldGroup(folds)
-        ways: dict[str, tuple[Callable[[], torch.Tensor], int]] = {
+        ways = {
             "eager": (lambda: first.through(plain, inputs, is_half=False), 1),
             "folded": (lambda: first.answer(inputs), 1),
             "folded, bfloat16": (lambda: half.through(half.model, inputs, is_half=True), 1),

@@ -71,7 +71,7 @@ _LAST: dict[str, list[np.ndarray]] = {}
 
 
 def spectrograms(name: str) -> list[np.ndarray]:
-    """Of all clips, as a recipe sees them; those of the last front end are kept."""
+    """The spectrograms of all clips, as a recipe sees them; those of the last front end are kept."""
     if "picture" in RECIPES[name]:
         return list(pictures(RECIPES[name]["picture"], clips()))
     table = table_of(name)

@@ -2,11 +2,8 @@
 
 from soundpost.engine.pass_run import PassRun
 from soundpost.engine.session import Session
-from soundpost.resources.memory import GIB
-from soundpost.resources.memory_monitor import return_free_memory
-
-TRIM = 0.6  # share of the memory limit above which the allocator is asked for unused pages at every look
-SQUEEZE = 0.93  # share of the memory limit above which nothing new is kept and batches are halved
+from soundpost.resources.memory import GIB, return_free_memory
+from soundpost.resources.memory_budget import SQUEEZE_SHARE, TRIM_SHARE
 
 
 class Housekeeping:
@@ -45,9 +42,9 @@ class Housekeeping:
         session = self._session
         cache, memory = session.cache, session.memory
         beside_cache = memory.used_bytes - cache.memory_bytes
-        if beside_cache > session.expected_bytes or memory.used_bytes > TRIM * memory.limit_bytes:
+        if beside_cache > session.expected_bytes or memory.used_bytes > TRIM_SHARE * memory.limit_bytes:
             return_free_memory()
-        if memory.used_bytes > SQUEEZE * memory.limit_bytes:
+        if memory.used_bytes > SQUEEZE_SHARE * memory.limit_bytes:
             session.report.counts["memory squeezes"] += 1
             cache.freeze()
             frames = session.batch_frames

@@ -30,18 +30,22 @@ from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.stacking import ready_blend
 from soundpost.resources import memory_budget
 from soundpost.resources.deadline import Deadline
-from soundpost.resources.memory import GIB, MIB, cores, disk_free, is_in_memory, lonely_memory, memory_allowed
+from soundpost.resources.memory import (
+    GIB,
+    cores,
+    disk_free,
+    is_in_memory,
+    lonely_memory,
+    memory_allowed,
+    return_free_memory,
+)
 from soundpost.resources.memory_budget import Budget
-from soundpost.resources.memory_monitor import MemoryMonitor, return_free_memory
+from soundpost.resources.memory_monitor import MemoryMonitor
 from soundpost.settings import RunSettings
 from soundpost.spectrograms.cache import SpectrogramCache
 from soundpost.spectrograms.worker_pool import WorkerPool
 
-LANE_BYTES = 32 * MIB  # a core's batch: batches that stay near its cache run up to twice as fast as large ones
-BYTES_PER_SAMPLE = 20  # a worker's memory for each sample of a clip: the waveform, its copy, and the spectrogram
 SAMPLES_PER_SECOND = 48_000  # the densest usual audio, by which a worker's memory bounds the length of a clip
-ALLOWED_SHARE = 0.92  # share of the machine's memory that is the limit where none is given
-FIRST_CACHE_SHARE = 0.8  # share of the limit that is the cache's until the networks' costs are known
 
 Choose = Callable[[Sequence[Clip]], Sequence[Clip]]
 
@@ -95,7 +99,7 @@ def provisioned(
             devices=devices, models=models, lanes=lanes, results=results, cores=cores(),
             batch_frames=tried.batch_frames, speed=tried.speed,
             cache=cache, pool=pool, memory=memory, predictions=predictions, live=live,
-            max_seconds=shares.worker_bytes / (BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
+            max_seconds=shares.worker_bytes / (memory_budget.BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
             expected_bytes=memory.used_bytes + shares.lanes * shares.lane_bytes,
         )  # fmt: skip
 
@@ -115,9 +119,9 @@ def _start_workers(
 ) -> tuple[SpectrogramCache, WorkerPool, MemoryMonitor]:
     """The cache and the workers that fill it; both go with the stack."""
     allowed = memory_allowed()
-    limit = min(settings.memory_limit_bytes or int(ALLOWED_SHARE * allowed), allowed)
+    limit = min(settings.memory_limit_bytes or int(memory_budget.LIMIT_SHARE * allowed), allowed)
     scratch = Path(settings.scratch)
-    disk = settings.disk_limit_bytes or disk_free(scratch) // 2
+    disk = settings.disk_limit_bytes or int(memory_budget.DISK_SHARE * disk_free(scratch))
     if is_in_memory(scratch):
         report.counts["scratch is memory, nothing is spilled"] += 1
         disk = 0
@@ -125,7 +129,7 @@ def _start_workers(
     supervisors = [settings.supervisor_pid] if settings.supervisor_pid else []
     memory = MemoryMonitor(limit, lambda: [*(pid for pool in pools for pid in pool.pids), *supervisors])
     cache = SpectrogramCache(
-        int(FIRST_CACHE_SHARE * limit), disk, scratch, settings.cache_dtype, pressure=memory.pressure
+        int(memory_budget.CACHE_CEILING_SHARE * limit), disk, scratch, settings.cache_dtype, pressure=memory.pressure
     )
     stack.callback(cache.close)
     pool = WorkerPool(settings.workers or min(16, cores()), cache.pages, _start_method(settings))
@@ -233,7 +237,7 @@ def _share_memory(
         len(pool.workers),
         _start_method(settings),
         len(devices.names),
-        LANE_BYTES,
+        memory_budget.LANE_BYTES,
         tried.window_bytes,
     )
     pool.shrink(shares.workers)
@@ -242,7 +246,7 @@ def _share_memory(
 
 def _give_cache(cache: SpectrogramCache, shares: Budget, settings: RunSettings) -> None:
     cache_bytes = min(settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
-    cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
+    cache.lower_limit(cache_bytes, min(int(memory_budget.STAGING_SHARE * cache_bytes), memory_budget.MAX_STAGING_BYTES))
 
 
 def _say_shares(

@@ -9,11 +9,10 @@ from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.inference.batch_model import BatchModel
 from soundpost.inference.sizes import TYPICAL_SECONDS
-from soundpost.resources.memory import MIB
+from soundpost.resources.memory_budget import FOLD_GROUP_BYTES
 
 FIRST_SHARE = 0.7  # share of the time left that the first pass may take and be expected to reach every clip
 SHARED_TIME = 0.8  # share of the time left in which folds must be expected to end, to share batches
-SHARED_BYTES = 32 * MIB  # weights, on a CPU, of folds that share batches and so are loaded together
 SHARED_WINDOWS = 4  # windows of a typical clip, at least, that a batch through all its folds has time for
 
 
@@ -68,7 +67,7 @@ class Scheduler:
         if self._session.on_gpu:
             return int(BATCH_SECONDS["cuda"] / SHARED_WINDOWS / seconds)
         n_bytes = sum(predictor.n_bytes for predictor in (self._session.predictors(work.member) or {}).values())
-        return min(int(BATCH_SECONDS["cpu"] / SHARED_WINDOWS / seconds), int(SHARED_BYTES / max(1, n_bytes)))
+        return min(int(BATCH_SECONDS["cpu"] / SHARED_WINDOWS / seconds), int(FOLD_GROUP_BYTES / max(1, n_bytes)))
 
 
 def next_pass(

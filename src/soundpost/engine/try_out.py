@@ -12,8 +12,9 @@ from soundpost.errors import DeviceError, KitError, sentence
 from soundpost.inference.device_errors import is_broken_device
 from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.predictor import Predictor
-from soundpost.inference.profiling import GPU_SHARE, fit_worst_batch, probe
+from soundpost.inference.profiling import fit_worst_batch, probe
 from soundpost.resources.deadline import Estimate
+from soundpost.resources.memory_budget import GPU_SHARE
 
 PROBE_SECONDS = 10.0  # audio in the batch that tries a network out
 LONG_CLIP_SECONDS = 30.0  # a clip of this length must fit a GPU's batch

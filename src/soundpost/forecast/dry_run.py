@@ -22,12 +22,12 @@ from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, 
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
 from soundpost.resources.deadline import EXIT_SECONDS
 from soundpost.resources.memory import cores
+from soundpost.resources.memory_budget import LIMIT_SHARE
 from soundpost.settings import RunSettings
 
 MOST_CLIPS = 300  # clips of the folder that are measured, of all lengths alike
 FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
 LITTLE_SECONDS = 60.0  # less audio than this makes a rough forecast
-KEPT_SHARE = 0.92  # share of a named machine's memory that a run may take
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Measured:
     """What the first pass of one recipe took, in seconds of cores and lanes."""
 
     audio_seconds: float  # as the headers say
-    decoded_seconds: float  # audio after trimming and the length rule, over the clips decoded in this pass
+    decoded_seconds: float  # of audio after trimming and the length rule, of the clips decoded in this pass
     decoded: int  # clips decoded in this pass
     decode: float
     features: float
@@ -146,7 +146,7 @@ class DryRun:
             cores=target.cores,
             lanes=target.lanes,
             on_gpu=target.device != CORE,
-            cache_bytes=max(0, int(KEPT_SHARE * target.memory_bytes) - here.resident_bytes),
+            cache_bytes=max(0, int(LIMIT_SHARE * target.memory_bytes) - here.resident_bytes),
             disk_bytes=target.disk_bytes,
         )
         return slowdown(self._known_device(), target.device), capacity

@@ -15,8 +15,8 @@ NAMED = 3  # passes that a verdict names before it only counts
 class FrontEndCost:
     """What one front end's spectrograms cost for each second of audio."""
 
-    decode_seconds: float  # a core's time
-    feature_seconds: float  # a core's time
+    decode_seconds: float  # on one core
+    feature_seconds: float  # on one core
     n_bytes: float
 
 
@@ -26,7 +26,7 @@ class PassCost:
 
     name: str
     front_end: str  # digest: passes with the same one share spectrograms
-    forward_seconds: float  # a lane's time for each second of audio
+    forward_seconds: float  # on one lane, for each second of audio
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Capacity:
     cores: int
     lanes: int  # devices; without a GPU the cores themselves
     on_gpu: bool
-    resident_bytes: int  # memory of all processes, without spectrograms
+    resident_bytes: int  # what all processes hold, without spectrograms
     cache_bytes: int  # most spectrograms in memory
     disk_bytes: int  # most spilled spectrograms
 
@@ -101,7 +101,7 @@ def foretell(
     Args:
         passes: in the order of the plan, at least one.
         front_ends: costs by digest.
-        capacity: of the machine.
+        capacity: what the machine has.
         load: what is expected.
     """
     audio = load.audio_seconds
@@ -135,7 +135,7 @@ def foretell(
 
 
 def _seconds(computing: float, forward: float, capacity: Capacity) -> float:
-    """Clock time of so many seconds of cores and of lanes."""
+    """How long it takes by the clock, for so many seconds of cores and of lanes."""
     if capacity.on_gpu:
         return max(computing / capacity.cores, forward / capacity.lanes)
     return (computing + forward) / capacity.cores

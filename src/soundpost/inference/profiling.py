@@ -1,21 +1,17 @@
 """What a batch of a recipe costs, tried out before the first one: seconds and bytes for each window x frame."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from soundpost.inference.device_errors import is_ambiguous, is_out_of_memory
 from soundpost.inference.predictor import Predictor
-from soundpost.resources.memory_monitor import return_free_memory
+from soundpost.resources.memory import peak_memory, reset_peak_memory, return_free_memory
+from soundpost.resources.memory_budget import PROBE_SLACK
 from soundpost.views.view import Divisible, View
-
-SLACK = 2.0  # measured bytes are taken for so much more: allocators keep pages of batches of many shapes
-GPU_SHARE = 0.8  # batches may take so much of the device's free memory
 
 
 @dataclass(frozen=True)
@@ -57,17 +53,17 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
         before = torch.cuda.memory_allocated(predictor.device)
     else:
         return_free_memory()  # else what the first call left behind would serve the second unseen
-        before = _reset_peak()
+        before = reset_peak_memory()
     started = time.perf_counter()
     predictor.rehearse(batch, view)
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         peak = torch.cuda.max_memory_allocated(predictor.device)
     else:
-        peak = _peak()
+        peak = peak_memory()
     frames = len(batch) * batch.shape[3]
     least = batch.numel() * 4 * 8  # bytes that any network takes: a few maps as large as its input
-    return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
+    return Probed(PROBE_SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
 
 
 def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:
@@ -126,24 +122,3 @@ def _problem(predictor: Predictor, view: View, batch: Tensor) -> Exception | Non
     if predictor.device.type == "cuda":
         torch.cuda.empty_cache()
     return problem
-
-
-def _reset_peak() -> int:
-    """Set the process's peak of resident memory back to what is resident now, and tell it in bytes."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
-def _status(key: str) -> int:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
