@@ -81,18 +81,28 @@ def probe(path: Path) -> Probe:
         return Probe(max(0, file.frames), file.samplerate, file.channels)
 
 
-def decode(path: Path, settings: AudioSettings) -> Decoded:
+def decode(path: Path, settings: AudioSettings, stretch: tuple[float, float] | None = None) -> Decoded:
     """A file as mono float32 at the asked rate, trimmed and brought to length: as many true samples as there are.
 
     Channels are averaged; samples that are no number become 0.
 
+    Args:
+        path: the file.
+        settings: of the recipe.
+        stretch: begin and length in seconds of what is wanted of it, as if that were a file of its own; None: all.
+
     Raises:
         ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
     """
-    waveform, rate, remarks = _read(path, settings.max_seconds)
+    waveform, rate, remarks = _read(path, settings.max_seconds, stretch)
+    return Decoded(*at_rate(waveform, rate, settings), remarks)
+
+
+def at_rate(waveform: np.ndarray, rate: int, settings: AudioSettings) -> tuple[np.ndarray, int]:
+    """A mono waveform (samples,) at any rate as decode would give it, and its rate in Hz."""
     if settings.sample_rate and rate != settings.sample_rate:
         waveform, rate = _resample(waveform, rate, settings.sample_rate), settings.sample_rate
-    return Decoded(fit(waveform, settings), rate, remarks)
+    return fit(waveform, settings), rate
 
 
 def fit(waveform: np.ndarray, settings: AudioSettings) -> np.ndarray:
@@ -130,12 +140,18 @@ def _open(path: Path) -> soundfile.SoundFile:
         ) from error
 
 
-def _read(path: Path, max_seconds: float) -> tuple[np.ndarray, int, tuple[str, ...]]:
+def _read(
+    path: Path, max_seconds: float, stretch: tuple[float, float] | None
+) -> tuple[np.ndarray, int, tuple[str, ...]]:
     remarks = []
     with _open(path) as file:
         promised, rate = file.frames, file.samplerate
         if not RATES[0] <= rate <= RATES[1]:
             raise ClipError(f"{path.name}: header says {rate:,} Hz, which no recording has. {ADVICE}")
+        if stretch:
+            begin = min(promised, round(stretch[0] * rate))
+            file.seek(begin)
+            promised = min(promised - begin, max(1, round(stretch[1] * rate)))
         wanted = min(promised, max(1, round(max_seconds * rate)))
         lie = LYING_SIZE.search(file.extra_info)
         if lie:
