@@ -150,7 +150,10 @@ def _read(
             raise ClipError(f"{path.name}: header says {rate:,} Hz, which no recording has. {ADVICE}")
         if stretch:
             begin = min(promised, round(stretch[0] * rate))
-            file.seek(begin)
+            try:
+                file.seek(begin)
+            except soundfile.SoundFileError as error:
+                raise ClipError(f"{path.name}: cannot be read from {stretch[0]:g} s on ({error}). {ADVICE}") from error
             promised = min(promised - begin, max(1, round(stretch[1] * rate)))
         wanted = min(promised, max(1, round(max_seconds * rate)))
         lie = LYING_SIZE.search(file.extra_info)
