@@ -1,6 +1,7 @@
 """Audio files as a person names them: single files, or folders with all that lies in them and below."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,9 @@ from soundpost.errors import SettingsError
 class Recording(NamedTuple):
     """One audio file, and what a table calls it."""
 
-    name: str  # below the folder that was named, with slashes; the file's own name where it was named itself
+    # Below the folder that was named, with slashes; the file's own name where it was named itself; where two would be
+    # called the same, the whole path without the first slash.
+    name: str
     path: Path
 
 
@@ -40,7 +43,11 @@ def find_recordings(places: Sequence[Path]) -> list[Recording]:
         raise SettingsError(
             f"no audio file in {shown}. Name a folder that holds some ({', '.join(sorted(AUDIO_SUFFIXES))}), or files."
         )
-    return list(found.values())
+    named = Counter(recording.name for recording in found.values())
+    return [
+        recording if named[recording.name] == 1 else Recording(path.as_posix().lstrip("/"), recording.path)
+        for path, recording in found.items()
+    ]
 
 
 def _below(folder: Path) -> list[Path]:
