@@ -6,11 +6,11 @@ The answers are those of kernel.py in float32: the same members, views and blend
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import pandas as pd
 import torch
 
 from soundpost.audio.decode import AudioSettings
@@ -27,6 +27,9 @@ from soundpost.inference.in_memory import answer_by, spectrograms_of
 from soundpost.inference.predictor import Predictor
 from soundpost.inference.stacking import ready_blend
 from soundpost.registry import settings_from
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Place = str | os.PathLike[str]
 
@@ -70,17 +73,20 @@ class Tagger:
             warnings.warn(f"{name} is left out of the blend: {reason}", stacklevel=3)
 
     @overload
-    def predict(self, audio: np.ndarray, sample_rate: int) -> dict[str, float]: ...
+    def predict(self, audio: np.ndarray, sample_rate: int) -> dict[str, float]:
+        """One waveform."""
 
     @overload  # a str is a sequence of str, too; as a Place it comes first
-    def predict(self, audio: Place) -> dict[str, float] | pd.DataFrame: ...  # type: ignore[overload-overlap]
+    def predict(self, audio: Place) -> "dict[str, float] | pd.DataFrame":  # type: ignore[overload-overlap]
+        """A file, or a folder."""
 
     @overload
-    def predict(self, audio: Sequence[Place | np.ndarray], sample_rate: int = 0) -> pd.DataFrame: ...
+    def predict(self, audio: Sequence[Place | np.ndarray], sample_rate: int = 0) -> "pd.DataFrame":
+        """Several files and waveforms."""
 
     def predict(
         self, audio: Place | np.ndarray | Sequence[Place | np.ndarray], sample_rate: int = 0
-    ) -> dict[str, float] | pd.DataFrame:
+    ) -> "dict[str, float] | pd.DataFrame":
         """Probabilities of every label.
 
         Args:
@@ -103,7 +109,7 @@ class Tagger:
             if unreadable:
                 raise unreadable[0]
             return dict(zip(self.labels, table[0].tolist(), strict=True))
-        frame = pd.DataFrame(table, index=pd.Index(names, name="clip"), columns=list(self.labels))
+        frame = _pandas().DataFrame(table, index=names, columns=list(self.labels)).rename_axis("clip")
         frame.attrs["unreadable"] = {str(names[i]): str(error) for i, error in unreadable.items()}
         _warn(unreadable, len(sounds))
         return frame
@@ -218,6 +224,18 @@ def _sounds(
     names = [i if isinstance(one, np.ndarray) else os.fspath(one) for i, one in enumerate(audio)]
     sounds = [from_array(one, sample_rate) if isinstance(one, np.ndarray) else Sound(Path(one)) for one in audio]
     return names, sounds, False
+
+
+def _pandas() -> Any:
+    """The library of tables, which only several clips need.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    try:
+        return import_module("pandas")
+    except ImportError as error:
+        raise SettingsError("a table of several clips needs pandas. Run pip install pandas.") from error
 
 
 def _warn(unreadable: Mapping[int, ClipError], n_sounds: int) -> None:

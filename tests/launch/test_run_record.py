@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from soundpost.ensemble.blend import Blend
-from soundpost.ensemble.recipes import Named
 from soundpost.engine.report import Report
 from soundpost.engine.run_log import RunLog
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.recipes import Named
 from soundpost.launch import run_record
 from soundpost.launch.run_record import RunRecord
 from soundpost.settings import RunSettings

@@ -33,7 +33,11 @@ def record(folder: Path, **changes: Any) -> Path:
         "format": 1,
         "soundpost": "0.1.0",
         "status": 0,
-        "settings": {"out": str(folder / "submission.csv"), "test_dir": str(folder / "test"), "time_limit_seconds": 60.0},
+        "settings": {
+            "out": str(folder / "submission.csv"),
+            "test_dir": str(folder / "test"),
+            "time_limit_seconds": 60.0,
+        },
         "engines": 1,
         "seconds": 9.5,
         "ready": {
@@ -138,7 +142,10 @@ def test_page_scores_against_a_truth(folder: Path) -> None:
     text = text_of(folder, "--truth", str(folder / "truth.csv"))
 
     # sure.wav ranks its label first; unsure.wav its two labels second and third: (1 + 1/2 + 2/3) / 3.
-    assert f"lwlrap {(1 + 1 / 2 + 2 / 3) / 3:.4f}, accuracy 0.5000 over 2 clips; 1 clips of the truth are in no row" in text
+    assert (
+        f"lwlrap {(1 + 1 / 2 + 2 / 3) / 3:.4f}, accuracy 0.5000 over 2 clips; 1 clips of the truth are in no row"
+        in text
+    )
     assert '<span class="quiet">truth: Rain, Siren</span>' in text
 
 
@@ -180,7 +187,7 @@ def test_page_of_a_submission_that_names_labels_says_so(folder: Path) -> None:
     (folder / "submission.csv").write_text("fname,label\nsure.wav,Bark Rain Siren\n")
 
     assert "submission.csv names labels and holds no probabilities" in text_of(folder)
-    with pytest.raises(SettingsError, match="--truth: submission.csv names labels"):
+    with pytest.raises(SettingsError, match=r"--truth: submission\.csv names labels"):
         main([str(folder), "--truth", str(folder / "truth.csv")])
 
 
@@ -196,7 +203,12 @@ def test_page_without_the_clips_has_no_pictures_of_them(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), ("{", "not JSON"), ("[]", "format None, this version reads 1"), ('{"format": 9}', "format 9")],
+    [
+        (None, "No such file"),
+        ("{", "not JSON"),
+        ("[]", "format None, this version reads 1"),
+        ('{"format": 9}', "format 9"),
+    ],
 )
 def test_file_that_is_no_record_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
     """With what to name instead."""
@@ -211,7 +223,7 @@ def test_places_that_are_not_there_are_refused(folder: Path) -> None:
     for option, words in (("--submission", "is not there"), ("--clips", "is no folder")):
         with pytest.raises(SettingsError, match=f"{option} .*{words}"):
             main([str(folder), option, str(folder / "nothing")])
-    with pytest.raises(SettingsError, match="--out .*cannot be written"):
+    with pytest.raises(SettingsError, match=r"--out .*cannot be written"):
         main([str(folder), "--out", str(folder / "no" / "where.html")])
 
 

@@ -16,7 +16,10 @@ from soundpost.tag import tables
 from soundpost.tag.command import main
 from soundpost.tag.detections import Choice, stretches
 
-OPTIONS = ["--device", "cpu", "--quiet"]
+
+def tag(weights: Path, *arguments: object) -> int:
+    """The command with these arguments, on the CPU and without a word."""
+    return main([*map(str, arguments), "--weights", str(weights), "--device", "cpu", "--quiet"])
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_long_recording_is_answered_stretch_by_stretch(archive: Path, weights: P
     long = archive / "deeper" / "still" / "long.flac"
     samples, rate = soundfile.read(long)
 
-    main([str(long), "--out", str(out), "--weights", str(weights), *OPTIONS, "--top", "1", "--window", "2"])
+    tag(weights, long, "--out", out, "--top", "1", "--window", "2")
 
     frame = read(out)
     assert list(zip(frame["start"], frame["end"], strict=True)) == [(0.0, 2.0), (2.0, 4.0), (4.0, 5.2)]
@@ -100,8 +103,7 @@ def test_threshold_keeps_what_is_likely_alone(archive: Path, weights: Path, tmp_
     answers = soundpost.load(weights, device="cpu").predict([archive / "short.wav"]).iloc[0]
     limit = float(answers.median())
 
-    main([str(archive / "short.wav"), "--out", str(out), "--weights", str(weights), *OPTIONS]
-         + ["--top", "9", "--threshold", str(limit)])  # fmt: skip
+    tag(weights, archive / "short.wav", "--out", out, "--top", "9", "--threshold", limit)
 
     assert set(read(out)["label"]) == set(answers.index[answers >= limit])
     assert len(read(out)) < len(LABELS)
@@ -110,7 +112,7 @@ def test_threshold_keeps_what_is_likely_alone(archive: Path, weights: Path, tmp_
 def test_parquet_holds_what_csv_holds(archive: Path, weights: Path, tmp_path: Path) -> None:
     """The same columns, with types."""
     for kind in ("csv", "parquet"):
-        main([str(archive), "--out", str(tmp_path / kind), "--weights", str(weights), *OPTIONS, "--format", kind])
+        tag(weights, archive, "--out", tmp_path / kind, "--format", kind)
 
     csv_frame, frame = read(tmp_path / "csv"), pd.read_parquet(tmp_path / "parquet")
     pd.testing.assert_frame_equal(csv_frame, frame, check_dtype=False)
@@ -127,15 +129,14 @@ def test_parquet_without_pyarrow_says_what_to_install(
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", absent)
     with pytest.raises(SettingsError, match=r"pip install 'soundpost\[parquet\]', or take --format csv"):
-        main([str(archive), "--out", str(tmp_path / "t"), "--weights", str(weights), *OPTIONS, "--format", "parquet"])
+        tag(weights, archive, "--out", tmp_path / "t", "--format", "parquet")
 
 
 def test_raven_table_counts_time_on_through_all_files(archive: Path, weights: Path, tmp_path: Path) -> None:
     """Begin times as Raven sees files opened one after the other; the offset within each file beside them."""
     out = tmp_path / "all.selections.txt"
 
-    main([str(archive), "--out", str(out), "--weights", str(weights), *OPTIONS]
-         + ["--format", "raven", "--top", "1", "--window", "3"])  # fmt: skip
+    tag(weights, archive, "--out", out, "--format", "raven", "--top", "1", "--window", "3")
 
     rows = list(csv.DictReader(out.read_text().splitlines(), delimiter="\t"))
     assert [row["Selection"] for row in rows] == ["1", "2", "3"]
@@ -152,7 +153,7 @@ def test_each_recording_gets_a_label_track_in_its_own_folder(archive: Path, weig
     """As Audacity imports it: begin, end, label, with tabs between."""
     each = tmp_path / "tracks"
 
-    main([str(archive), "--each", str(each), "--weights", str(weights), *OPTIONS, "--format", "audacity", "--top", "1"])
+    tag(weights, archive, "--each", each, "--format", "audacity", "--top", "1")
 
     files = sorted(path.relative_to(each).as_posix() for path in each.rglob("*") if path.is_file())
     assert files == ["deeper/still/long.flac.labels.txt", "short.wav.labels.txt"]
@@ -166,17 +167,16 @@ def test_recordings_that_a_table_has_are_not_answered_again(
 ) -> None:
     """What was there stays, what is new joins it, in one table as in one for each."""
     out, each = tmp_path / "tags.csv", tmp_path / "each"
-    common = ["--weights", str(weights), *OPTIONS, "--skip-existing"]
-    main([str(archive / "short.wav"), "--out", str(out), *common])
+    tag(weights, archive / "short.wav", "--out", out, "--skip-existing")
     before = out.read_text()
-    main([str(archive), "--out", str(out), *common])
+    tag(weights, archive, "--out", out, "--skip-existing")
     assert out.read_text().startswith(before)
     assert list(dict.fromkeys(read(out)["file"])) == ["short.wav", "deeper/still/long.flac"]
     assert "6 labels of 2 recordings, 1 from before, 1 not read" in capsys.readouterr().out
 
-    main([str(archive), "--each", str(each), *common])
+    tag(weights, archive, "--each", each, "--skip-existing")
     first = {path: path.stat().st_mtime_ns for path in each.rglob("*.csv")}
-    main([str(archive), "--each", str(each), *common])
+    tag(weights, archive, "--each", each, "--skip-existing")
     assert {path: path.stat().st_mtime_ns for path in each.rglob("*.csv")} == first
 
 
@@ -196,7 +196,7 @@ def test_interrupted_table_holds_what_was_answered(
 
     monkeypatch.setattr("soundpost.tag.command._tell", tell)
     with pytest.raises(KeyboardInterrupt, match="by hand"):
-        main([str(archive), "--out", str(out), "--weights", str(weights), *OPTIONS])
+        tag(weights, archive, "--out", out)
 
     assert set(read(out)["file"]) == {"short.wav"}
 
@@ -212,8 +212,22 @@ def test_segments_are_the_best_stretches_of_each_label(
     samples[: 2 * rate] *= 0.1
     soundfile.write(recording, samples, rate)
 
-    main([str(recording), "--out", str(tmp_path / "t.csv"), "--weights", str(weights), *OPTIONS, "--window", "2"]
-         + ["--top", "9", "--segments", str(folder), "--segments-per-label", "1", "--segments-by", order])  # fmt: skip
+    tag(
+        weights,
+        recording,
+        "--out",
+        tmp_path / "t.csv",
+        "--window",
+        "2",
+        "--top",
+        "9",
+        "--segments",
+        folder,
+        "--segments-per-label",
+        "1",
+        "--segments-by",
+        order,
+    )
 
     frame = read(tmp_path / "t.csv")
     assert {path.name for path in folder.iterdir()} == set(LABELS)
@@ -233,7 +247,7 @@ def test_segments_are_the_best_stretches_of_each_label(
 def test_nothing_readable_is_status_three(archive: Path, weights: Path, tmp_path: Path) -> None:
     """An empty table is not a success."""
     out = tmp_path / "t.csv"
-    assert main([str(archive / "damaged.wav"), "--out", str(out), "--weights", str(weights), *OPTIONS]) == 3
+    assert tag(weights, archive / "damaged.wav", "--out", out) == 3
     assert out.read_text() == "file,start,end,label,score\n"
 
 
@@ -257,14 +271,13 @@ def test_options_that_make_no_sense_are_refused(archive: Path, options: list[str
 def test_table_that_cannot_be_written_or_read_is_refused(archive: Path, weights: Path, tmp_path: Path) -> None:
     """With the file, and what to do."""
     (tmp_path / "file").write_text("in the way")
-    common = [str(archive), "--weights", str(weights), *OPTIONS]
     with pytest.raises(SettingsError, match="cannot be written"):
-        main([*common, "--out", str(tmp_path / "file" / "t.csv")])
+        tag(weights, archive, "--out", tmp_path / "file" / "t.csv")
     with pytest.raises(SettingsError, match="is no table of this format"):
-        main([*common, "--out", str(tmp_path / "file"), "--skip-existing"])
+        tag(weights, archive, "--out", tmp_path / "file", "--skip-existing")
     (tmp_path / "r.txt").write_text("")
     with pytest.raises(SettingsError, match="--skip-existing with one table of format raven"):
-        main([*common, "--out", str(tmp_path / "r.txt"), "--format", "raven", "--skip-existing"])
+        tag(weights, archive, "--out", tmp_path / "r.txt", "--format", "raven", "--skip-existing")
 
 
 def test_recordings_of_the_same_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from soundpost import __version__
+import soundpost
 from soundpost.settings import RunSettings
 
 NAME = "run.json"
@@ -42,7 +42,12 @@ class RunRecord:
         for internal in ("scratch", "started", "write_seconds", "attempt", "supervisor_pid"):
             del asked[internal]
         self.path = Path(settings.out).with_name(NAME)
-        self._table: dict[str, Any] = {"format": FORMAT, "soundpost": __version__, "status": None, "settings": asked}
+        self._table: dict[str, Any] = {
+            "format": FORMAT,
+            "soundpost": soundpost.__version__,
+            "status": None,
+            "settings": asked,
+        }
         self._table |= {"engines": 0, "seconds": 0.0, "ready": {}, "passes": []}
         self._table |= {"lanes": [], "samples": [], "writes": [], "ended": {}}
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 INK, BLUE, ORANGE, GREEN, GREY = "#333333", "#3b6ea8", "#d1762c", "#4b8b57", "#b9bcc2"
 WIDTH = 9.6  # inches of a chart over the whole page
-BINS = np.linspace(0.0, 1.0, 21)  # of a histogram of probabilities
-STYLE = {
+BINS = [i / 20 for i in range(21)]  # of a histogram of probabilities
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "soundpost",  # the same run gives the same page
     "svg.fonttype": "none",
     "font.size": 9,
@@ -30,7 +30,9 @@ def timeline(table: dict[str, Any]) -> str:
     names: list[str] = []
     for number, work in enumerate(table["passes"]):
         end = work["end"] if work["end"] is not None else table["seconds"]
-        axes.barh(number, end - work["begin"], left=work["begin"], height=0.6, color=BLUE if work["complete"] else ORANGE)
+        axes.barh(
+            number, end - work["begin"], left=work["begin"], height=0.6, color=BLUE if work["complete"] else ORANGE
+        )
         names.append(work["name"])
     for lane in lanes:
         spans = [(begin, max(end - begin, 1e-3)) for which, begin, end, _ in table["lanes"] if which == lane]

@@ -94,9 +94,7 @@ def page(
     clips = {
         "Least certain": several(least_certain(run, n_uncertain), ""),
         "Silent": several(looked.silent[:MOST_SILENT], "nothing is heard in it"),
-        "Mended": [
-            shown(run, name, why, looked, plays, truth.get(name, ())) for name, _, why in mended[:MOST_SILENT]
-        ],
+        "Mended": [shown(run, name, why, looked, plays, truth.get(name, ())) for name, _, why in mended[:MOST_SILENT]],
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("templates/report.html").read_text("utf-8"))

@@ -82,11 +82,13 @@ def _choice(options: argparse.Namespace) -> Choice:
             "give counts from 1 on, and a probability from 0 to 1."
         )
     if options.window < 0 or options.hop < 0 or (options.hop and not options.window):
-        raise SettingsError(f"--window {options.window} --hop {options.hop}: give seconds, and --hop with --window only.")
+        raise SettingsError(
+            f"--window {options.window} --hop {options.hop}: give seconds, and --hop with --window only."
+        )
     if options.hop > options.window:
         raise SettingsError(
-            f"--hop {options.hop} is longer than --window {options.window}, so that nobody would hear what lies between. "
-            "Give a shorter one."
+            f"--hop {options.hop} is longer than --window {options.window}, and what lies between would not be "
+            "heard. Give a shorter one."
         )
     if options.out and options.each:
         raise SettingsError("--out and --each: one table, or one for each recording? Give one of the two.")

@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from soundpost.contest.recordings import Recording
 from soundpost.errors import SettingsError
 from soundpost.tag.detections import Detection, Heard
 
+INSTALL = "Run pip install 'soundpost[parquet]', or take --format csv."
 COLUMNS = ("file", "start", "end", "label", "score")
 SUFFIXES = {"csv": ".csv", "parquet": ".parquet", "raven": ".selections.txt", "audacity": ".labels.txt"}
 
@@ -38,7 +37,7 @@ def write_table(path: Path, kind: str, heard: Sequence[Heard]) -> None:
         FORMATS[kind](aside, heard)
         os.replace(aside, path)
     except ImportError as error:
-        raise SettingsError(f"{path}: {error}. Run pip install 'soundpost[parquet]', or take --format csv.") from error
+        raise SettingsError(f"{path}: {error}. {INSTALL}") from error
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error.strerror}). Name a file that can.") from error
     finally:
@@ -55,8 +54,7 @@ def read_table(path: Path, kind: str, recordings: Sequence[Recording]) -> list[H
     if kind not in ("csv", "parquet"):
         raise SettingsError(f"--skip-existing with one table of format {kind}. Write one a recording: --each FOLDER.")
     try:
-        frame = pd.read_csv(path, keep_default_na=False) if kind == "csv" else pd.read_parquet(path)
-        rows = frame[list(COLUMNS)].itertuples(index=False)
+        rows = _read_csv(path) if kind == "csv" else _read_parquet(path)
         known = {recording.name: recording for recording in recordings}
         found: dict[str, list[Detection]] = {}
         for file, start, end, label, score in rows:
@@ -64,8 +62,12 @@ def read_table(path: Path, kind: str, recordings: Sequence[Recording]) -> list[H
                 found.setdefault(file, []).append(
                     Detection(known[file], float(start), float(end), str(label), float(score))
                 )
+    except ImportError as error:
+        raise SettingsError(f"{path}: {error}. {INSTALL}") from error
     except (OSError, ValueError, KeyError) as error:
-        raise SettingsError(f"{path} is no table of this format ({error}). Name another --out, or delete it.") from error
+        raise SettingsError(
+            f"{path} is no table of this format ({error}). Name another --out, or delete it."
+        ) from error
     return [Heard(known[name], detections=tuple(detections)) for name, detections in found.items()]
 
 
@@ -84,7 +86,23 @@ def _csv(path: Path, heard: Sequence[Heard]) -> None:
         writer.writerows(_rows(heard))
 
 
+def _read_csv(path: Path) -> list[tuple[str, ...]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"its columns are {', '.join(reader.fieldnames or ['none'])}")
+        return [tuple(row[column] for column in COLUMNS) for row in reader]
+
+
+def _read_parquet(path: Path) -> list[tuple[Any, ...]]:
+    import pandas as pd
+
+    return list(pd.read_parquet(path)[list(COLUMNS)].itertuples(index=False, name=None))
+
+
 def _parquet(path: Path, heard: Sequence[Heard]) -> None:
+    import pandas as pd
+
     types = {"file": "str", "start": "float64", "end": "float64", "label": "str", "score": "float64"}
     pd.DataFrame(_rows(heard), columns=list(COLUMNS)).astype(types).to_parquet(path, index=False)
 
