@@ -105,9 +105,7 @@ def test_defect_of_a_command_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_reader_that_has_seen_enough_costs_no_traceback(tmp_path: Path) -> None:
     """`soundpost ... | head -1` ends quietly, with the status of a closed pipe."""
-    (tmp_path / "loud.py").write_text(
-        "def main(arguments):\n    for i in range(99999): print('line', i)\n    return 0\n"
-    )
+    (tmp_path / "loud.py").write_text("def main(arguments):\n    for i in range(99999):\n        print('line', i)\n")
     code = "import sys; from soundpost.cli import COMMANDS, Command, main; "
     code += "COMMANDS['loud'] = Command('loud', 'prints'); sys.exit(main(['loud']))"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"}

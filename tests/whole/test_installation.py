@@ -16,9 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "weights", "pyproject.toml", "README.md")
 
 
-@pytest.mark.skipif(
-    find_spec("setuptools") is None, reason="no setuptools here to build with, and no network to get it"
-)
+@pytest.mark.skipif(find_spec("setuptools") is None, reason="no setuptools here, and no network to get it")
 def test_installed_command_tags_a_file_with_the_weights_that_came_along(tmp_path: Path) -> None:
     """Far from the repository: nothing of it is on the path."""
     source, prefix, away = tmp_path / "source", tmp_path / "prefix", tmp_path / "away"
