@@ -1,4 +1,4 @@
-"""Columns that no label fills, beside labels that they may mean: another case, another mark between words, one letter."""
+"""Columns that no label fills, beside labels that they may mean: another case, other marks, or one letter away."""
 
 from collections.abc import Sequence
 
