@@ -24,7 +24,7 @@ image: .venv/installed .venv-image/installed
 	$(IMAGE)/python -m pytest --numprocesses auto $(ENGINE_TESTS)
 
 push: .venv/installed
-	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)"
+	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)" $(OPTIONS)
 	$(BIN)/python -m soundpost.kernel.push
 
 .venv/installed: requirements.txt requirements-dev.txt pyproject.toml

@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, list[str]] = HOUSE["may_import"]
 RULES: dict[str, list[str]] = HOUSE["rules"]
 FREE_TO_ALL = {"errors"}
 FAMILIES = ("front_ends", "models", "views")
-TOP_LEVEL = {"", "cli", "errors", "exit_status", "registry", "settings", "tagger"}
+TOP_LEVEL = {"", "arguments", "cli", "errors", "exit_status", "registry", "settings", "tagger"}
 MOST_LINES = 300
 MAY_TOUCH_THE_WORLD = {"asyncio", "ctypes", "datetime", "glob", "io", "mmap", "multiprocessing", "os", "pathlib"} | {
     "pickle",

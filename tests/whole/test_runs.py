@@ -324,7 +324,7 @@ def test_memory_limit_below_what_is_needed_is_refused_with_the_figure(
     run = start(tmp_path / "run", make_assets(), make_clips((0.3,)), "--memory-limit", "100M")
 
     assert run.finish() == 2, run.said()
-    assert re.search(r"error: --memory-limit 100M is below the \d{3}M that interpreter, networks", run.said())
+    assert re.search(r"error: --memory-limit 100M is below the [\d,]+M that interpreter, networks", run.said())
     assert run.faults == []
     assert run.left_behind() == []
 
@@ -338,7 +338,7 @@ def test_memory_limit_that_was_named_is_the_same_at_each_start_and_is_kept(
     for number in range(2):
         refused = start(tmp_path / f"refused{number}", assets, contest, "--memory-limit", "100M")
         assert refused.finish() == 2, refused.said()
-        named.append(int(re.search(r"below the (\d+)M that", refused.said())[1]))
+        named.append(int(re.search(r"below the ([\d,]+)M that", refused.said())[1].replace(",", "")))
 
     run = start(tmp_path / "run", assets, contest, "--memory-limit", f"{min(named)}M")
 

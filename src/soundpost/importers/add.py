@@ -1,6 +1,5 @@
 """python -m soundpost.importers add: the folds of a network of your own -> a recipe folder, named in the submission."""
 
-import argparse
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ import tomli_w
 import torch
 from torch import Tensor
 
+from soundpost.arguments import Parser
 from soundpost.ensemble.recipes import FORMAT, Recipe
 from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, default_root, find_assets
 from soundpost.errors import KitError, SettingsError, WeightsError
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str], labels_of: Any) -> int:
         arguments: behind the word "add".
         labels_of: reads labels from a file.
     """
-    parser = argparse.ArgumentParser(prog="python -m soundpost.importers add", description=__doc__)
+    parser = Parser(prog="python -m soundpost.importers add", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="one file for each fold")
     parser.add_argument("--recipe", required=True, help="its name, and that of its folder in weights/")
     parser.add_argument("--settings", type=Path, required=True, help="toml: audio, front_end, model, views")

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
+from soundpost.arguments import Parser
 from soundpost.sample.sounds import RATE, SOUNDS
 
 SHORTEST, LONGEST = 0.3, 30.0  # s
@@ -34,7 +35,7 @@ UNKNOWN = ("Accordion", "Applause", "Meow", "Printer")  # columns that no member
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the folder that the command line names; exit status 0."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m soundpost.sample.folder", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("sample"), help="folder to write (default: sample)")
