@@ -27,7 +27,7 @@ def bare(test_dir: Path) -> dict[str, float]:
     import torch
 
     from soundpost.audio.decode import AudioSettings, decode
-    from soundpost.engine.run import LANE_BYTES
+    from soundpost.engine.provision import LANE_BYTES
     from soundpost.ensemble.weights_folder import default_root, find_assets
     from soundpost.front_ends import FRONT_ENDS
     from soundpost.inference.predictor import Predictor, stack

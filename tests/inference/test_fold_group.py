@@ -11,6 +11,8 @@ from fakes_by_name import FAKE_MODELS
 from torch import Tensor
 
 from soundpost.engine import run as run_module
+from soundpost.engine import scheduler
+from soundpost.engine.provision import provisioned
 from soundpost.ensemble.recipes import Member, Named, Recipe
 from soundpost.inference.fold_group import Team
 from soundpost.inference.predictor import Predictor
@@ -27,7 +29,7 @@ CLIPS = 6 * torch.randn(7, 1, 16, 80, generator=torch.Generator().manual_seed(0)
 @pytest.fixture(autouse=True)
 def teams_of_any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is today, the folds form a team; recipes may ask for the networks that misbehave."""
-    monkeypatch.setattr(run_module, "TEAM_WINDOWS", 1e-6)
+    monkeypatch.setattr(scheduler, "SHARED_WINDOWS", 1e-6)
     for name, place in FAKE_MODELS.items():
         monkeypatch.setitem(MODELS, name, place)
 
@@ -99,7 +101,7 @@ def test_run_whose_folds_share_batches_gives_the_submission_of_one_whose_folds_d
     """The first pass is one member's, so that every clip soon has an answer; the others come together."""
     assets, contest = make_assets(kind), make_clips()
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "TEAM_TIME", 0.0)
+        patched.setattr(scheduler, "SHARED_TIME", 0.0)
         expected = submission_of(make_settings(assets, contest))
     assert "more: 12 clips done" not in capfd.readouterr().out
 
@@ -161,23 +163,16 @@ def test_team_adds_nothing_to_a_member_that_has_answered_before(
     make_assets: Callable[..., Path],
     make_clips: Callable[..., Path],
     make_settings: Callable[..., RunSettings],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An engine died while the second fold was alone at work; the next one gives it what it lacks and no more."""
-    set_up, given = run_module.Run._set_up, np.full(4, 0.9, np.float32)
-
-    def resumed(self: run_module.Run) -> None:
-        set_up(self)
+    given = np.full(4, 0.9, np.float32)
+    with provisioned(make_settings(make_assets(), make_clips())) as session:
+        answers = session.predictions
         for clip in (0, 1, 2):
-            self.machine.answers.add(1, 0, clip, given)
+            answers.add(1, 0, clip, given)
 
-    monkeypatch.setattr(run_module.Run, "_set_up", resumed)
-    run = run_module.Run(make_settings(make_assets(), make_clips()), lambda: False, lambda event: None)
+        assert run_module.Run(session).run() == 0
 
-    assert run.run() == 0
-
-    answers = run.machine.answers
-    run.close()
     assert answers.total() == 3 * 12
     np.testing.assert_array_equal(answers._sums[1][:3], [given] * 3)
     assert np.abs(answers._sums[1][3:] - given).max(axis=1).min() > 0.01

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from soundpost.contest.submission import check, read_sample
 from soundpost.engine import run as run_module
+from soundpost.engine.provision import provisioned
 from soundpost.ensemble.recipes import Member, Named, Recipe
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.errors import WeightsError
 from soundpost.inference.autotune import HALF_BOUND, REPEATS
 from soundpost.inference.fuse_batch_norm import BOUND, fold_batch_norms
-from soundpost.inference.out_of_memory import answer, is_out_of_memory
+from soundpost.inference.out_of_memory import answer
 from soundpost.inference.predictor import Predictor, build, stack
 from soundpost.inference.profiling import probe
 from soundpost.models import MODELS
@@ -87,12 +88,11 @@ def test_answers_of_a_clip_alone_are_those_in_any_batch_and_order() -> None:
 
 def run_once(settings: RunSettings, counts: Counter[str] | None = None) -> np.ndarray:
     """The submission of a run in this process, (clips, columns); counts gets what the cache counted."""
-    run = run_module.Run(settings, lambda: False, lambda event: None)
-    assert run.run() == 0
-    if counts is not None:
-        counts.update(run.cache.counts)
-    assert run.cache.check() == []
-    run.close()
+    with provisioned(settings) as session:
+        assert run_module.Run(session).run() == 0
+        if counts is not None:
+            counts.update(session.cache.counts)
+        assert session.cache.check() == []
     sample = read_sample(Path(settings.sample_submission))
     assert check(Path(settings.out), sample) == []
     columns = range(1, 1 + len(sample.columns))
@@ -375,9 +375,6 @@ def test_error_that_is_no_want_of_memory_is_not_retried() -> None:
     """A defect is told at once."""
     with pytest.raises(ValueError, match="a kernel that nobody has written"):
         answer(predictor(model="broken"), WHOLE, spectrograms(2, 40))
-    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert"))
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert is_out_of_memory(MemoryError())
 
 
 def test_window_that_does_not_fit_a_gpu_is_answered_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from soundpost.resources.memory import (
     memory_groups,
     memory_pressure,
 )
-from soundpost.resources.memory_monitor import SECONDS, Gauge
+from soundpost.resources.memory_monitor import SECONDS, MemoryMonitor
 
 GB = 10**9
 
@@ -166,7 +166,7 @@ def test_gauge_measures_now_and_then_and_keeps_the_peak(monkeypatch: pytest.Monk
     now, used, pressure = [100.0], [700], [0.1]
     monkeypatch.setattr("soundpost.resources.memory_monitor.tree_memory", lambda pids: used[0])
     monkeypatch.setattr("soundpost.resources.memory_monitor.memory_pressure", lambda: pressure[0])
-    gauge = Gauge(1000, lambda: [1], clock=lambda: now[0])
+    gauge = MemoryMonitor(1000, lambda: [1], clock=lambda: now[0])
 
     assert gauge.pressure() == 0.7
     used[0], pressure[0] = 300, 0.96

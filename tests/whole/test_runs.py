@@ -21,7 +21,7 @@ from fakes_by_name import FAKE_FRONT_ENDS, FAKE_MODELS
 
 from soundpost.contest import submission
 from soundpost.contest.submission import Sample, check, read_sample
-from soundpost.engine import pass_run
+from soundpost.engine import extract_stage, provision
 from soundpost.engine import run as run_module
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.launch.main import main
@@ -517,7 +517,7 @@ def test_clip_that_hangs_its_worker_is_given_up_and_named(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A worker that is too long at one clip is replaced; the other clips have their answers."""
-    monkeypatch.setattr(pass_run, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(extract_stage, "STALL_SECONDS", 1.5)
     stalling = {"front_end": {"name": "stalling", "stalls_from": 2 * RATE, **LOG_MEL}}
 
     status, found = run_here(make_settings(make_assets(stalling), make_clips((0.3, 2.0, 0.5)), workers=1))
@@ -537,7 +537,7 @@ def test_workers_that_wait_for_room_let_the_lanes_make_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With one core, no disk and room for one spectrogram, computing and predicting take turns to the end."""
-    monkeypatch.setattr(run_module, "cores", lambda: 1)
+    monkeypatch.setattr(provision, "cores", lambda: 1)
     assets = make_assets({"folds": 1})
     contest = make_clips([0.9] * 6)
     settings = make_settings(assets, contest, cache_memory_bytes=2**12, disk_limit_bytes=1, workers=2)
@@ -582,7 +582,7 @@ def test_spilled_spectrogram_that_is_damaged_is_computed_again(
     assets, contest = make_assets(tiles), make_clips((0.3, 2.0, 1.5, 2.0, 0.9))
     _, expected = run_here(make_settings(assets, contest))
     settings = make_settings(assets, contest, cache_memory_bytes=2**12)
-    run_pass = run_module.Run._run_pass
+    run_pass = run_module.Run.run_pass
 
     def damaging(self: run_module.Run, *rest: object) -> bool:
         for path in sorted((Path(settings.scratch) / "spill").glob("*"))[:2]:
@@ -592,7 +592,7 @@ def test_spilled_spectrogram_that_is_damaged_is_computed_again(
                 path.write_bytes(data[:-1] if injury == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
         return run_pass(self, *rest)
 
-    monkeypatch.setattr(run_module.Run, "_run_pass", damaging)
+    monkeypatch.setattr(run_module.Run, "run_pass", damaging)
     capfd.readouterr()
     status, found = run_here(settings)
 
@@ -612,15 +612,15 @@ def test_clip_that_is_lost_between_passes_keeps_the_answers_it_has(
     assets, contest = make_assets({"folds": 2}), make_clips((0.3, 0.6))
     first = run_here(make_settings(assets, contest, members=("tiny0/1",)))[1]
     settings = make_settings(assets, contest)
-    run_pass = run_module.Run._run_pass
+    run_pass = run_module.Run.run_pass
 
     def losing(self: run_module.Run, work: object, done: list[object]) -> bool:
         if len(done) > 1:
             (contest / "test" / "clip001.wav").unlink(missing_ok=True)
-            self.cache.drop(self.recipes[0].digest())
+            self.session.cache.drop(self.session.models.recipes[0].digest())
         return run_pass(self, work, done)
 
-    monkeypatch.setattr(run_module.Run, "_run_pass", losing)
+    monkeypatch.setattr(run_module.Run, "run_pass", losing)
     status, found = run_here(settings)
 
     assert status == 0

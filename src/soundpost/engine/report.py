@@ -1,6 +1,7 @@
 """What happened to whom: every fallback counted, every clip that lost something named, and told at the end."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 NAMED = 12  # clips that a list names before it only counts
@@ -15,15 +16,39 @@ class Report:
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
     unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
     too_large: dict[str, str] = field(default_factory=dict)  # clip -> the latest pass in which it fitted no device, why
+    not_finite: dict[str, str] = field(default_factory=dict)  # clip -> whose answer for it was left out of the blend
     remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
-    seconds: Counter[str] = field(default_factory=Counter)  # stage -> seconds
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by stage
     spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed
     audio_seconds: float = 0.0  # decoded in all
     passes_done: int = 0
     passes_cut: str = ""  # name of the pass that the deadline interrupted
     passes_planned: int = 0
+
+    def skip(self, member: str, reason: str) -> None:
+        """A member is left out."""
+        self.members_skipped[member] = reason
+
+    def count_cache(self, counts: Counter[str]) -> None:
+        """What went wrong with spectrograms, as their cache counted it."""
+        for what in ("damaged", "disk full", "pressure", "not kept", "evicted"):
+            if counts[what]:
+                self.counts[f"spectrograms {what}"] = counts[what]
+
+    def count_seconds(self, elapsed: float, lanes: int, write_seconds: float) -> None:
+        """The run has taken so long, on so many lanes, and its slowest write so long."""
+        predicting = lanes * (elapsed - self.seconds["start"])
+        self.seconds["idle (lanes)"] = max(0.0, predicting - self.seconds["forward (lanes)"])
+        self.seconds["last write"] = write_seconds
+        self.seconds["in all"] = elapsed
+
+    def left_out(self, name: str, clips: Sequence[str]) -> None:
+        """Count and name the clips for which a member, a second-level fold or a stage gave a row that is not finite."""
+        self.counts[f"rows of {name} not finite"] = len(clips)
+        for clip in clips:
+            self.not_finite[clip] = f"{self.not_finite[clip]}, {name}" if clip in self.not_finite else f"{clip}: {name}"
 
     def lines(self, n_answered: int) -> list[str]:
         """The report as lines for the log.
@@ -42,6 +67,7 @@ class Report:
         lines += _listed("unreadable, its row holds the class priors", self.unreadable)
         lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
         lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)
+        lines += _listed("not finite, its row holds what the others answered, else the class priors", self.not_finite)
         lines += _listed("no such file, its row holds the class priors", self.missing)
         lines += [f"mended: {remark}" for remark in self.remarks[:NAMED]]
         if len(self.remarks) > NAMED:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.inference.activation import probabilities_of_array
 from soundpost.inference.predictor import Predictor, stack
 from soundpost.registry import build
 from soundpost.views import VIEWS
@@ -52,7 +52,7 @@ def answer_by(predictor: Predictor, spectrograms: Sequence[np.ndarray], n_views:
     recipe = predictor.recipe
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
     total = np.mean([over_windows(predictor, spectrograms, view, len(recipe.labels)) for view in views], axis=0)
-    return _activated(total, recipe) if recipe.average == "logit" else total
+    return probabilities_of_array(total, recipe.activation) if recipe.average == "logit" else total
 
 
 def over_windows(
@@ -83,8 +83,3 @@ def over_windows(
                 total[clip] += window.weight * row
                 weight[clip] += window.weight
     return total / weight
-
-
-def _activated(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
-    tensor: Tensor = torch.from_numpy(logits)
-    return (tensor.softmax(1) if recipe.activation == "softmax" else tensor.sigmoid()).numpy()

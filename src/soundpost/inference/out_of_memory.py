@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from soundpost.errors import sentence
+from soundpost.inference.device_errors import is_out_of_memory
 from soundpost.inference.fold_group import Team
 from soundpost.inference.predictor import Predictor
 from soundpost.views.view import Divisible, View
@@ -25,12 +26,6 @@ class Toll:
     tiled: int = 0  # windows that were shown in parts
     on_cpu: int = 0  # windows that the CPU answered in a GPU's place
     lost: dict[int, str] = field(default_factory=dict)  # windows, by their place in the batch, that fit nowhere; why
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that device or host had no room for a tensor."""
-    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
 
 
 def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, Toll]:

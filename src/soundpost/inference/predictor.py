@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from soundpost import registry
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.errors import WeightsError
+from soundpost.inference.activation import probabilities_of
 from soundpost.inference.autotune import Choice, half_choice
 from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.models import MODELS
@@ -139,11 +140,12 @@ class Predictor:
         """Prepared windows through a network that gives logits, up to the recipe's answers."""
         with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
             logits = logits_of(network(inputs))
-        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
+        answers: Tensor = logits.float()
+        return answers if self.recipe.average == "logit" else probabilities_of(answers, self.recipe.activation)
 
     def probabilities(self, answers: Tensor) -> Tensor:
         """Answers as probabilities, whatever the recipe averages."""
-        return self._activate(answers) if self.recipe.average == "logit" else answers
+        return probabilities_of(answers, self.recipe.activation) if self.recipe.average == "logit" else answers
 
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
@@ -160,9 +162,6 @@ class Predictor:
         self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
         if self.is_half:
             self.model = rounded
-
-    def _activate(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
 
 
 def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:

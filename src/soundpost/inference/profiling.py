@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from soundpost.inference.out_of_memory import is_out_of_memory
+from soundpost.inference.device_errors import is_out_of_memory
 from soundpost.inference.predictor import Predictor
 from soundpost.resources.memory_monitor import return_free_memory
 from soundpost.views.view import Divisible, View

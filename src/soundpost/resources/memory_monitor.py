@@ -10,7 +10,7 @@ from soundpost.resources.memory import memory_pressure, tree_memory
 SECONDS = 0.5  # between two measurements; four times as long while less than half of the limit is used
 
 
-class Gauge:
+class MemoryMonitor:
     """What the tree uses now and has used at most.
 
     Args:
@@ -25,7 +25,7 @@ class Gauge:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
-        self._pids = pids
+        self.pids = pids
         self._clock = clock
         self._measured = -4 * SECONDS
         self._pressure = 0.0
@@ -37,7 +37,7 @@ class Gauge:
         if not force and now - self._measured < pause:
             return False
         self._measured = now
-        self.used_bytes = tree_memory([os.getpid(), *self._pids()])
+        self.used_bytes = tree_memory([os.getpid(), *self.pids()])
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self._pressure = memory_pressure()
         return True
