@@ -24,7 +24,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "run": Command("soundpost.launch.main", "tag a contest's clips and write submission.csv, as kernel.py does"),
+    "run": Command("soundpost.launch.call", "tag a contest's clips and write submission.csv, as kernel.py does"),
     "build": Command("soundpost.kernel.command", "write kernel.py, which carries source and weights"),
     "push": Command("soundpost.kernel.push", "send kernel and weights to Kaggle"),
     "train": Command("soundpost.training.fit", "train one member for each fold on labelled clips"),

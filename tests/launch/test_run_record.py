@@ -7,7 +7,7 @@ from typing import Any
 from soundpost.engine.report import Report
 from soundpost.engine.run_log import RunLog
 from soundpost.ensemble.blend import Blend
-from soundpost.ensemble.recipes import Named
+from soundpost.ensemble.recipes import Member, Named, Recipe
 from soundpost.launch import run_record
 from soundpost.launch.run_record import RunRecord
 from soundpost.settings import RunSettings
@@ -15,6 +15,14 @@ from soundpost.settings import RunSettings
 
 def settings(folder: Path) -> RunSettings:
     return RunSettings("weights", "test", "", str(folder / "submission.csv"), "scratch", supervisor_pid=7)
+
+
+def member(name: str) -> tuple[Recipe, Member]:
+    """A member as the engine has it, of which the record needs the name alone."""
+    named = Named("x", {})
+    recipe, fold = name.split("/")
+    only = Member(recipe, fold, "", "")
+    return Recipe(recipe, ("Bark",), {}, named, named, (named,), (only,), (0.5,)), only
 
 
 class Clock:
@@ -31,7 +39,8 @@ def test_record_holds_what_the_log_of_an_engine_told(tmp_path: Path) -> None:
     record, clock = RunRecord(settings(tmp_path)), Clock()
     log = RunLog(record.heard, clock)
     record.engine_started()
-    log.ready(["cpu"], 2, 10**9, ["a/1", "a/2"], Blend(Named("mean", {"weights": {"a/1": 2.0}}), ["a/1", "a/2"]))
+    members = [member("a/1"), member("a/2")]
+    log.ready(["cpu"], 2, 10**9, members, Blend(Named("mean", {"weights": {"a/1": 2.0}}), ["a/1", "a/2"]))
     clock.now = 1.0
     log.pass_began("a/1 whole", 1, 40)
     clock.now = 1.5
@@ -44,7 +53,8 @@ def test_record_holds_what_the_log_of_an_engine_told(tmp_path: Path) -> None:
     report.counts.update({"workers died": 1, "nothing": 0})
     log.ended(report, 40, 120)
 
-    assert record.write(0, 2.25) == ""
+    record.write(0, 2.25)
+    assert record.trouble == ""
 
     table = json.loads((tmp_path / "run.json").read_text())
     assert (table["format"], table["status"], table["seconds"], table["engines"]) == (1, 0, 2.25, 1)
@@ -63,6 +73,14 @@ def test_record_holds_what_the_log_of_an_engine_told(tmp_path: Path) -> None:
     assert table["ended"]["missing"] == {"x.wav": "x.wav"}
     assert table["ended"]["mended"] == ["y.wav: cut"]
     assert table["ended"]["fallbacks"] == {"workers died": 1}
+
+
+def test_record_of_a_run_that_goes_on_has_no_status(tmp_path: Path) -> None:
+    """So that a killed supervisor leaves no older run's record behind, and none that says it had ended."""
+    (tmp_path / "run.json").write_text("an older run's")
+    RunRecord(settings(tmp_path)).write(None, 0.1)
+
+    assert json.loads((tmp_path / "run.json").read_text())["status"] is None
 
 
 def test_batches_close_to_each_other_are_one_stretch_of_a_lane() -> None:
@@ -98,4 +116,5 @@ def test_record_that_cannot_be_written_is_said_and_costs_nothing(tmp_path: Path)
     """The submission does not need it."""
     record = RunRecord(settings(tmp_path / "nowhere"))
 
-    assert "run.json could not be written (No such file or directory)" in record.write(0, 1.0)
+    record.write(0, 1.0)
+    assert record.trouble == "could not be written (No such file or directory)"

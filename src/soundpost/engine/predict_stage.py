@@ -70,7 +70,9 @@ class PredictStage:
 
     def take_answers(self) -> None:
         """Take in what the lanes have answered."""
-        for _, done in self._session.results.take():
+        session = self._session
+        for lane, done in session.results.take():
+            session.log.worked(session.lanes.index(lane), done.seconds, len(done.job.units))
             self._answered(done)
 
     def seconds_left(self) -> float | None:

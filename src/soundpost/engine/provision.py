@@ -19,11 +19,12 @@ from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
+from soundpost.engine.run_log import RunLog
 from soundpost.engine.session import Contest, Session
 from soundpost.engine.try_out import TryOut
 from soundpost.ensemble.columns import column_priors, contest_labels, map_all
 from soundpost.ensemble.weights_folder import Assets, find_assets
-from soundpost.errors import WeightsError
+from soundpost.errors import DeviceError, SettingsError, WeightsError
 from soundpost.inference.devices import choose_devices
 from soundpost.inference.model_pool import Roster
 from soundpost.inference.stacking import ready_blend
@@ -68,14 +69,14 @@ def provisioned(
     deadline = Deadline(settings.time_limit_seconds, started, engine_started=settings.engine_started or started)
     deadline.wrote(settings.write_seconds)
     progress = Progress(settings.progress, settings.time_limit_seconds, deadline.elapsed)
-    report = Report()
+    report, log = Report(), RunLog(tell, deadline.elapsed)
     assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
     models = _models(settings, assets, report, progress)
     with ExitStack() as stack:
         cache, pool, memory = _start_workers(settings, report, stack)
         contest = _read_contest(settings, models, report, choose)
         _say_what(contest, models, report, progress)
-        models.devices = choose_devices(settings.device)
+        models.devices = _devices(settings)
         predictions, live = _predictions(settings, assets, models, contest, report, progress, deadline, tell)
         tried = _try_out(models, report, assets)
         shares = _share_memory(memory, pool, models, tried, settings)
@@ -87,6 +88,7 @@ def provisioned(
         lanes = [Lane(device, cache.pages, results) for device in models.devices]
         stack.callback(_close_lanes, lanes)
         _say_shares(models.devices, shares, memory, cache, progress)
+        log.ready(models.devices, shares.workers, memory.limit_bytes, models.members, live.blend)
         deadline.ready()
         report.seconds["start"] = deadline.elapsed()
         yield Session(
@@ -96,6 +98,7 @@ def provisioned(
             deadline=deadline,
             progress=progress,
             report=report,
+            log=log,
             models=models,
             contest=contest,
             cache=cache,
@@ -111,6 +114,16 @@ def provisioned(
             max_seconds=shares.worker_bytes / (BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
             expected_bytes=memory.used_bytes + shares.lanes * shares.lane_bytes,
         )
+
+
+def _devices(settings: RunSettings) -> list[str]:
+    """The lanes' devices; one that was asked for and does not work is refused, unless it broke in this very run."""
+    try:
+        return choose_devices(settings.device)
+    except DeviceError as error:
+        if settings.attempt:
+            raise
+        raise SettingsError(str(error)) from error
 
 
 def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> Roster:

@@ -6,6 +6,7 @@ from soundpost.engine.clip_states import PassPlan
 from soundpost.engine.heartbeat import Tell
 from soundpost.engine.housekeeping import Housekeeping
 from soundpost.engine.pass_run import PassRun
+from soundpost.engine.progress import passes_named
 from soundpost.engine.provision import provisioned
 from soundpost.engine.scheduler import Scheduler
 from soundpost.engine.session import Session
@@ -34,7 +35,8 @@ class Run:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.scheduler = Scheduler(session)
-        self._housekeeping = Housekeeping(session)
+        self._begun: Sequence[Pass] = ()  # all that have run, and those that run now
+        self._housekeeping = Housekeeping(session, lambda: self.scheduler.seconds_after(self._begun))
 
     def run(self) -> int:
         """Every pass in order, then the end; the exit status of the engine."""
@@ -57,6 +59,7 @@ class Run:
             False when the run must end.
         """
         session = self.session
+        self._begun = tuple(done)
         works = [work for work in works if session.models.predictors(work.member) is not None]
         if not works:
             return True
@@ -79,13 +82,18 @@ class Run:
         """The pass with its lines of the log; whether it is complete."""
         session = self.session
         began = session.deadline.elapsed()
-        session.progress.begin(f"pass {number} of {len(session.models.passes)} {name}", pass_run.total)
+        works = pass_run.plan.works
+        count, planned = len(works), len(session.models.passes)
+        session.progress.begin(passes_named(number - count + 1, count, planned, name), pass_run.total)
+        session.log.pass_began(name, count, pass_run.total)
         complete = pass_run.run(self._housekeeping.attend)
         session.progress.end()
+        session.log.pass_ended(pass_run.done, complete)
+        session.memory.look(force=True)
+        self._housekeeping.sample()
         self._housekeeping.say_notes()
         session.live.renew()
         if complete and not pass_run.failed:
-            works = pass_run.plan.works
             self.scheduler.took(works[0], (session.deadline.elapsed() - began) / len(works))
             session.report.passes_done += len(works)
             session.progress.say(f"{name}: {pass_run.done:,} clips done; {self._housekeeping.cache_note()}")
@@ -127,6 +135,7 @@ class Run:
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
         answered = int(session.predictions.answered().sum())
+        session.log.ended(report, answered, session.memory.peak_bytes)
         for line in [*report.lines(answered), *live.top_tags()]:
             session.progress.say(line)
         peak_bytes, limit_bytes = session.memory.peak_bytes, session.memory.limit_bytes

@@ -5,6 +5,7 @@ from typing import Any
 
 from soundpost.engine.report import Report
 from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.recipes import Member, Recipe
 
 GAP_SECONDS = 0.02  # between two batches of a lane that are told as one stretch of work
 GAP_SHARE = 0.002  # of the seconds since the start, the same: a long run is told in no more stretches than a short one
@@ -24,7 +25,12 @@ class RunLog:
         self._work: dict[int, list[float]] = {}  # lane -> begin, end, windows of the stretch that grows
 
     def ready(
-        self, devices: Sequence[str], workers: int, memory_limit_bytes: int, members: Sequence[str], blend: Blend
+        self,
+        devices: Sequence[str],
+        workers: int,
+        memory_limit_bytes: int,
+        members: Sequence[tuple[Recipe, Member]],
+        blend: Blend,
     ) -> None:
         """Memory is shared out and the lanes stand: what they are, and how answers will be blended."""
         stages = [
@@ -36,7 +42,7 @@ class RunLog:
             devices=list(devices),
             workers=workers,
             memory_limit_bytes=memory_limit_bytes,
-            members=list(members),
+            members=[member.name for _, member in members],
             blend={"folds": blend.folds, "stages": stages},
         )
 

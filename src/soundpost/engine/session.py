@@ -11,6 +11,7 @@ from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
+from soundpost.engine.run_log import RunLog
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.inference.model_pool import Roster
 from soundpost.resources.deadline import Deadline, Estimate
@@ -41,6 +42,7 @@ class Session:
     deadline: Deadline
     progress: Progress
     report: Report
+    log: RunLog
     models: Roster
     contest: Contest
     cache: SpectrogramCache

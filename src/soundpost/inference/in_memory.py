@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.front_ends import FRONT_ENDS

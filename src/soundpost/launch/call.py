@@ -1,8 +1,14 @@
-"""soundpost.run(...): a whole run, as kernel.py makes it, called from Python."""
+"""A whole run, as kernel.py makes it, from Python (soundpost.run) and from the command line (soundpost run)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from soundpost.launch.main import main
+from soundpost.launch import main as kernel
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`soundpost run`: what kernel.py does with these arguments; the exit status of the run."""
+    return kernel.main(arguments, prog="soundpost run")
 
 
 def run(
@@ -27,4 +33,4 @@ def run(
     settings |= {"test-dir": str(test_dir), "out": str(out)}
     if sample_submission is not None:
         settings["sample-submission"] = str(sample_submission)
-    return main([], settings)
+    return kernel.main([], settings)

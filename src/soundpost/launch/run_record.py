@@ -1,9 +1,9 @@
 """run.json: what a run did, kept beside its submission.csv for `soundpost report`.
 
-It is one JSON object of format 1. The supervisor gathers it from the engine's events and writes it last, so that it is
-there whatever became of the engine:
+It is one JSON object of format 1. The supervisor gathers it from the engine's events and writes it first and last, so
+that it is there, and no older run's, whatever became of the engine:
 
-    format, soundpost, status           1, the version, the exit status of the run
+    format, soundpost, status           1, the version, the exit status (null: it goes on, or was killed)
     settings                            what was asked for, see soundpost.settings
     engines                             how many were started
     seconds                             of the clock, in all
@@ -27,6 +27,7 @@ from soundpost.settings import RunSettings
 
 NAME = "run.json"
 FORMAT = 1
+INTERNAL = ("scratch", "started", "engine_started", "write_seconds", "attempt", "supervisor_pid")  # settings of one run
 MOST_ROWS = 1000  # of samples, lanes and writes each; beyond it every second one goes
 
 
@@ -39,9 +40,10 @@ class RunRecord:
 
     def __init__(self, settings: RunSettings) -> None:
         asked = settings.to_json()
-        for internal in ("scratch", "started", "write_seconds", "attempt", "supervisor_pid"):
-            del asked[internal]
+        for internal in INTERNAL:
+            asked.pop(internal, None)
         self.path = Path(settings.out).with_name(NAME)
+        self.trouble = ""  # why the latest write failed
         self._table: dict[str, Any] = {
             "format": FORMAT,
             "soundpost": soundpost.__version__,
@@ -60,7 +62,7 @@ class RunRecord:
         facts = {key: value for key, value in event.items() if key not in ("event", "kind")}
         match event.get("kind", event["event"]):
             case "wrote":
-                self._append("writes", [round(event["at"], 2), event["answered"]])
+                self._append("writes", [event.get("at"), event["answered"]])
             case "ready" | "ended" as kind:
                 self._table[kind] = facts
             case "pass":
@@ -73,16 +75,21 @@ class RunRecord:
             case "sample":
                 self._append("samples", event["row"])
 
-    def write(self, status: int, seconds: float) -> str:
-        """Replace run.json; why that was not possible, or an empty string. A run never fails for it."""
+    def write(self, status: int | None, seconds: float) -> None:
+        """Replace run.json, or say in trouble why that was not possible. A run never fails for it.
+
+        Args:
+            status: of the run; None: it goes on.
+            seconds: of the clock, so far.
+        """
         self._table |= {"status": status, "seconds": round(seconds, 2)}
         aside = self.path.with_name(NAME + ".part")
         try:
             aside.write_text(json.dumps(self._table), "utf-8")
             os.replace(aside, self.path)
+            self.trouble = ""
         except OSError as error:
-            return f"{self.path} could not be written ({error.strerror}); the submission does not need it"
-        return ""
+            self.trouble = f"could not be written ({error.strerror})"
 
     def _append(self, name: str, row: list[Any]) -> None:
         rows = self._table[name]
