@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from soundpost.contest import submission
-from soundpost.contest.clips import Clip, find_clips
+from soundpost.contest.clips import Clip, find_clips, list_folder
 from soundpost.engine.heartbeat import Tell
 from soundpost.engine.lanes import Lane, Results
 from soundpost.engine.live_submission import LiveSubmission
@@ -23,6 +23,7 @@ from soundpost.engine.run_log import RunLog
 from soundpost.engine.session import Contest, Session
 from soundpost.engine.try_out import TryOut
 from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.near_names import near_names
 from soundpost.ensemble.weights_folder import Assets, find_assets
 from soundpost.errors import DeviceError, SettingsError, WeightsError
 from soundpost.inference.devices import choose_devices
@@ -172,6 +173,8 @@ def _read_contest(settings: RunSettings, models: Roster, report: Report, choose:
     report.n_clips = len(clips)
     report.missing = {clip.name: clip.name for clip in clips if clip.path is None}
     report.counts["audio files in no row"] += max(0, found.n_strays)
+    if clips and len(report.missing) == len(clips):
+        report.stranger = next(iter(list_folder(Path(settings.test_dir))), "")
     priors = column_priors(models.recipes, maps, len(sample.columns))
     return Contest(sample, maps, priors, clips, sum(clip.path is not None for clip in found.clips))
 
@@ -183,6 +186,16 @@ def _say_what(contest: Contest, models: Roster, report: Report, progress: Progre
         f"{len(contest.clips):,} rows, {len(report.missing):,} of them without a file; "
         f"{len(models.members)} members, {len(models.passes)} passes"
     )
+    if report.stranger:
+        progress.say(
+            f"warning: not one row has a file. The first row is {contest.clips[0].name!r}, a file of the folder is "
+            f"{report.stranger!r}. Give the folder and the sample submission of one contest."
+        )
+    filled = {recipe.labels[i] for recipe in models.recipes for i in contest.maps[recipe.name].classes}
+    idle = [label for recipe in models.recipes for label in recipe.labels if label not in filled]
+    if near := near_names([columns[i] for i in unknown], idle):
+        pairs = ", ".join(f"column {column!r} and label {label!r}" for column, label in near[:8])
+        progress.say(f"warning: nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
     if unknown:
         names = ", ".join(columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")

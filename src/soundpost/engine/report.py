@@ -19,6 +19,7 @@ class Report:
     not_finite: dict[str, str] = field(default_factory=dict)  # clip -> whose answer for it was left out of the blend
     remarks: list[str] = field(default_factory=list)  # clips that were mended, one sentence each
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
+    stranger: str = ""  # an audio file of the folder, where not one row has a file: these are other clips
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by stage
     spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed

@@ -19,7 +19,8 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
     """Run once in this process.
 
     Returns:
-        The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time.
+        The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time, or
+        when the folder holds other clips than the rows name.
 
     Raises:
         KitError: settings, weights or limits with which there can be no prediction at all.
@@ -146,4 +147,4 @@ class Run:
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
         if not written:
             return STATUS_DEFECT
-        return STATUS_OK if answered or readable == 0 else STATUS_NOTHING
+        return STATUS_OK if answered or (readable == 0 and not report.stranger) else STATUS_NOTHING
