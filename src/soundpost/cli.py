@@ -1,17 +1,16 @@
-"""soundpost COMMAND ...: one door to everything, and the one place where errors become lines and exit statuses.
+"""soundpost COMMAND ...: one door to everything.
 
-A command is a module with a function main(arguments) that returns an exit status and raises a KitError for what cannot
-be done as asked. It is imported when it is called, so that `soundpost --help` answers at once.
+A command is a module with a function main(arguments) that returns an exit status; a KitError that it raises becomes a
+line and a status by soundpost.exit_status. It is imported when it is called, so that `soundpost --help` is quick.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from soundpost.errors import KitError
-from soundpost.exit_status import STATUS_REFUSED
+from soundpost.exit_status import STATUS_REFUSED, refusing
+from soundpost.resources.streams import silence
 
 PIPE_CLOSED, INTERRUPTED = 141, 130  # as shells count SIGPIPE and SIGINT
 
@@ -68,17 +67,15 @@ def command(name: str) -> Callable[[Sequence[str]], int]:
     return entry
 
 
+@refusing
 def ended(work: Callable[[], int]) -> int:
-    """What work returns as the exit status, or what its exception means: one line, and a status that tells."""
+    """What work returns, with its output written out; a reader or a person that has seen enough ends it early."""
     try:
         status = work()
         sys.stdout.flush()
         return status
-    except KitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return STATUS_REFUSED
-    except BrokenPipeError:  # whoever read our output has seen enough, as `| head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # as `| head` has
+        silence(sys.stdout)
         return PIPE_CLOSED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from soundpost.arguments import Parser
 from soundpost.contest.submission import RankedSample, check, read_sample
 from soundpost.ensemble.columns import contest_labels
 from soundpost.ensemble.weights_folder import default_root, find_assets
@@ -20,11 +21,9 @@ SHOWN = 20  # faults that are printed; the others are counted
 VALID, NOT_VALID = 0, 1
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options of `soundpost check`."""
-    parser = argparse.ArgumentParser(
-        prog="soundpost check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="soundpost check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("submission", type=Path, metavar="CSV", help="submission.csv")
     add("--sample", type=Path, required=True, metavar="CSV", help="the contest's sample_submission.csv")

@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from soundpost.arguments import Parser
 from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_OK
 
 NEEDED = ("jinja2", "matplotlib")  # of the extra "report"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options of `soundpost report`."""
-    parser = argparse.ArgumentParser(
-        prog="soundpost report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="soundpost report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN_JSON", help="run.json, or the folder in which it lies")
     add("--out", type=Path, metavar="HTML", help="file to write (default: report.html beside run.json)")

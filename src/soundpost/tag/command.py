@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from soundpost.arguments import Parser
 from soundpost.contest.recordings import Recording, find_recordings
 from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
@@ -19,11 +20,9 @@ from soundpost.tag.tables import FORMATS, SUFFIXES, read_table, write_table
 from soundpost.tagger import load
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options of `soundpost tag`."""
-    parser = argparse.ArgumentParser(
-        prog="soundpost tag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="soundpost tag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("places", nargs="+", type=Path, metavar="PLACE", help="audio files, and folders with all below them")
     add("--out", type=Path, metavar="FILE", help="one table of all recordings (default: tags.csv, or as --format says)")
