@@ -64,6 +64,29 @@ def test_parser_wrong_argument_ends_with_status_2_and_one_line(
     assert re.search(words, printed), printed
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("run --tiem 3", "--tiem is no option (did you mean --time?)"),
+        ("check --time 3", "--time is no option; "),
+        ("rum", "invalid choice: 'rum'"),
+    ],
+)
+def test_parser_of_subcommands_refuses_what_the_chosen_one_does_not_take(
+    capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    """Options of a subcommand are known, and belong to it alone."""
+    parser = Parser(prog="tool")
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("run").add_argument("--time")
+    commands.add_parser("check").add_argument("--sample")
+
+    assert parser.parse_args(["run", "--time", "3"]).time == "3"
+    with pytest.raises(SystemExit, match=r"^2$"):
+        parser.parse_args(line.split())
+    assert words in capsys.readouterr().err
+
+
 def test_parser_words_after_two_hyphens_are_no_options(parser: Parser) -> None:
     """A file whose name begins with hyphens can be given."""
     assert parser.parse_args(["--time-limit", "3", "--", "--odd.wav"]).file == "--odd.wav"

@@ -8,7 +8,7 @@ import argparse
 import difflib
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 STATUS_USAGE = 2  # what a command ends with when its arguments cannot be used
@@ -29,16 +29,23 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """The options of a command line; without one, of this process. A wrong one ends the process with status 2."""
         given = own_arguments() if args is None else list(args)
-        known = {name for action in self._actions for name in action.option_strings}
+        known = self.known()
         options = given[: given.index("--")] if "--" in given else given
         # Before anything else is looked at: a mistyped option must not be reported as another one that is missing.
         unknown = [name for text in options if text.startswith("--") and (name := text.partition("=")[0]) not in known]
         if unknown:
-            self.error(refusal(unknown, known | set(self._elsewhere)))
+            self.error(refusal(unknown, known))
         found, rest = self.parse_known_args(given, namespace)
         if rest:
-            self.error(refusal(rest, known | set(self._elsewhere)))
+            self.error(refusal(rest, known))
         return found
+
+    def known(self) -> set[str]:
+        """Every option that there is, those of subcommands among them."""
+        own = {name for action in self._actions for name in action.option_strings}
+        choices = [action.choices for action in self._actions if isinstance(action.choices, Mapping)]
+        below = [other.known() for table in choices for other in table.values() if isinstance(other, Parser)]
+        return own.union(self._elsewhere, *below)
 
     def error(self, message: str) -> Any:
         """End the process with status 2 and one line."""
@@ -56,6 +63,7 @@ def refusal(unknown: Iterable[str], known: Iterable[str]) -> str:
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
+    known = [other for other in known if other != name]  # an option of another subcommand is known and not taken
     longer = [other for other in known if len(name) > 3 and other.startswith(name)]
     nearest = longer[:1] or difflib.get_close_matches(name, known, 1)
     return f" (did you mean {nearest[0]}?)" if nearest else ""
