@@ -25,23 +25,22 @@ _PLACES = {
 
 def list_models() -> list[str]:
     """Names of the networks that a recipe may ask for."""
-    from soundpost.models import MODELS
-
-    return sorted(MODELS)
+    return _names("models")
 
 
 def list_front_ends() -> list[str]:
     """Names of the front ends that a recipe may ask for."""
-    from soundpost.front_ends import FRONT_ENDS
-
-    return sorted(FRONT_ENDS)
+    return _names("front_ends")
 
 
 def list_views() -> list[str]:
     """Names of the views that a recipe may ask for."""
-    from soundpost.views import VIEWS
+    return _names("views")
 
-    return sorted(VIEWS)
+
+def _names(family: str) -> list[str]:
+    registry: dict[str, str] = getattr(import_module(f"{__name__}.{family}"), family.upper())
+    return sorted(registry)
 
 
 def __getattr__(name: str) -> Any:
