@@ -126,6 +126,18 @@ def test_worker_tells_length_and_remarks_before_it_wants_room(
     assert worker.task is not None
 
 
+def test_worker_tells_that_a_clip_is_silent(make_pool: Any, cache: SpectrogramCache, clip: Path) -> None:
+    """The report names it; it is answered like any other."""
+    soundfile.write(clip, np.zeros(RATE), RATE)
+    pool = make_pool()
+    pool.idle()[0].give(task(clip))
+
+    wanted = next_message(pool)[1]
+
+    assert wanted.silent == f"{clip.name}: all 16,000 samples are 0"
+    assert (wanted.remarks, wanted.second_reader) == ((), "")
+
+
 def test_worker_that_gets_no_room_goes_on_with_the_next_clip(
     make_pool: Any, cache: SpectrogramCache, clip: Path
 ) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import psutil
 import pytest
@@ -424,6 +425,38 @@ def test_clips_of_every_kind_in_one_folder_are_answered_or_named(
     for name in (*broken, "cut.wav"):
         assert re.search(rf"(class priors|mended): {name}", said), f"{name} is not named: {said}"
     assert "audio files in no row 1" in said
+
+
+@pytest.mark.parametrize("has_ffmpeg", [True, False])
+def test_clips_of_the_second_reader_and_silent_ones_are_named(
+    make_assets: RecipeMaker,
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    has_ffmpeg: bool,
+) -> None:
+    """A phone's recording is answered where there is an ffmpeg; where there is none the log says what would help."""
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    monkeypatch.setenv("SOUNDPOST_FFMPEG", program if has_ffmpeg else "")
+    contest = make_clips((0.5,))
+    clips = contest / "test"
+    soundfile.write(clips / "silent.wav", np.zeros(RATE), RATE)
+    command = [program, "-v", "error", "-i", clips / "clip000.wav", "-c:a", "aac", clips / "phone.m4a"]
+    subprocess.run(command, check=True)
+    write_sample(contest / "sample_submission.csv", ["clip000.wav", "silent.wav", "phone.wav"])
+
+    status, found = run_here(make_settings(make_assets(), contest))
+
+    said = capfd.readouterr().out
+    assert status == 0
+    assert np.allclose(found[2], PRIORS, atol=1e-6) != has_ffmpeg
+    assert "silent, 1 in all: silent.wav: all 16,000 samples are 0" in said
+    if has_ffmpeg:
+        assert "second reader, 1 in all: phone.m4a: read by ffmpeg (soundfile: Format not recognised" in said
+    else:
+        assert "phone.m4a: " in said
+        assert "there is no ffmpeg here, which reads more kinds of files" in said
 
 
 @pytest.mark.parametrize("kind", ["absent", "a file"])

@@ -4,7 +4,26 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus", ".w64", ".caf"})
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus", ".w64", ".caf"}  # what soundfile reads
+    | {".aifc", ".bw64", ".mp2", ".mpga", ".oga", ".rf64", ".snd", ".sph", ".voc"}  # the same, seldom met
+    | {
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".amr",
+        ".avi",
+        ".dts",
+        ".eac3",
+        ".flv",
+        ".m4a",
+        ".m4b",
+        ".mka",
+        ".mkv",
+        ".mov",
+    }  # ffmpeg
+    | {".mp4", ".spx", ".tta", ".weba", ".webm", ".wma", ".wv"}  # ffmpeg
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class ExtractStage:
         key = Key(worker.task.digest, clip)
         match message:
             case Wanted():
-                report.remarks += message.remarks
+                report.decoded(clip, message.remarks, message.silent, message.second_reader)
                 report.seconds["decode (CPU)"] += message.decode_cpu_seconds
                 report.audio_seconds += message.seconds
                 self._wants.append((worker, message.shape))

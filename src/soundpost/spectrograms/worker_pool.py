@@ -48,6 +48,8 @@ class Wanted:
     remarks: tuple[str, ...]
     seconds: float  # of audio
     decode_cpu_seconds: float
+    silent: str = ""  # a sentence where nothing can be heard
+    second_reader: str = ""  # a sentence where ffmpeg had to read the clip
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
     decoded = decode(Path(task.path), audio)
     decode_seconds = time.thread_time() - started
     shape = front_end.shape(len(decoded.waveform))
-    connection.send(Wanted(shape, decoded.remarks, len(decoded.waveform) / decoded.sample_rate, decode_seconds))
+    seconds = len(decoded.waveform) / decoded.sample_rate
+    told = (decoded.silent, decoded.second_reader)
+    connection.send(Wanted(shape, decoded.remarks, seconds, decode_seconds, *told))
     slot: Slot | None = connection.recv()
     started = time.thread_time()
     if slot is None:
