@@ -70,6 +70,8 @@ def record(folder: Path, **changes: Any) -> Path:
             "unfinished": {},
             "too_large": {},
             "mended": ["mended.wav: header promises <b>800</b> samples, file holds 200"],
+            "silent": ["silent.wav: all 8,000 samples are 0"],
+            "second_reader": [],
             "members_skipped": {"compact/2": "altered"},
             "fallbacks": {"workers died": 1},
             "passes_planned": 4,
@@ -115,7 +117,7 @@ def test_page_shows_the_clips_worth_looking_at(folder: Path) -> None:
     assert "Bark 0.30, Rain 0.29, Siren 0.28" in chapter(text, "Least certain")
     assert chapter(text, "Least certain").count('src="data:image/png;base64,') == 2
     assert chapter(text, "Least certain").count('<audio controls preload="none" src="data:audio/ogg;base64,') == 2
-    assert "5 of 5 clips were looked at for silence, 1 are silent; 1 were mended." in text
+    assert "silent: 1 clips, mended: 1 clips, read by ffmpeg: 0 clips." in text
     assert "lost.wav: 0 bytes." in text
     assert "workers died: 1" in text
     assert "member skipped: compact/2: altered" in text

@@ -86,6 +86,8 @@ class RunLog:
             unfinished=dict(report.unfinished),
             too_large=dict(report.too_large),
             mended=list(report.remarks),
+            silent=list(report.silent.values()),
+            second_reader=list(report.second_reader.values()),
             members_skipped=dict(report.members_skipped),
             fallbacks={what: n for what, n in report.counts.items() if n},
             passes_planned=report.passes_planned,

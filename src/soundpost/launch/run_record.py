@@ -12,7 +12,7 @@ that it is there, and no older run's, whatever became of the engine:
     lanes                               [lane, begin, end, windows], batches close to each other told as one
     samples                             [s, bytes of all processes, bytes of spectrograms in memory, on disk, answers]
     writes                              [s, clips answered in the submission that was written]
-    ended                               the report: answered, rows, seconds by stage, missing, unreadable, mended, ...
+    ended                               the report: answered, rows, seconds by stage, missing, mended, silent, ...
 
 What the engine did not live to tell is missing or empty.
 """

@@ -2,9 +2,8 @@
 
 import base64
 import io
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,6 @@ from soundpost.report_page.run_file import RunFile
 
 SAMPLE_RATE = 22_050  # Hz, of pictures and of what is played
 HEARD_SECONDS = 12.0  # of a clip, at most, that is shown and played
-LOOK_SECONDS = 20.0  # of the clock for finding silent clips
-SILENT = 1e-4  # largest amplitude of a clip that counts as silent: -80 dB of full scale
 TOP = 3  # labels that stand beside a clip
 
 
@@ -37,29 +34,11 @@ class Shown:
     truth: str = ""
 
 
-@dataclass(frozen=True)
-class Looked:
-    """What was found by looking at clips one after the other."""
-
-    silent: tuple[str, ...]
-    n_looked: int
-    n_there: int
-    paths: dict[str, Path] = field(default_factory=dict)  # of clips that are here
-
-
-def look(run: RunFile, seconds: float = LOOK_SECONDS) -> Looked:
-    """Find the clips, and in the time that there is those among them in which nothing is heard."""
+def paths_of(run: RunFile) -> dict[str, Path]:
+    """Where the clips of a run lie, by name, as far as they are here."""
     if not run.names or not run.test_dir.is_dir():
-        return Looked((), 0, 0)
-    paths = {clip.name: clip.path for clip in find_clips(run.names, run.test_dir).clips if clip.path}
-    silent, began, looked = [], time.monotonic(), 0
-    for name, path in paths.items():
-        if time.monotonic() - began > seconds:
-            break
-        looked += 1
-        if name not in run.unanswered and _peak(path) < SILENT:
-            silent.append(name)
-    return Looked(tuple(silent), looked, len(paths), paths)
+        return {}
+    return {clip.name: clip.path for clip in find_clips(run.names, run.test_dir).clips if clip.path}
 
 
 def least_certain(run: RunFile, count: int) -> list[str]:
@@ -70,13 +49,12 @@ def least_certain(run: RunFile, count: int) -> list[str]:
     return [run.names[i] for i in order if run.names[i] not in run.unanswered][:count]
 
 
-def shown(run: RunFile, name: str, why: str, looked: Looked, plays: bool, truth: Sequence[str] = ()) -> Shown:
+def shown(run: RunFile, name: str, why: str, path: Path | None, plays: bool, truth: Sequence[str] = ()) -> Shown:
     """A clip with its likeliest labels and, where it lies here, its picture and its sound."""
     labels: tuple[tuple[str, float], ...] = ()
     if run.probabilities.size and name in run.names:
         row = run.probabilities[run.names.index(name)]
         labels = tuple((run.labels[i], float(row[i])) for i in np.argsort(-row, kind="stable")[:TOP])
-    path = looked.paths.get(name)
     if path is None:
         return Shown(name, why, labels, truth=", ".join(truth))
     try:
@@ -99,10 +77,3 @@ def _playable(waveform: np.ndarray) -> str:
     target = io.BytesIO()
     soundfile.write(target, np.clip(waveform, -1, 1), SAMPLE_RATE, format="OGG", subtype="VORBIS")
     return "data:audio/ogg;base64," + base64.b64encode(target.getvalue()).decode()
-
-
-def _peak(path: Path) -> float:
-    try:
-        return float(np.abs(decode(path, AudioSettings(sample_rate=0, max_seconds=60.0)).waveform).max())
-    except ClipError:
-        return 1.0

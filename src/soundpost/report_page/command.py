@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if absent := [name for name in NEEDED if find_spec(name) is None]:
         raise SettingsError(f"not installed: {', '.join(absent)}. Run pip install 'soundpost[report]'.")
     from soundpost.evaluation.dataset import read_labels
-    from soundpost.report_page.clips import look
+    from soundpost.report_page.clips import paths_of
     from soundpost.report_page.page import page, score
     from soundpost.report_page.run_file import read_run
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = score(run, files, table)
         truth = {f: [run.labels[i] for i in row.nonzero()[0]] for f, row in zip(files, table, strict=True)}
     out = options.out or path.with_name("report.html")
-    text = page(run, look(run), not options.no_sound, max(0, options.uncertain), result, truth)
+    text = page(run, paths_of(run), not options.no_sound, max(0, options.uncertain), result, truth)
     try:
         out.write_text(text, "utf-8")
     except OSError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from soundpost.evaluation.metrics import accuracy, lwlrap, lwlrap_of_classes
 from soundpost.report_page import charts
-from soundpost.report_page.clips import Looked, Shown, least_certain, shown
+from soundpost.report_page.clips import Shown, least_certain, shown
 from soundpost.report_page.run_file import RunFile
 
 STATUSES = {
@@ -22,7 +23,8 @@ STATUSES = {
     130: "interrupted; the best submission so far lies on disk",
     143: "terminated; the best submission so far lies on disk",
 }
-MOST_SILENT = 8  # clips that are shown; the others are counted
+MOST_TOLD = 8  # clips of a kind that are shown; the others are counted
+KINDS = {"silent": "silent", "mended": "mended", "read by ffmpeg": "second_reader"}  # as the page says, in run.json
 MOST_LABELS = 200  # with a histogram each
 
 
@@ -69,7 +71,7 @@ def score(run: RunFile, files: Sequence[str], truth: np.ndarray) -> Score:
 
 def page(
     run: RunFile,
-    looked: Looked,
+    paths: Mapping[str, Path],
     plays: bool,
     n_uncertain: int,
     result: Score | None = None,
@@ -79,7 +81,7 @@ def page(
 
     Args:
         run: what is shown.
-        looked: where its clips lie, and which are silent.
+        paths: where its clips lie, by name.
         plays: whether clips get a player, with their sound in the page.
         n_uncertain: least certain clips that are shown.
         result: against the truth, if there is one.
@@ -87,14 +89,17 @@ def page(
     """
     truth = truth or {}
 
-    def several(names: Sequence[str], why: str) -> list[Shown]:
-        return [shown(run, name, why, looked, plays, truth.get(name, ())) for name in names]
+    def one(name: str, why: str = "") -> Shown:
+        return shown(run, name, why, paths.get(name), plays, truth.get(name, ()))
 
-    mended = [remark.partition(": ") for remark in run.ended.get("mended", ())]
+    def told(sentences: Sequence[str]) -> list[Shown]:
+        return [one(name, why) for name, _, why in (text.partition(": ") for text in sentences[:MOST_TOLD])]
+
     clips = {
-        "Least certain": several(least_certain(run, n_uncertain), ""),
-        "Silent": several(looked.silent[:MOST_SILENT], "nothing is heard in it"),
-        "Mended": [shown(run, name, why, looked, plays, truth.get(name, ())) for name, _, why in mended[:MOST_SILENT]],
+        "Least certain": [one(name) for name in least_certain(run, n_uncertain)],
+        "Silent": told(run.ended.get("silent", ())),
+        "Mended": told(run.ended.get("mended", ())),
+        "Read by ffmpeg": told(run.ended.get("second_reader", ())),
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("templates/report.html").read_text("utf-8"))
@@ -113,8 +118,8 @@ def page(
         n_more_labels=max(0, len(run.labels) - MOST_LABELS),
         score=result,
         clips={title: found for title, found in clips.items() if found},
-        looked=looked,
-        n_mended=len(mended),
+        n_paths=len(paths),
+        counts={kind: len(run.ended.get(key, ())) for kind, key in KINDS.items()},
     )
 
 
