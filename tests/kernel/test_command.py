@@ -65,7 +65,7 @@ def test_build_kernel_notebook_holds_the_same_code(kit: Path, command: Callable)
     assert command("--notebook").returncode == 0
 
     cells = nbformat.read(kit / "kernel.ipynb", as_version=4).cells
-    assert [cell.cell_type for cell in cells] == ["markdown", "code"]
+    assert [cell.cell_type for cell in cells] == ["markdown", "code", "code"]
     assert cells[1].source == (kit / "kernel.py").read_text()
 
 
