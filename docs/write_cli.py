@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from soundpost.cli import COMMANDS, command, usage  # noqa: E402
 
 PAGE = ROOT / "docs" / "cli.md"
-COLUMNS = "100"  # of the help
+COLUMNS = "100"  # width of the help
 FURTHER = {"import": (["add"],)}  # words behind a command that have a help of their own
 
 HEAD = """<!-- Written by `python docs/write_cli.py`. -->
@@ -27,9 +27,8 @@ options of `soundpost run`, and `build_kernel.py` is `soundpost build`.
 def page() -> str:
     """The whole page."""
     parts = [HEAD, f"```\n{usage()}\n```\n"]
-    for name in COMMANDS:
-        for words in ((), *FURTHER.get(name, ())):
-            parts.append(f"## {' '.join(['soundpost', name, *words])}\n\n```\n{help_of(name, list(words))}\n```\n")
+    commands = [(name, *words) for name in COMMANDS for words in ((), *FURTHER.get(name, ()))]
+    parts += [f"## {' '.join(['soundpost', *c])}\n\n```\n{help_of(c[0], list(c[1:]))}\n```\n" for c in commands]
     return "\n".join(parts)
 
 

@@ -18,7 +18,7 @@ PIPE_CLOSED, INTERRUPTED = 141, 130  # as shells count SIGPIPE and SIGINT
 class Command(NamedTuple):
     """One word of the command line."""
 
-    module: str  # that holds main(arguments)
+    module: str  # it holds main(arguments)
     does: str  # in one line
 
 

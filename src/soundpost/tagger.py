@@ -15,7 +15,7 @@ import torch
 
 from soundpost.audio.decode import AudioSettings
 from soundpost.audio.sound import Sound, batches, from_array, hear
-from soundpost.contest.recordings import find_recordings
+from soundpost.contest.audio_files import find_audio_files
 from soundpost.ensemble.column_blend import blend_columns
 from soundpost.ensemble.columns import map_all
 from soundpost.ensemble.recipes import Member, Recipe
@@ -65,7 +65,7 @@ class Tagger:
         ]
         self._maps = map_all(tuple({r.name: r for r, _ in chosen}.values()), self.labels)
 
-        def arrays(recipe: Recipe, member: Member) -> Mapping[str, np.ndarray]:
+        def arrays(_: Recipe, member: Member) -> Mapping[str, np.ndarray]:
             return assets.arrays(member)
 
         self._blend, skipped = ready_blend(assets.submission, self.members, self.labels, arrays)
@@ -92,7 +92,7 @@ class Tagger:
         Args:
             audio: a file, a folder (with all below it), a waveform (samples,) or (samples, channels), or several files
                 and waveforms.
-            sample_rate: of waveforms, in Hz.
+            sample_rate: Hz, of waveforms.
 
         Returns:
             {label: probability} for one file or waveform; for a folder or several a DataFrame with a row for each, by
@@ -121,7 +121,7 @@ class Tagger:
 
         Args:
             audio: as predict takes it.
-            sample_rate: of waveforms, in Hz.
+            sample_rate: Hz, of waveforms.
             member: whose network; empty: the first, which is the best of its recipe.
 
         Returns:
@@ -219,7 +219,7 @@ def _sounds(
     if isinstance(audio, np.ndarray):
         return [0], [from_array(audio, sample_rate)], True
     if isinstance(audio, str | os.PathLike):
-        recordings = find_recordings([Path(audio)])
+        recordings = find_audio_files([Path(audio)])
         return [r.name for r in recordings], [Sound(r.path) for r in recordings], not Path(audio).is_dir()
     names = [i if isinstance(one, np.ndarray) else os.fspath(one) for i, one in enumerate(audio)]
     sounds = [from_array(one, sample_rate) if isinstance(one, np.ndarray) else Sound(Path(one)) for one in audio]

@@ -77,7 +77,7 @@ def test_mended_file_reads_and_seeks_like_its_pieces_in_memory(
 def test_mended_file_whose_disk_file_shrank_ends_early(tmp_path: Path) -> None:
     """A file that is cut while it is read ends; nothing waits for the rest."""
     (tmp_path / "file").write_bytes(b"0123456789")
-    with MendedFile(tmp_path / "file", [b"ab", range(0, 10)]) as mended:
+    with MendedFile(tmp_path / "file", [b"ab", range(10)]) as mended:
         (tmp_path / "file").write_bytes(b"012")
         assert mended.read() == b"ab012"
 

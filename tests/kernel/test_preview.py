@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_preview_shows_the_likeliest_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the first rows, likeliest first, with how the run ended above them."""
+    """The first rows have theirs, likeliest first, with how the run ended above them."""
     (folder / "submission.csv").write_text("fname,Bark,Rain,Siren,Meow\na.wav,0.1,0.9,0.5,0\nb.wav,0.7,0,0.2,0.1\n")
 
     frame = preview(folder)

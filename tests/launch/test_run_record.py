@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from soundpost.engine.report import Report
@@ -25,6 +26,9 @@ def member(name: str) -> tuple[Recipe, Member]:
     return Recipe(recipe, ("Bark",), {}, named, named, (named,), (only,), (0.5,)), only
 
 
+CPU, OTHER = (SimpleNamespace(device="cpu") for _ in range(2))  # lanes, of which the log needs no more
+
+
 class Clock:
     """Seconds that a test sets."""
 
@@ -40,11 +44,11 @@ def test_record_holds_what_the_log_of_an_engine_told(tmp_path: Path) -> None:
     log = RunLog(record.heard, clock)
     record.engine_started()
     members = [member("a/1"), member("a/2")]
-    log.ready(["cpu"], 2, 10**9, members, Blend(Named("mean", {"weights": {"a/1": 2.0}}), ["a/1", "a/2"]))
+    log.ready([CPU], 2, 10**9, members, Blend(Named("mean", {"weights": {"a/1": 2.0}}), ["a/1", "a/2"]))
     clock.now = 1.0
     log.pass_began("a/1 whole", 1, 40)
     clock.now = 1.5
-    log.worked(0, 0.25, 8)
+    log.worked(CPU, 0.25, 8)
     log.sampled(100, 10, 1, 8)
     record.heard({"event": "wrote", "answered": 8, "at": 1.6})
     clock.now = 2.0
@@ -88,9 +92,10 @@ def test_batches_close_to_each_other_are_one_stretch_of_a_lane() -> None:
     told: list[dict[str, Any]] = []
     clock = Clock()
     log = RunLog(told.append, clock)
+    log.ready([CPU, OTHER], 2, 10**9, [], Blend(Named("mean", {}), ["a/1"]))
     for clock.now, seconds in ((1.0, 0.5), (1.51, 0.5), (3.0, 0.25)):
-        log.worked(0, seconds, 4)
-        log.worked(1, 0.1, 1)
+        log.worked(CPU, seconds, 4)
+        log.worked(OTHER, 0.1, 1)
     log.ended(Report(), 0, 0)
 
     rows = [event["row"] for event in told if event["kind"] == "lane"]

@@ -10,7 +10,7 @@ import soundfile
 from conftest import LABELS, RATE, RecipeMaker, waveform
 
 import soundpost
-from soundpost.contest.recordings import find_recordings
+from soundpost.contest.audio_files import find_audio_files
 from soundpost.errors import SettingsError
 from soundpost.tag import tables
 from soundpost.tag.command import main
@@ -286,7 +286,7 @@ def test_recordings_of_the_same_name_in_two_folders_are_told_apart(tmp_path: Pat
         (tmp_path / folder).mkdir()
         soundfile.write(tmp_path / folder / "x.wav", waveform(0.1, 1), RATE)
 
-    found = find_recordings([tmp_path / "a", tmp_path / "b", tmp_path / "b" / "x.wav"])
+    found = find_audio_files([tmp_path / "a", tmp_path / "b", tmp_path / "b" / "x.wav"])
 
     assert len({recording.name for recording in found}) == len(found) == 2
     assert not any(recording.name.startswith(("/", "..")) for recording in found)

@@ -24,7 +24,7 @@ from soundpost.views import VIEWS
 
 N_CLASSES = 5
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
-# Of a logit, relative to the largest: what rounding moves between batch sizes, see SAME_ANSWER in test_predict.py.
+# Part of a logit, relative to the largest: what rounding moves between batch sizes, see SAME_ANSWER in test_predict.py.
 SAME_LOGIT = 1e-5
 
 

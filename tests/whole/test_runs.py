@@ -32,7 +32,7 @@ from soundpost.settings import RunSettings
 
 TESTS = Path(__file__).resolve().parents[1]
 PYTHONPATH = os.pathsep.join(map(str, (TESTS / "injuries", TESTS.parent / "src", TESTS)))
-PATIENCE_SECONDS = 120.0  # that a slow machine is given until something must have happened
+PATIENCE_SECONDS = 120.0  # what a slow machine is given until something must have happened
 SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}
 LOG_MEL = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
 
@@ -47,7 +47,7 @@ class Started:
     out: Path
     sample: Sample
     faults: list[str] = field(default_factory=list)  # what check() found in any version of the file
-    versions: set[bytes] = field(default_factory=set)  # of the file
+    versions: set[bytes] = field(default_factory=set)  # every content that the file had
     children: dict[int, psutil.Process] = field(default_factory=dict)
     ended: float = 0.0
 
@@ -259,6 +259,27 @@ def test_engine_that_is_killed_is_followed_by_one_that_takes_up_its_answers(
     settings = make_settings(assets, contest)
     assert run_module.run(settings) == 0
     np.testing.assert_allclose(table(run.out), table(Path(settings.out)), rtol=0, atol=2e-6)
+
+
+@pytest.fixture
+def stuck(make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path) -> Iterator[Started]:
+    """A run whose first touch of CUDA never comes back."""
+    options = ("--device", "auto", "--time-limit", "45s")
+    run = start(tmp_path / "run", make_assets(), make_clips(), *options, STUCK_CUDA_SECONDS="1000")
+    yield run
+    stop({"": run})
+
+
+def test_engine_whose_start_of_cuda_hangs_is_followed_by_one_on_the_cores(stuck: Started) -> None:
+    """A sixth of a short limit is waited for a sign of life; every clip is answered before the limit."""
+    assert stuck.finish() == 0, stuck.said()
+
+    assert stuck.ended - stuck.began < 45.0
+    assert "the engine gives no sign of life: a GPU hangs, or its driver does" in stuck.said()
+    assert "another one goes on where it stood" in stuck.said()
+    assert "12 of 12 clips predicted" in stuck.said()
+    assert stuck.faults == []
+    assert stuck.left_behind() == []
 
 
 @pytest.fixture

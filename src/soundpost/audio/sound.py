@@ -11,7 +11,7 @@ from soundpost.audio.decode import AudioSettings, at_rate, decode, probe
 from soundpost.errors import ClipError, SettingsError
 
 BATCH = 64  # sounds whose waveforms are in memory together
-BATCH_SECONDS = 600.0  # of audio in them, unless one alone is longer
+BATCH_SECONDS = 600.0  # as much audio is in them, unless one alone is longer
 DECODERS = 4  # threads
 
 

@@ -1,61 +1,35 @@
-"""Audio files as a person names them: single files, or folders with all that lies in them and below."""
+"""The recordings of a test folder and how long they are, by their headers alone."""
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
-from soundpost.contest.clips import AUDIO_SUFFIXES
-from soundpost.errors import SettingsError
+from soundpost.audio.decode import probe
+from soundpost.contest.rows import Recording, is_recording
+from soundpost.errors import ClipError
 
+READERS = 8  # headers read at once: most of the time of each is waiting for the disk
 
-class Recording(NamedTuple):
-    """One audio file, and what a table calls it."""
-
-    # Below the folder that was named, with slashes; the file's own name where it was named itself; where two would be
-    # called the same, the whole path without the first slash.
-    name: str
-    path: Path
+Length = Callable[[Path], tuple[int, int]]  # samples and rate of an audio file; (0, 0) for one that cannot be read
 
 
-def find_recordings(places: Sequence[Path]) -> list[Recording]:
-    """Every audio file of the places, folder by folder in the order of names; a file that comes twice comes once.
-
-    Args:
-        places: files, of any suffix, and folders, of which files with an audio suffix are taken, links to folders not
-            followed.
-
-    Raises:
-        SettingsError: a place is not there, a folder cannot be read, or there is no audio file in any of them.
-    """
-    found: dict[Path, Recording] = {}
-    for place in places:
-        if place.is_file():
-            found.setdefault(place.resolve(), Recording(place.name, place))
-        elif place.is_dir():
-            for path in _below(place):
-                found.setdefault(path.resolve(), Recording(path.relative_to(place).as_posix(), path))
-        else:
-            raise SettingsError(f"{place} is neither a file nor a folder. Correct the path.")
-    if not found:
-        shown = ", ".join(map(str, places))
-        raise SettingsError(
-            f"no audio file in {shown}. Name a folder that holds some ({', '.join(sorted(AUDIO_SUFFIXES))}), or files."
-        )
-    named = Counter(recording.name for recording in found.values())
-    return [
-        recording if named[recording.name] == 1 else Recording(path.as_posix().lstrip("/"), recording.path)
-        for path, recording in found.items()
-    ]
+def list_recordings(test_dir: Path, length: Length) -> tuple[Recording, ...]:
+    """The recordings of a folder by name, with their lengths; none where the folder cannot be read."""
+    try:
+        with os.scandir(test_dir) as entries:
+            names = sorted(entry.name for entry in entries if is_recording(entry.name) and entry.is_file())
+    except OSError:
+        return ()
+    with ThreadPoolExecutor(READERS) as readers:
+        lengths = list(readers.map(lambda name: length(test_dir / name), names))
+    return tuple(Recording(name, *found) for name, found in zip(names, lengths, strict=True))
 
 
-def _below(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise SettingsError(f"{error.filename}: {error.strerror}. Make it readable, or name other folders.") from error
-
-    found = []
-    for inside, folders, files in os.walk(folder, onerror=refuse):
-        folders.sort()
-        found += [Path(inside) / file for file in sorted(files) if Path(file).suffix.lower() in AUDIO_SUFFIXES]
-    return found
+def header_length(path: Path) -> tuple[int, int]:
+    """Samples and rate as the header promises them; (0, 0) for a file that cannot be read."""
+    try:
+        found = probe(path)
+    except ClipError:
+        return 0, 0
+    return found.samples, found.sample_rate

@@ -4,18 +4,15 @@ from collections.abc import Callable
 
 from soundpost.engine.pass_run import PassRun
 from soundpost.engine.session import Session
-from soundpost.resources.memory import GIB
-from soundpost.resources.memory_monitor import return_free_memory
-
-TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
-SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
+from soundpost.resources.memory import GIB, return_free_memory
+from soundpost.resources.memory_budget import SQUEEZE_SHARE, TRIM_SHARE
 
 
 class Housekeeping:
     """Chores of one session; each call is short.
 
     Args:
-        session: of the run.
+        session: what the passes of the run share.
         later_seconds: what the passes after the one that runs are expected to take.
     """
 
@@ -26,6 +23,7 @@ class Housekeeping:
     def attend(self, run: PassRun) -> None:
         """All chores that are due, between two pieces of news of a pass."""
         session = self._session
+        session.heartbeat.beat()
         self.say_notes()
         session.progress.at(run.done, lambda: self._seconds_left(run), self.cache_note)
         if session.live.is_due:
@@ -35,7 +33,7 @@ class Housekeeping:
             self._make_room()
 
     def _seconds_left(self, run: PassRun) -> float | None:
-        """Of the whole run: this pass and those after it, as far as there is time for them."""
+        """What the whole run still takes: this pass and those after it, as far as there is time for them."""
         seconds = run.seconds_left()
         return (
             None if seconds is None else max(0.0, min(seconds + self._later_seconds(), self._session.deadline.left()))
@@ -66,9 +64,9 @@ class Housekeeping:
         session = self._session
         cache, memory = session.cache, session.memory
         beside_cache = memory.used_bytes - cache.memory_bytes
-        if beside_cache > session.expected_bytes or memory.used_bytes > TRIM * memory.limit_bytes:
+        if beside_cache > session.expected_bytes or memory.used_bytes > TRIM_SHARE * memory.limit_bytes:
             return_free_memory()
-        if memory.used_bytes > SQUEEZE * memory.limit_bytes:
+        if memory.used_bytes > SQUEEZE_SHARE * memory.limit_bytes:
             session.report.counts["memory squeezes"] += 1
             cache.freeze()
             frames = session.batch_frames

@@ -11,9 +11,11 @@ from tqdm import tqdm
 from soundpost.resources.streams import put
 
 LINE_SECONDS = 15.0  # between two plain lines, at least
-LINE_SHARE = 0.02  # of the time limit, the same: a saved log or notebook keeps some fifty of them, however long the run
-COLUMNS = 80  # of the bar, at most, its last one left free so that no terminal wraps it
-NAME_COLUMNS = 30  # of them for the name of the pass
+LINE_SHARE = (
+    0.02  # the same as a part of the time limit: a saved log or notebook keeps some fifty of them, however long the run
+)
+COLUMNS = 80  # width of the bar, at most, its last one left free so that no terminal wraps it
+NAME_COLUMNS = 30  # what the bar has for the name of the pass
 LAYOUT = "{desc}|{bar}| {n_fmt}/{total_fmt}{postfix}"
 
 
@@ -22,7 +24,7 @@ class Progress:
 
     Args:
         kind: "bar", "lines", "quiet", or "auto": a bar where the error stream is a terminal.
-        limit_seconds: of the run, for the heads of lines.
+        limit_seconds: the limit of the run, for the heads of lines.
         elapsed: seconds since the run began.
     """
 
@@ -64,8 +66,8 @@ class Progress:
         """So many clips of the pass have their answer.
 
         Args:
-            count: of the pass.
-            left_seconds: of the whole run, as expected; None: nothing is known yet. Asked when something is shown.
+            count: clips of the pass.
+            left_seconds: what the whole run is expected to take, None where nothing is known yet; asked when it is shown.
             note: what a plain line says beside that; asked when one is due.
         """
         if self._bar is not None:

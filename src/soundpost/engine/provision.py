@@ -13,7 +13,8 @@ from pathlib import Path
 
 from soundpost.contest import submission
 from soundpost.contest.clips import Clip, find_clips, list_folder
-from soundpost.engine.heartbeat import Tell
+from soundpost.engine.devices_in_use import DevicesInUse
+from soundpost.engine.heartbeat import Heartbeat, Tell
 from soundpost.engine.lanes import Lane, Results
 from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
@@ -27,22 +28,26 @@ from soundpost.ensemble.near_names import near_names
 from soundpost.ensemble.weights_folder import Assets, find_assets
 from soundpost.errors import DeviceError, SettingsError, WeightsError
 from soundpost.inference.devices import choose_devices
-from soundpost.inference.model_pool import Roster
+from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.stacking import ready_blend
 from soundpost.resources import memory_budget
 from soundpost.resources.deadline import Deadline
-from soundpost.resources.memory import GIB, MIB, cores, disk_free, is_in_memory, lonely_memory, memory_allowed
+from soundpost.resources.memory import (
+    GIB,
+    cores,
+    disk_free,
+    is_in_memory,
+    lonely_memory,
+    memory_allowed,
+    return_free_memory,
+)
 from soundpost.resources.memory_budget import Budget
-from soundpost.resources.memory_monitor import MemoryMonitor, return_free_memory
+from soundpost.resources.memory_monitor import MemoryMonitor
 from soundpost.settings import RunSettings
 from soundpost.spectrograms.cache import SpectrogramCache
 from soundpost.spectrograms.worker_pool import WorkerPool
 
-LANE_BYTES = 32 * MIB  # a core's batch: batches that stay near its cache run up to twice as fast as large ones
-BYTES_PER_SAMPLE = 20  # a worker's memory for each sample of a clip: the waveform, its copy, and the spectrogram
 SAMPLES_PER_SECOND = 48_000  # the densest usual audio, by which a worker's memory bounds the length of a clip
-ALLOWED_SHARE = 0.92  # of the memory that the machine allows, where no limit is given
-FIRST_CACHE_SHARE = 0.8  # of the memory limit: what the cache may be given before the networks' costs are known
 
 Choose = Callable[[Sequence[Clip]], Sequence[Clip]]
 
@@ -77,62 +82,37 @@ def provisioned(
         cache, pool, memory = _start_workers(settings, report, stack)
         contest = _read_contest(settings, models, report, choose)
         _say_what(contest, models, report, progress)
-        models.devices = _devices(settings)
+        heartbeat = Heartbeat(tell, settings.time_limit_seconds, is_needed=settings.device != "cpu")
+        devices = _devices(settings, models, heartbeat, report, progress, tell)
         predictions, live = _predictions(settings, assets, models, contest, report, progress, deadline, tell)
-        tried = _try_out(models, report, assets)
-        shares = _share_memory(memory, pool, models, tried, settings)
+        tried = _try_out(models, devices, heartbeat, report, assets)
+        shares = _share_memory(memory, pool, devices, tried, settings)
         _give_cache(cache, shares, settings)
-        if not tried.on_gpu:
-            models.devices = models.devices[: shares.lanes]
-            tried.batch_frames = {n: max(1, int(shares.lane_bytes / b)) for n, b in tried.bytes_per_frame.items()}
+        _fit_cores(devices, tried, shares)
         results = Results()
-        lanes = [Lane(device, cache.pages, results) for device in models.devices]
+        lanes = [Lane(device, cache.pages, results) for device in devices.names]
         stack.callback(_close_lanes, lanes)
-        _say_shares(models.devices, shares, memory, cache, progress)
-        log.ready(models.devices, shares.workers, memory.limit_bytes, models.members, live.blend)
+        _say_shares(devices.names, shares, memory, cache, progress)
+        log.ready(lanes, shares.workers, memory.limit_bytes, models.members, live.blend)
         deadline.ready()
         report.seconds["start"] = deadline.elapsed()
         yield Session(
-            settings=settings,
-            should_stop=should_stop,
-            tell=tell,
-            deadline=deadline,
-            progress=progress,
-            report=report,
-            log=log,
-            models=models,
-            contest=contest,
-            cache=cache,
-            pool=pool,
-            memory=memory,
-            predictions=predictions,
-            live=live,
-            lanes=lanes,
-            results=results,
-            cores=cores(),
-            batch_frames=tried.batch_frames,
-            speed=tried.speed,
-            max_seconds=shares.worker_bytes / (BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
+            settings=settings, should_stop=should_stop, tell=tell, heartbeat=heartbeat,
+            deadline=deadline, progress=progress, report=report, log=log, contest=contest,
+            devices=devices, models=models, lanes=lanes, results=results, cores=cores(),
+            batch_frames=tried.batch_frames, speed=tried.speed,
+            cache=cache, pool=pool, memory=memory, predictions=predictions, live=live,
+            max_seconds=shares.worker_bytes / (memory_budget.BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
             expected_bytes=memory.used_bytes + shares.lanes * shares.lane_bytes,
-        )
+        )  # fmt: skip
 
 
-def _devices(settings: RunSettings) -> list[str]:
-    """The lanes' devices; one that was asked for and does not work is refused, unless it broke in this very run."""
-    try:
-        return choose_devices(settings.device)
-    except DeviceError as error:
-        if settings.attempt:
-            raise
-        raise SettingsError(str(error)) from error
-
-
-def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> Roster:
+def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> ModelPool:
     def skipped(name: str, reason: str) -> None:
         report.skip(name, reason)
         progress.say(f"member skipped: {name}: {reason}")
 
-    models = Roster(assets, settings.members, settings.views, settings.precision, skipped)
+    models = ModelPool(assets, settings.members, settings.views, settings.precision, skipped)
     report.passes_planned = len(models.passes)
     return models
 
@@ -142,9 +122,9 @@ def _start_workers(
 ) -> tuple[SpectrogramCache, WorkerPool, MemoryMonitor]:
     """The cache and the workers that fill it; both go with the stack."""
     allowed = memory_allowed()
-    limit = min(settings.memory_limit_bytes or int(ALLOWED_SHARE * allowed), allowed)
+    limit = min(settings.memory_limit_bytes or int(memory_budget.LIMIT_SHARE * allowed), allowed)
     scratch = Path(settings.scratch)
-    disk = settings.disk_limit_bytes or disk_free(scratch) // 2
+    disk = settings.disk_limit_bytes or int(memory_budget.DISK_SHARE * disk_free(scratch))
     if is_in_memory(scratch):
         report.counts["scratch is memory, nothing is spilled"] += 1
         disk = 0
@@ -152,7 +132,7 @@ def _start_workers(
     supervisors = [settings.supervisor_pid] if settings.supervisor_pid else []
     memory = MemoryMonitor(limit, lambda: [*(pid for pool in pools for pid in pool.pids), *supervisors])
     cache = SpectrogramCache(
-        int(FIRST_CACHE_SHARE * limit), disk, scratch, settings.cache_dtype, pressure=memory.pressure
+        int(memory_budget.CACHE_CEILING_SHARE * limit), disk, scratch, settings.cache_dtype, pressure=memory.pressure
     )
     stack.callback(cache.close)
     pool = WorkerPool(settings.workers or min(16, cores()), cache.pages, _start_method(settings))
@@ -165,7 +145,7 @@ def _start_method(settings: RunSettings) -> str:
     return "fork" if settings.start_method == "auto" else settings.start_method
 
 
-def _read_contest(settings: RunSettings, models: Roster, report: Report, choose: Choose) -> Contest:
+def _read_contest(settings: RunSettings, models: ModelPool, report: Report, choose: Choose) -> Contest:
     sample = submission.read_sample(Path(settings.sample_submission), contest_labels(models.recipes))
     maps = map_all(models.recipes, sample.columns)
     found = find_clips(sample.names, Path(settings.test_dir))
@@ -179,7 +159,7 @@ def _read_contest(settings: RunSettings, models: Roster, report: Report, choose:
     return Contest(sample, maps, priors, clips, sum(clip.path is not None for clip in found.clips))
 
 
-def _say_what(contest: Contest, models: Roster, report: Report, progress: Progress) -> None:
+def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Progress) -> None:
     columns = contest.sample.columns
     unknown = sorted(set(range(len(columns))) - {c for m in contest.maps.values() for c in m.columns})
     progress.say(
@@ -204,7 +184,7 @@ def _say_what(contest: Contest, models: Roster, report: Report, progress: Progre
 def _predictions(
     settings: RunSettings,
     assets: Assets,
-    models: Roster,
+    models: ModelPool,
     contest: Contest,
     report: Report,
     progress: Progress,
@@ -226,21 +206,48 @@ def _predictions(
     return predictions, live
 
 
-def _try_out(models: Roster, report: Report, assets: Assets) -> TryOut:
+def _devices(
+    settings: RunSettings, models: ModelPool, heartbeat: Heartbeat, report: Report, progress: Progress, tell: Tell
+) -> DevicesInUse:
+    """The devices that work; from here on the first touch of a GPU may hang, which the supervisor notices."""
+    heartbeat.beat()
+    try:
+        names = choose_devices(settings.device)
+    except DeviceError as error:
+        if settings.attempt:
+            raise
+        raise SettingsError(str(error)) from error  # it was asked for and was never there
+    devices = DevicesInUse(names, report, progress, tell)
+    models.devices = devices.names
+    if not devices.on_gpu:
+        heartbeat.rest()
+    heartbeat.beat()
+    return devices
+
+
+def _try_out(models: ModelPool, devices: DevicesInUse, heartbeat: Heartbeat, report: Report, assets: Assets) -> TryOut:
     """Costs of the recipes that have a member that works.
 
     Raises:
         WeightsError: no member works.
     """
-    tried = TryOut(models)
+    tried = TryOut(models, devices, heartbeat)
     if not tried.bytes_per_frame:
         reasons = (*report.members_skipped.values(), assets.missing_advice())
         raise WeightsError("no member can be used. " + " ".join(reasons).strip())
     return tried
 
 
+def _fit_cores(devices: DevicesInUse, tried: TryOut, shares: Budget) -> None:
+    """Without a GPU, lanes and batches are as many and as large as the memory allows."""
+    if not devices.on_gpu:
+        devices.names[:] = devices.names[: shares.lanes]
+        frames = {name: max(1, int(shares.lane_bytes / cost)) for name, cost in tried.bytes_per_frame.items()}
+        tried.batch_frames.update(frames)
+
+
 def _share_memory(
-    memory: MemoryMonitor, pool: WorkerPool, models: Roster, tried: TryOut, settings: RunSettings
+    memory: MemoryMonitor, pool: WorkerPool, devices: DevicesInUse, tried: TryOut, settings: RunSettings
 ) -> Budget:
     """What every part may use of the limit; workers for whom there is no room go."""
     return_free_memory()
@@ -250,8 +257,8 @@ def _share_memory(
         lonely_memory([os.getpid(), *memory.pids()]),
         len(pool.workers),
         _start_method(settings),
-        len(models.devices),
-        LANE_BYTES,
+        len(devices.names),
+        memory_budget.LANE_BYTES,
         tried.window_bytes,
     )
     pool.shrink(shares.workers)
@@ -260,7 +267,7 @@ def _share_memory(
 
 def _give_cache(cache: SpectrogramCache, shares: Budget, settings: RunSettings) -> None:
     cache_bytes = min(settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
-    cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
+    cache.lower_limit(cache_bytes, min(int(memory_budget.STAGING_SHARE * cache_bytes), memory_budget.MAX_STAGING_BYTES))
 
 
 def _say_shares(

@@ -23,6 +23,8 @@ class Report:
     second_reader: dict[int, str] = field(default_factory=dict)  # clip -> sentence: ffmpeg had to read it
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
     stranger: str = ""  # an audio file of the folder, where not one row has a file: these are other clips
+    devices_lost: dict[str, str] = field(default_factory=dict)  # device -> reason
+    passes_failed: dict[str, str] = field(default_factory=dict)  # pass -> why no batch of it was answered
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by stage
     spectrograms: Counter[tuple[str, str]] = field(default_factory=Counter)  # digest, front end -> how often computed
@@ -74,8 +76,11 @@ class Report:
             f"{n_answered:,} of {self.n_clips:,} clips predicted, {len(self.unreadable):,} unreadable, "
             f"{len(self.missing):,} not in the folder, {max(0, unreached):,} not reached; "
             f"{self.passes_done} of {self.passes_planned} passes complete"
+            + (f", {len(self.passes_failed)} failed" if self.passes_failed else "")
             + (f", {self.passes_cut} cut short by the deadline" if self.passes_cut else "")
         ]
+        lines += [f"pass failed: {name}: no batch was answered: {why}" for name, why in self.passes_failed.items()]
+        lines += [f"device lost: {reason}" for reason in self.devices_lost.values()]
         lines += _listed("unreadable, its row holds the class priors", self.unreadable)
         lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
         lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from soundpost.engine.lanes import Lane
 from soundpost.engine.report import Report
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.recipes import Member, Recipe
 
 GAP_SECONDS = 0.02  # between two batches of a lane that are told as one stretch of work
-GAP_SHARE = 0.002  # of the seconds since the start, the same: a long run is told in no more stretches than a short one
+GAP_SHARE = (
+    0.002  # the same as a part of the seconds since the start: a long run is told in no more stretches than a short one
+)
 
 
 class RunLog:
@@ -22,24 +25,26 @@ class RunLog:
     def __init__(self, tell: Callable[[dict[str, Any]], None], elapsed: Callable[[], float]) -> None:
         self._tell = tell
         self._elapsed = elapsed
+        self._numbers: dict[int, int] = {}  # lane -> its number, by what it is
         self._work: dict[int, list[float]] = {}  # lane -> begin, end, windows of the stretch that grows
 
     def ready(
         self,
-        devices: Sequence[str],
+        lanes: Sequence[Lane],
         workers: int,
         memory_limit_bytes: int,
         members: Sequence[tuple[Recipe, Member]],
         blend: Blend,
     ) -> None:
         """Memory is shared out and the lanes stand: what they are, and how answers will be blended."""
+        self._numbers = {id(lane): number for number, lane in enumerate(lanes)}
         stages = [
             {"output": s.output, "rule": s.name, "inputs": list(s.inputs), "weights": dict(s.weights)}
             for s in blend.stages
         ]
         self._log(
             "ready",
-            devices=list(devices),
+            devices=[lane.device for lane in lanes],
             workers=workers,
             memory_limit_bytes=memory_limit_bytes,
             members=[member.name for _, member in members],
@@ -54,16 +59,17 @@ class RunLog:
         """It is over, for so many clips."""
         self._log("pass_ended", done=done, complete=complete, end=self._elapsed())
 
-    def worked(self, lane: int, seconds: float, windows: int) -> None:
+    def worked(self, lane: Lane, seconds: float, windows: int) -> None:
         """A lane has just answered a batch, which took it so many seconds."""
+        number = self._numbers[id(lane)]
         end = self._elapsed()
         begin = max(0.0, end - seconds)
-        growing = self._work.get(lane)
+        growing = self._work.get(number)
         if growing and begin - growing[1] <= max(GAP_SECONDS, GAP_SHARE * end):
             growing[1:] = [end, growing[2] + windows]
             return
-        self._flush(lane)
-        self._work[lane] = [begin, end, windows]
+        self._flush(number)
+        self._work[number] = [begin, end, windows]
 
     def sampled(self, used_bytes: int, cache_bytes: int, spilled_bytes: int, answers: int) -> None:
         """Memory of the tree, spectrograms in memory and on disk, and answers over all passes so far."""
@@ -72,8 +78,8 @@ class RunLog:
 
     def ended(self, report: Report, answered: int, peak_bytes: int) -> None:
         """The report of the run; what is still growing is told first."""
-        for lane in list(self._work):
-            self._flush(lane)
+        for number in list(self._work):
+            self._flush(number)
         self._log(
             "ended",
             answered=answered,
@@ -93,10 +99,10 @@ class RunLog:
             passes_planned=report.passes_planned,
         )
 
-    def _flush(self, lane: int) -> None:
-        if stretch := self._work.pop(lane, None):
+    def _flush(self, number: int) -> None:
+        if stretch := self._work.pop(number, None):
             begin, end, windows = stretch
-            row = [lane, round(begin, 2), round(end, 2), int(windows)]
+            row = [number, round(begin, 2), round(end, 2), int(windows)]
             self._tell({"event": "log", "kind": "lane", "row": row})
 
     def _log(self, kind: str, **facts: Any) -> None:

@@ -11,7 +11,7 @@ def blend_columns(
     """Put answers where somebody has one; everything else in result stays as it is.
 
     Args:
-        blend: of these members.
+        blend: the rule for these members.
         probabilities: (members, clips, columns) in [0, 1]; what is not done or not known may hold anything.
         done: (members, clips) bool.
         knows: (members, columns) bool.

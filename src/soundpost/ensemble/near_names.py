@@ -7,8 +7,8 @@ def near_names(columns: Sequence[str], labels: Sequence[str]) -> list[tuple[str,
     """(column, label) for every column that a label nearly spells; exact spellings are no matter of this.
 
     Args:
-        columns: of the submission, that no member fills.
-        labels: of the weights, that fill no column.
+        columns: those of the submission that no member fills.
+        labels: those of the weights that fill no column.
     """
     found = []
     for column in columns:

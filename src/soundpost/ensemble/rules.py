@@ -52,15 +52,24 @@ def rank_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     return between
 
 
-def logit_mean(inputs: Sequence[np.ndarray], weights: np.ndarray, single_label: bool = False) -> np.ndarray:
+def half_geometric_half_rms(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """The mean of the geometric mean and the root mean square, "vlom" of BirdCLEF 2023. Arguments as mean's."""
+    halves: np.ndarray = (geometric_mean(inputs, weights) + power_mean(inputs, weights, 2.0)) / 2
+    return halves
+
+
+def logit_mean(
+    inputs: Sequence[np.ndarray], weights: np.ndarray, single_label: bool = False, smallest: float = SMALLEST
+) -> np.ndarray:
     """Weighted mean of what stood before the sigmoid, or before the softmax. Arguments as mean's.
 
     Args:
         inputs: as mean's.
         weights: as mean's.
         single_label: the probabilities of a clip sum to 1, they came from a softmax.
+        smallest: probability; what is less likely, or likelier than 1 less it, has its logit.
     """
-    likely = [(np.clip(np.where(w > 0, p, 0.5), SMALLEST, 1 - SMALLEST), w) for p, w in _weighed(inputs, weights)]
+    likely = [(np.clip(np.where(w > 0, p, 0.5), smallest, 1 - smallest), w) for p, w in _weighed(inputs, weights)]
     if single_label:
         scores = _sum(w * np.log(p) for p, w in likely)
         shares = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -96,4 +105,5 @@ BLENDS: dict[str, Callable[..., np.ndarray]] = {
     "power": power_mean,
     "rank": rank_mean,
     "logit": logit_mean,
+    "half_geometric_half_rms": half_geometric_half_rms,
 }

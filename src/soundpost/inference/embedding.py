@@ -51,7 +51,7 @@ def class_layer(network: nn.Module, inputs: Tensor, n_classes: int) -> tuple[str
     seen: list[tuple[str, Tensor, Tensor]] = []
 
     def note(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             seen.append((name, args[0], output))
 
         return hook

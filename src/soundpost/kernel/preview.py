@@ -10,7 +10,7 @@ def preview(folder: Path = Path()) -> pd.DataFrame:
     """Print how the run ended, and give the first rows of its submission with their likeliest labels.
 
     Args:
-        folder: of submission.csv and run.json.
+        folder: where submission.csv and run.json lie.
 
     Returns:
         One row a clip: label and probability of the likeliest columns; a submission that names labels as it is.

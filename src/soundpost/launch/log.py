@@ -12,7 +12,7 @@ class Log:
     """Prints lines, and keeps a copy in a file as long as that can be written.
 
     Args:
-        path: of the copy; None: there is none.
+        path: where the copy goes; None: there is none.
         is_quiet: print nothing but what is urgent.
     """
 

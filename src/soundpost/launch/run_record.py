@@ -18,7 +18,6 @@ What the engine did not live to tell is missing or empty.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,14 @@ from soundpost.settings import RunSettings
 NAME = "run.json"
 FORMAT = 1
 INTERNAL = ("scratch", "started", "engine_started", "write_seconds", "attempt", "supervisor_pid")  # settings of one run
-MOST_ROWS = 1000  # of samples, lanes and writes each; beyond it every second one goes
+MOST_ROWS = 1000  # for samples, lanes and writes each; beyond it every second one goes
 
 
 class RunRecord:
     """What is known of a run so far.
 
     Args:
-        settings: of the run.
+        settings: what the run was asked for.
     """
 
     def __init__(self, settings: RunSettings) -> None:
@@ -79,14 +78,14 @@ class RunRecord:
         """Replace run.json, or say in trouble why that was not possible. A run never fails for it.
 
         Args:
-            status: of the run; None: it goes on.
-            seconds: of the clock, so far.
+            status: how the run ended; None: it goes on.
+            seconds: what the clock says since the start.
         """
         self._table |= {"status": status, "seconds": round(seconds, 2)}
         aside = self.path.with_name(NAME + ".part")
         try:
             aside.write_text(json.dumps(self._table), "utf-8")
-            os.replace(aside, self.path)
+            aside.replace(self.path)
             self.trouble = ""
         except OSError as error:
             self.trouble = f"could not be written ({error.strerror})"

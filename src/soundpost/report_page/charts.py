@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 INK, BLUE, ORANGE, GREEN, GREY = "#333333", "#3b6ea8", "#d1762c", "#4b8b57", "#b9bcc2"
 WIDTH = 9.6  # inches of a chart over the whole page
-BINS = [i / 20 for i in range(21)]  # of a histogram of probabilities
+BINS = [i / 20 for i in range(21)]  # edges in a histogram of probabilities
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "soundpost",  # the same run gives the same page
     "svg.fonttype": "none",

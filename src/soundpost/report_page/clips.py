@@ -18,7 +18,7 @@ from soundpost.report_page import charts
 from soundpost.report_page.run_file import RunFile
 
 SAMPLE_RATE = 22_050  # Hz, of pictures and of what is played
-HEARD_SECONDS = 12.0  # of a clip, at most, that is shown and played
+HEARD_SECONDS = 12.0  # as much of a clip, at most, is shown and played
 TOP = 3  # labels that stand beside a clip
 
 

@@ -13,7 +13,7 @@ from soundpost.arguments import Parser
 from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_OK
 
-NEEDED = ("jinja2", "matplotlib")  # of the extra "report"
+NEEDED = ("jinja2", "matplotlib")  # both come with the extra "report"
 
 
 def parser() -> Parser:

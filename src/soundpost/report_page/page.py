@@ -55,7 +55,7 @@ def score(run: RunFile, files: Sequence[str], truth: np.ndarray) -> Score:
 
     Args:
         run: with probabilities.
-        files: of the truth.
+        files: what the truth is about.
         truth: 0 or 1, in the order of the run's labels.
     """
     row = {name: i for i, name in enumerate(run.names)}

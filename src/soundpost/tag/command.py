@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from soundpost.arguments import Parser
-from soundpost.contest.recordings import Recording, find_recordings
+from soundpost.contest.audio_files import AudioFile, find_audio_files
 from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
 from soundpost.tag.detections import Choice, Heard, detect
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     choice = _choice(options)
-    recordings = find_recordings(options.places)
+    recordings = find_audio_files(options.places)
     out = options.out or Path(f"tags{SUFFIXES[options.format]}")
     kept: list[Heard] = []
     if options.skip_existing:
@@ -97,8 +97,8 @@ def _choice(options: argparse.Namespace) -> Choice:
 
 
 def _existing(
-    options: argparse.Namespace, out: Path, recordings: Sequence[Recording]
-) -> tuple[list[Heard], list[Recording]]:
+    options: argparse.Namespace, out: Path, recordings: Sequence[AudioFile]
+) -> tuple[list[Heard], list[AudioFile]]:
     """What is there already, and what is left to do."""
     if options.each:
         return [], [one for one in recordings if not _table_of(one, options).is_file()]
@@ -107,11 +107,11 @@ def _existing(
     return kept, [one for one in recordings if one.name not in known]
 
 
-def _table_of(recording: Recording, options: argparse.Namespace) -> Path:
+def _table_of(recording: AudioFile, options: argparse.Namespace) -> Path:
     return Path(options.each / (recording.name + SUFFIXES[options.format]))
 
 
-def _shown(recordings: Sequence[Recording], quiet: bool) -> Iterator[Recording]:
+def _shown(recordings: Sequence[AudioFile], quiet: bool) -> Iterator[AudioFile]:
     yield from tqdm(recordings, unit="file", leave=False, disable=quiet or None, file=sys.stderr)
 
 

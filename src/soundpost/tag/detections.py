@@ -7,12 +7,12 @@ import numpy as np
 
 from soundpost.audio.decode import probe
 from soundpost.audio.sound import Sound
-from soundpost.contest.recordings import Recording
+from soundpost.contest.audio_files import AudioFile
 from soundpost.errors import ClipError
 from soundpost.tagger import Tagger
 
 LONG_SECONDS = 30.0  # a recording that is longer is cut into stretches, unless a window is asked for
-WINDOW_SECONDS = 10.0  # of those stretches
+WINDOW_SECONDS = 10.0  # length of those stretches
 SHORTEST_SECONDS = 0.5  # a rest that is shorter belongs to the stretch before it
 TOGETHER = 64  # stretches that are asked about at once
 
@@ -21,7 +21,7 @@ TOGETHER = 64  # stretches that are asked about at once
 class Detection:
     """One label in one stretch of a recording."""
 
-    recording: Recording
+    recording: AudioFile
     begin: float  # s from the beginning of the recording
     end: float  # s
     label: str
@@ -32,8 +32,8 @@ class Detection:
 class Heard:
     """One recording with all that was heard in it, or why nothing could be."""
 
-    recording: Recording
-    seconds: float = 0.0  # of the recording
+    recording: AudioFile
+    seconds: float = 0.0  # length of the recording
     sample_rate: int = 0  # Hz, of the file
     detections: tuple[Detection, ...] = ()
     error: str = ""  # empty where it could be read
@@ -43,7 +43,9 @@ class Heard:
 class Choice:
     """Which stretches are asked about, and which labels are told."""
 
-    window_seconds: float = 0.0  # of a stretch; 0: WINDOW_SECONDS for recordings over LONG_SECONDS, else the whole
+    window_seconds: float = (
+        0.0  # length of a stretch; 0: WINDOW_SECONDS for recordings over LONG_SECONDS, else the whole
+    )
     hop_seconds: float = 0.0  # from one stretch to the next; 0: the window
     top: int = 3  # labels of a stretch, at most
     threshold: float = 0.0  # least score of a label that is told
@@ -63,9 +65,9 @@ def stretches(seconds: float, choice: Choice) -> list[tuple[float, float]]:
     return found
 
 
-def detect(tagger: Tagger, recordings: Iterable[Recording], choice: Choice) -> Iterator[Heard]:
+def detect(tagger: Tagger, recordings: Iterable[AudioFile], choice: Choice) -> Iterator[Heard]:
     """Every recording in order with its detections, likeliest first within a stretch; many are asked about at once."""
-    waiting: list[tuple[Recording, float, int, list[Sound]]] = []
+    waiting: list[tuple[AudioFile, float, int, list[Sound]]] = []
     for recording in recordings:
         try:
             header = probe(recording.path)
@@ -86,7 +88,7 @@ def detect(tagger: Tagger, recordings: Iterable[Recording], choice: Choice) -> I
 
 
 def _answered(
-    tagger: Tagger, waiting: Sequence[tuple[Recording, float, int, list[Sound]]], choice: Choice
+    tagger: Tagger, waiting: Sequence[tuple[AudioFile, float, int, list[Sound]]], choice: Choice
 ) -> Iterator[Heard]:
     table, unreadable = tagger.answers([sound for one in waiting for sound in one[3]])
     row = 0
@@ -105,7 +107,7 @@ def _answered(
 
 
 def _likeliest(
-    labels: Sequence[str], row: np.ndarray, choice: Choice, recording: Recording, begin: float, end: float
+    labels: Sequence[str], row: np.ndarray, choice: Choice, recording: AudioFile, begin: float, end: float
 ) -> Iterator[Detection]:
     if np.isnan(row).any():
         return

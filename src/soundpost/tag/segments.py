@@ -21,7 +21,7 @@ def write_segments(folder: Path, detections: Iterable[Detection], count: int, or
 
     Args:
         folder: made where it is not there.
-        detections: of all recordings.
+        detections: those of all recordings.
         count: stretches of each label, at most.
         order: "score": the most certain; "loudness": the loudest of the most certain CANDIDATES x count.
 
@@ -37,9 +37,10 @@ def write_segments(folder: Path, detections: Iterable[Detection], count: int, or
     written = 0
     for label, found in by_label.items():
         found.sort(key=lambda d: -d.score)
+        best = found[:count]
         if order == "loudness":
-            found = sorted(found[: CANDIDATES * count], key=lambda d: -loudness_db(d))
-        for detection in found[:count]:
+            best = sorted(found[: CANDIDATES * count], key=lambda d: -loudness_db(d))[:count]
+        for detection in best:
             stem = re.sub(r"[^\w.-]+", "_", detection.recording.name)
             name = f"{detection.score:.3f}_{stem}_{detection.begin:.1f}-{detection.end:.1f}.wav"
             path = folder / re.sub(r"[^\w.-]+", "_", label) / name

@@ -6,12 +6,11 @@ opens them one after the other; File Offset is the time within the file. Audacit
 """
 
 import csv
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from soundpost.contest.recordings import Recording
+from soundpost.contest.audio_files import AudioFile
 from soundpost.errors import SettingsError
 from soundpost.tag.detections import Detection, Heard
 
@@ -25,7 +24,7 @@ def write_table(path: Path, kind: str, heard: Sequence[Heard]) -> None:
 
     Args:
         path: the file; folders above it are made.
-        kind: of FORMATS.
+        kind: a key of FORMATS.
         heard: recordings in order; audacity's must be one.
 
     Raises:
@@ -35,7 +34,7 @@ def write_table(path: Path, kind: str, heard: Sequence[Heard]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         FORMATS[kind](aside, heard)
-        os.replace(aside, path)
+        aside.replace(path)
     except ImportError as error:
         raise SettingsError(f"{path}: {error}. {INSTALL}") from error
     except OSError as error:
@@ -45,7 +44,7 @@ def write_table(path: Path, kind: str, heard: Sequence[Heard]) -> None:
             aside.unlink(missing_ok=True)
 
 
-def read_table(path: Path, kind: str, recordings: Sequence[Recording]) -> list[Heard]:
+def read_table(path: Path, kind: str, recordings: Sequence[AudioFile]) -> list[Heard]:
     """What an earlier call wrote about these recordings, as far as the table names them.
 
     Raises:
