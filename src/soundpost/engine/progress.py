@@ -11,9 +11,7 @@ from tqdm import tqdm
 from soundpost.resources.streams import put
 
 LINE_SECONDS = 15.0  # between two plain lines, at least
-LINE_SHARE = (
-    0.02  # the same as a part of the time limit: a saved log or notebook keeps some fifty of them, however long the run
-)
+LINE_SHARE = 0.02  # the same as a part of the time limit: a saved log keeps some fifty of them, however long the run
 COLUMNS = 80  # width of the bar, at most, its last one left free so that no terminal wraps it
 NAME_COLUMNS = 30  # what the bar has for the name of the pass
 LAYOUT = "{desc}|{bar}| {n_fmt}/{total_fmt}{postfix}"
@@ -67,7 +65,7 @@ class Progress:
 
         Args:
             count: clips of the pass.
-            left_seconds: what the whole run is expected to take, None where nothing is known yet; asked when it is shown.
+            left_seconds: what the whole run is expected to take, None where nothing is known; asked when shown.
             note: what a plain line says beside that; asked when one is due.
         """
         if self._bar is not None:

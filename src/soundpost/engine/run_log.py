@@ -9,9 +9,7 @@ from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.recipes import Member, Recipe
 
 GAP_SECONDS = 0.02  # between two batches of a lane that are told as one stretch of work
-GAP_SHARE = (
-    0.002  # the same as a part of the seconds since the start: a long run is told in no more stretches than a short one
-)
+GAP_SHARE = 0.002  # the same as a part of the seconds since the start, so that a long run is told as shortly
 
 
 class RunLog:
