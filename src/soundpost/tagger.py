@@ -181,7 +181,8 @@ class Tagger:
                 knows[number, list(columns.columns)] = True
                 done[number, there] = True
         table = np.full((len(sounds), len(self.labels)), np.nan)
-        blend_columns(self._blend, layers, done, knows, table)
+        for name, spoilt in blend_columns(self._blend, layers, done, knows, table).items():
+            warnings.warn(f"{name} is left out for {spoilt.sum():,} clips: its answer is not finite.", stacklevel=2)
         return np.clip(table, 0.0, 1.0), unreadable
 
     def _spectrograms(
