@@ -86,24 +86,34 @@ def probe(path: Path) -> Probe:
     return Probe(answer.mix.count, answer.rate, answer.channels)
 
 
-def decode(path: Path, settings: AudioSettings) -> Decoded:
+def decode(path: Path, settings: AudioSettings, stretch: tuple[float, float] | None = None) -> Decoded:
     """A file as mono float32 at the asked rate, trimmed and brought to length: as many true samples as there are.
 
     Channels are averaged; samples that are no number become 0.
 
+    Args:
+        path: the file.
+        settings: of the recipe.
+        stretch: begin and length in seconds of what is wanted of it, as if that were a file of its own; None: all.
+
     Raises:
         ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
     """
-    read = reading.read(path, settings.max_seconds)
-    waveform, rate = read.waveform, read.rate
-    if settings.sample_rate and rate != settings.sample_rate:
-        waveform, rate = resample(waveform, rate, settings.sample_rate), settings.sample_rate
+    read = reading.read(path, settings.max_seconds, stretch)
+    waveform, rate = at_rate(read.waveform, read.rate, settings)
 
     def sentence(words: str) -> str:
         return f"{path.name}: {words}" if words else ""
 
     remarks = tuple(sentence(words) for words in read.remarks)
-    return Decoded(fit(waveform, settings), rate, remarks, sentence(read.silent), sentence(read.second_reader))
+    return Decoded(waveform, rate, remarks, sentence(read.silent), sentence(read.second_reader))
+
+
+def at_rate(waveform: np.ndarray, rate: int, settings: AudioSettings) -> tuple[np.ndarray, int]:
+    """A mono waveform (samples,) at any rate as decode would give it, and its rate in Hz."""
+    if settings.sample_rate and rate != settings.sample_rate:
+        waveform, rate = resample(waveform, rate, settings.sample_rate), settings.sample_rate
+    return fit(waveform, settings), rate
 
 
 def fit(waveform: np.ndarray, settings: AudioSettings) -> np.ndarray:

@@ -48,7 +48,7 @@ class LiveSubmission:
         self._sample = sample
         self._predictions = predictions
         self._is_written = is_written
-        self._blend, self._maps, self._priors = blend, dict(maps), priors
+        self.blend, self._maps, self._priors = blend, dict(maps), priors
         self._deadline = deadline
         self._tell = tell
         self._table = np.tile(np.clip(priors, 0.0, 1.0), (predictions.n_clips, 1))
@@ -82,7 +82,7 @@ class LiveSubmission:
         answered = int(self._predictions.answered().sum())
         changed = self._predictions.take_changed()
         self._table = self._table.copy()  # the writer may still read the one before
-        self._table[changed] = self._predictions.blended(self._blend, self._maps, self._priors, changed)
+        self._table[changed] = self._predictions.blended(self.blend, self._maps, self._priors, changed)
         self._blend_seconds = self._deadline.elapsed() - self._renewed
         self._writer.hand_in(self._table, answered)
 
@@ -104,4 +104,4 @@ class LiveSubmission:
         self.write_seconds = max(self.write_seconds, seconds)
         self.written = answered
         self._deadline.wrote(self._blend_seconds + seconds)
-        self._tell({"event": "wrote", "answered": answered, "at": self._deadline.elapsed()})
+        self._tell({"event": "wrote", "answered": answered, "at": round(self._deadline.elapsed(), 2)})

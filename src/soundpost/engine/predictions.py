@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.column_blend import blend_columns
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.inference.activation import probabilities_of_array
@@ -126,16 +127,8 @@ class Predictions:
             chosen = maps[recipe.name]
             table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
             knows[i, list(chosen.columns)] = True
-        for pattern in np.unique(knows, axis=1).T:
-            if not pattern.any():
-                continue
-            columns = (knows == pattern[:, None]).all(axis=0)
-            there = done & pattern[:, None]
-            blended = blend.blended(table, there)
-            rows = blended.there
-            result[np.ix_(rows, columns)] = blended.probabilities[np.ix_(rows, columns)]
-            for name, spoilt in blended.not_finite.items():
-                self.not_finite.setdefault(name, np.zeros(self.n_clips, bool))[clips] |= spoilt
+        for name, spoilt in blend_columns(blend, table, done, knows, result).items():
+            self.not_finite.setdefault(name, np.zeros(self.n_clips, bool))[clips] |= spoilt
 
 
 def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:

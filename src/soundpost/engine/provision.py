@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from soundpost.contest import submission
-from soundpost.contest.clips import Clip, find_clips
+from soundpost.contest.clips import Clip, find_clips, list_folder
 from soundpost.engine.devices_in_use import DevicesInUse
 from soundpost.engine.heartbeat import Heartbeat, Tell
 from soundpost.engine.lanes import Lane, Results
@@ -20,11 +20,13 @@ from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
+from soundpost.engine.run_log import RunLog
 from soundpost.engine.session import Contest, Session
 from soundpost.engine.try_out import TryOut
 from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.near_names import near_names
 from soundpost.ensemble.weights_folder import Assets, find_assets
-from soundpost.errors import WeightsError
+from soundpost.errors import DeviceError, SettingsError, WeightsError
 from soundpost.inference.devices import choose_devices
 from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.stacking import ready_blend
@@ -73,7 +75,7 @@ def provisioned(
     deadline = Deadline(settings.time_limit_seconds, started, engine_started=settings.engine_started or started)
     deadline.wrote(settings.write_seconds)
     progress = Progress(settings.progress, settings.time_limit_seconds, deadline.elapsed)
-    report = Report()
+    report, log = Report(), RunLog(tell, deadline.elapsed)
     assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
     models = _models(settings, assets, report, progress)
     with ExitStack() as stack:
@@ -91,11 +93,12 @@ def provisioned(
         lanes = [Lane(device, cache.pages, results) for device in devices.names]
         stack.callback(_close_lanes, lanes)
         _say_shares(devices.names, shares, memory, cache, progress)
+        log.ready(lanes, shares.workers, memory.limit_bytes, models.members, live.blend)
         deadline.ready()
         report.seconds["start"] = deadline.elapsed()
         yield Session(
             settings=settings, should_stop=should_stop, tell=tell, heartbeat=heartbeat,
-            deadline=deadline, progress=progress, report=report, contest=contest,
+            deadline=deadline, progress=progress, report=report, log=log, contest=contest,
             devices=devices, models=models, lanes=lanes, results=results, cores=cores(),
             batch_frames=tried.batch_frames, speed=tried.speed,
             cache=cache, pool=pool, memory=memory, predictions=predictions, live=live,
@@ -150,6 +153,8 @@ def _read_contest(settings: RunSettings, models: ModelPool, report: Report, choo
     report.n_clips = len(clips)
     report.missing = {clip.name: clip.name for clip in clips if clip.path is None}
     report.counts["audio files in no row"] += max(0, found.n_strays)
+    if clips and len(report.missing) == len(clips):
+        report.stranger = next(iter(list_folder(Path(settings.test_dir))), "")
     priors = column_priors(models.recipes, maps, len(sample.columns))
     return Contest(sample, maps, priors, clips, sum(clip.path is not None for clip in found.clips))
 
@@ -161,6 +166,16 @@ def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Pro
         f"{len(contest.clips):,} rows, {len(report.missing):,} of them without a file; "
         f"{len(models.members)} members, {len(models.passes)} passes"
     )
+    if report.stranger:
+        progress.say(
+            f"warning: not one row has a file. The first row is {contest.clips[0].name!r}, a file of the folder is "
+            f"{report.stranger!r}. Give the folder and the sample submission of one contest."
+        )
+    filled = {recipe.labels[i] for recipe in models.recipes for i in contest.maps[recipe.name].classes}
+    idle = [label for recipe in models.recipes for label in recipe.labels if label not in filled]
+    if near := near_names([columns[i] for i in unknown], idle):
+        pairs = ", ".join(f"column {column!r} and label {label!r}" for column, label in near[:8])
+        progress.say(f"warning: nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
     if unknown:
         names = ", ".join(columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")
@@ -196,7 +211,13 @@ def _devices(
 ) -> DevicesInUse:
     """The devices that work; from here on the first touch of a GPU may hang, which the supervisor notices."""
     heartbeat.beat()
-    devices = DevicesInUse(choose_devices(settings.device), report, progress, tell)
+    try:
+        names = choose_devices(settings.device)
+    except DeviceError as error:
+        if settings.attempt:
+            raise
+        raise SettingsError(str(error)) from error  # it was asked for and was never there
+    devices = DevicesInUse(names, report, progress, tell)
     models.devices = devices.names
     if not devices.on_gpu:
         heartbeat.rest()

@@ -12,6 +12,7 @@ from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
+from soundpost.engine.run_log import RunLog
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.errors import DeviceError
 from soundpost.inference.model_pool import ModelPool
@@ -44,6 +45,7 @@ class Session:
     deadline: Deadline
     progress: Progress
     report: Report
+    log: RunLog
     heartbeat: Heartbeat
     devices: DevicesInUse
     models: ModelPool

@@ -17,7 +17,7 @@ from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import ClipError, SettingsError
-from soundpost.exit_status import STATUS_OK
+from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
 from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
 from soundpost.resources.deadline import EXIT_SECONDS
@@ -52,7 +52,7 @@ class DryRun:
         self._length = {clip.name: _seconds(clip) for clip in session.clips}
 
     def run(self) -> int:
-        """Measure, foretell, say so; exit status 0 whatever the verdict.
+        """Measure, foretell, say so; exit status 0, or 3 where the verdict is that it does not fit.
 
         Raises:
             SettingsError: no clip here could be predicted, or the named machine is not known.
@@ -72,9 +72,10 @@ class DryRun:
         factor, capacity = self._elsewhere(here)
         front_ends, passes = self._costs(measured, load, factor)
         self._say(measured, load, factor)
-        for line in foretell(passes, front_ends, capacity, load).lines(load.limit_seconds):
+        forecast = foretell(passes, front_ends, capacity, load)
+        for line in forecast.lines(load.limit_seconds):
             session.progress.say(line)
-        return STATUS_OK
+        return STATUS_OK if forecast.fits else STATUS_NOTHING
 
     # ------------------------------------------------------------ measuring
 

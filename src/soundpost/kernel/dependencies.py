@@ -33,7 +33,18 @@ GONE = (
 )
 NEVER_BUNDLED = tuple(
     f"{PACKAGE}.{name}"
-    for name in ("cli", "evaluation", "importers", "kernel", "launch.loader", "sample", "tagger", "training")
+    for name in (
+        "cli",
+        "evaluation",
+        "importers",
+        "kernel",
+        "launch.loader",
+        "report_page",
+        "sample",
+        "tag",
+        "tagger",
+        "training",
+    )
 )
 
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
+from soundpost.launch.log import Log
 from soundpost.launch.options import not_negative, parse
 from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
@@ -28,46 +29,41 @@ from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
 
 
-def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, settings: Mapping[str, object] | None = None, prog: str = "kernel.py"
+) -> int:
     """One run from the command line, or from the settings block of a kernel.
 
     Args:
         argv: without the program's name; None: of this process.
         settings: defaults for the options, by their long names; None values are no defaults.
+        prog: what the program is called in its help.
 
     Returns:
         The exit status, see the end of --help.
     """
     began = time.monotonic()
     try:
-        options = parse(argv, settings or {})
+        options = parse(argv, settings or {}, prog)
     except SettingsError as error:
         print(f"error: {error}", flush=True)
         return STATUS_REFUSED
-    log = Path(options.log) if options.log else None
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-        if log:
-            with log.open("a", encoding="utf-8") as file:
-                file.write(text + "\n")
-
+    log = Log(Path(options.log) if options.log else None, options.progress == "quiet")
     if old := requirements.outdated():
-        say(f"warning: {old}")
+        log.say(f"warning: {old}")
     try:
         with _dry(options):
-            run, sample = _prepare(options, _started(began))
-            return _supervised(run, sample, options, say, log)
+            run, sample = _prepare(options, _started(began), log)
+            return _supervised(run, sample, options, log)
     except KitError as error:
-        say(f"error: {error}")
+        log.say(f"error: {error}")
         return STATUS_REFUSED
 
 
-def _supervised(
-    run: RunSettings, sample: Sample, options: argparse.Namespace, say: Callable[[str], None], log: Path | None
-) -> int:
+def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, log: Log) -> int:
     """The run itself, and the status that Kaggle is told."""
-    supervisor = Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log)
+    relay = log.relay if log.path or log.is_quiet or not _has_own_output() else None
+    supervisor = Supervisor(run, _scratch_root(options), log.say, relay)
     try:
         status = supervisor.run()
     except Exception:
@@ -75,7 +71,7 @@ def _supervised(
             raise
         traceback.print_exc()
         status = STATUS_DEFECT
-    return final_status(status, supervisor.answered, Path(run.out), sample, say)
+    return final_status(status, supervisor.answered, Path(run.out), sample, log.say)
 
 
 @contextmanager
@@ -89,10 +85,11 @@ def _dry(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, Sample]:
+def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[RunSettings, Sample]:
     """Everything that can be refused is refused here; then the first submission is written."""
     assets = find_assets(Path(options.assets) if options.assets else default_root())
     sample_path, test_dir = _paths(options)
+    log.say(f"clips: {test_dir}; rows: {sample_path or 'a file each, as no sample_submission.csv is there'}")
     out = Path(options.out).absolute()
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
@@ -181,12 +178,8 @@ def _has_own_output() -> bool:
 
 
 def _progress(asked: str) -> str:
-    """A bar in a terminal and in an open notebook, plain lines in Kaggle's log of a saved version."""
-    if asked != "auto":
-        return asked
-    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
-        return "lines"
-    return "auto" if _has_own_output() else "bar"
+    """A bar in a terminal; plain lines in a notebook and in Kaggle's log, which keep every update of a bar for ever."""
+    return "lines" if asked == "auto" and not _has_own_output() else asked
 
 
 if __name__ == "__main__":
