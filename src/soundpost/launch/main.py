@@ -94,6 +94,8 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
     recipes = assets.submission.recipes
+    for lack in requirements.lacking(recipes):
+        log.say(f"warning: {lack}")
     labels = contest_labels(recipes)
     sample = submission.read_sample(sample_path, labels) if sample_path else _sample_of(test_dir, assets)
     priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
