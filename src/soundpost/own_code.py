@@ -20,7 +20,7 @@ def own_code(file: str, module: str, attribute: str, folder: str) -> Callable[..
     Args:
         file: name of the file; "" where it is a module.
         module: full name of the module; "" where it is a file.
-        attribute: of the class or function.
+        attribute: what the class or function is called.
         folder: where the file lies.
 
     Raises:

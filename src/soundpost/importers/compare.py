@@ -20,9 +20,9 @@ from soundpost.inference.predictor import Predictor
 from soundpost.registry import build, settings_from
 from soundpost.views import VIEWS
 
-SAME_SAMPLES = 1e-4  # of full scale: what other resamplers of good quality change
-SAME_BINS = 1e-2  # of the spectrogram's range: what float32 and other FFTs change
-SAME_LOGITS = 1e-2  # of the largest logit
+SAME_SAMPLES = 1e-4  # largest share of full scale that another good resampler changes
+SAME_BINS = 1e-2  # largest share of a spectrogram's range that another FFT in float32 changes
+SAME_LOGITS = 1e-2  # largest share of the largest logit that may follow from both
 SAME_PROBABILITIES = 2e-3
 
 
@@ -40,7 +40,7 @@ def compare(weights: Path, name: str, reference: Path, clips: Path | None, fold:
 
     Args:
         weights: folder of submission.toml.
-        name: of the recipe.
+        name: what the recipe is called.
         reference: .npz or .csv of the person's own, see soundpost.importers.reference.
         clips: the folder of the files that it names.
         fold: whose answers they are; "" is the mean over all folds.

@@ -60,7 +60,7 @@ def matched(arrays: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: s
     """The arrays under the network's names: as they are, or less leading parts that all names of one side share.
 
     Args:
-        arrays: of the file, by name.
+        arrays: what the file holds, by name.
         wanted: the network's state dict.
         where: the file, for messages.
 

@@ -32,7 +32,7 @@ FIXED: dict[str, Mapping[str, str]] = {
     "picture_stack": {},
     "reassigned_picture": {"filters": "Gaussian, not a Fourier transform"},
     "segments": {**MEL, "decibels": "relative to nothing; with statistics of the whole clip"},
-    "window_picture": {**MEL, "spectrum": "power 2"},
+    "window_picture": {"window": MEL["window"], "spectrum": "power 2"},
 }
 
 
@@ -65,7 +65,7 @@ def resolved(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, list[S
     """[audio], [front_end] and each view of a recipe with all their settings, and what none of them changes.
 
     Args:
-        table: of the recipe.
+        table: the recipe's.
         where: the recipe, for messages.
 
     Raises:
@@ -112,7 +112,7 @@ def lines(table: Mapping[str, Any], where: str) -> list[str]:
         text.append(title)
         for entry in settings:
             mark = "(default)" if entry.is_default else ""
-            text.append(f"    {entry.name:<15} = {_plain(entry.value):<12} {mark:<9}  {entry.meaning}".rstrip())
+            text.append(f"    {entry.name:<15} = {plain(entry.value):<12} {mark:<9}  {entry.meaning}".rstrip())
         text += [f"    {name:<15}   {words}" for name, words in fixed.items()]
     return text
 
@@ -140,12 +140,13 @@ def comments(settings_class: type) -> dict[str, str]:
     return found
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
-    return f"[{', '.join(map(_plain, value))}]" if isinstance(value, (tuple, list)) else str(value)
+    return f"[{', '.join(map(plain, value))}]" if isinstance(value, (tuple, list)) else str(value)
 
 
 def _nameless(table: Mapping[str, Any]) -> dict[str, Any]:

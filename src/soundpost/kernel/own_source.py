@@ -18,8 +18,8 @@ IMAGE = ("scipy", "timm", "torchaudio", "torchvision")
 class Needs:
     """What a file imports beside the standard library and what every kernel has."""
 
-    packages: tuple[str, ...]  # of the image, or allowed by name
-    modules: tuple[str, ...]  # of the kit
+    packages: tuple[str, ...]  # those of the image, and those allowed by name
+    modules: tuple[str, ...]  # those of the kit
 
 
 def needs(text: str, path: Path, allowed: Sequence[str] = ()) -> Needs:
