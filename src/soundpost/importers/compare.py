@@ -106,9 +106,11 @@ def _arrays(name: str, ours: Any, theirs: Any, bound: float, is_relative: bool) 
         our = ours[clip]
         if our.shape != their.shape:
             return Stage(name, False, f"{clip}: ours is {our.shape}, yours {their.shape}")
+        if not np.isfinite(their).all():
+            return Stage(name, False, f"{clip}: yours holds {(~np.isfinite(their)).sum():,} values that are not finite")
         apart = np.abs(our.astype(np.float64) - their)
         spread = max(float(np.ptp(their)), 1e-12) if is_relative else 1.0
-        largest = float(apart.max(initial=0.0)) if np.isfinite(their).all() else np.inf
+        largest = float(apart.max(initial=0.0))
         if largest / spread > worst:
             worst = largest / spread
             place = np.unravel_index(int(apart.argmax()), apart.shape)

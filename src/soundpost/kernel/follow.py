@@ -17,7 +17,7 @@ from soundpost.kernel.preview import preview
 POLL_SECONDS = 20.0
 MOST_SECONDS = 13 * 3600.0  # Kaggle's longest session is 12 h
 UNANSWERED = 5  # times in a row that the client may fail to tell the status: networks come back
-LAST_LINES = 25  # of the log that are shown
+LAST_LINES = 25  # so many of the log are shown
 RUNNING = ("QUEUED", "RUNNING", "NEW_SCRIPT", "CANCEL_REQUESTED")
 COMPLETE = "COMPLETE"
 EMPTY_INPUT = "is empty: no sample_submission.csv there"  # what the kernel says then (contest.inputs.locate)

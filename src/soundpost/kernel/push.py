@@ -194,7 +194,7 @@ def to_the_end(folder: Path, pushed: Pushed, message: str, outside: Outside) -> 
     Args:
         folder: what was pushed; outputs go into output/ there.
         pushed: kernel, version and contest.
-        message: of the submission; "" submits nothing.
+        message: what the submission is called; "" submits nothing.
         outside: client, clock and log.
 
     Returns:

@@ -10,7 +10,7 @@ from soundpost.kernel.client import PushError, words
 from soundpost.kernel.follow import UNANSWERED, Outside, holds_answers
 
 POLL_SECONDS = 60.0
-MOST_SECONDS = 26 * 3600.0  # of a scored rerun: two sessions, and some waiting
+MOST_SECONDS = 26 * 3600.0  # a scored rerun takes two sessions at most, and some waiting
 FILE = "submission.csv"
 REFUSED = ("Could not find competition", "Traceback", "Error", "error")
 
