@@ -112,6 +112,7 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
         sample_submission=str((sample_path or out).absolute()),
         out=str(out),
         scratch="",
+        is_named=options.test_dir is not None,
         input_root=str(Path(options.input_root).absolute()),
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
