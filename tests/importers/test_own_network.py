@@ -260,6 +260,15 @@ def test_add_weights_that_are_no_numbers_are_refused(trained: Trained) -> None:
         trained.add()
 
 
+def test_add_array_of_a_kind_that_no_kernel_carries_is_refused(trained: Trained) -> None:
+    """A window of complex numbers, say; found at the build, it would cost another import."""
+    trained.write(CODE.replace("        self.answer = answer", "        self.answer = answer\n        "
+                               "self.register_buffer('turns', torch.ones(2, dtype=torch.complex64))"))  # fmt: skip
+
+    with pytest.raises(WeightsError, match="turns is complex64, which a kernel cannot carry"):
+        trained.add()
+
+
 @pytest.mark.parametrize("name", ["my/net", "../mine", "", ".hidden", "mine "])
 def test_add_name_that_is_no_folders_is_refused(trained: Trained, name: str) -> None:
     """A slash would put the recipe where no submission finds it."""

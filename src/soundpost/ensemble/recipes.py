@@ -37,6 +37,7 @@ from typing import Any
 from soundpost.errors import SettingsError
 
 FORMAT = 1
+DEFAULT_RATE = 44100  # Hz, of [audio] where nothing is said
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     for key, choices in (("average", ("probability", "logit")), ("activation", ("sigmoid", "softmax", "none"))):
         if table.get(key, choices[0]) not in choices:
             raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
+    _refuse_other_rates(table, where)
     incomplete = [key for m in table["members"] for key in ("fold", "file", "sha256") if key not in m]
     if incomplete or not table["members"] or table.get("views") == []:
         lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
@@ -208,6 +210,17 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> No
     unknown = sorted(set(table) - known)
     if unknown:
         raise SettingsError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(known))}. Remove it.")
+
+
+def _refuse_other_rates(table: Mapping[str, Any], where: str) -> None:
+    """A front end that is told one rate and given another would place every band elsewhere, without a word."""
+    given = table.get("audio", {}).get("sample_rate", DEFAULT_RATE)
+    expected = table["front_end"].get("sample_rate", given)
+    if given != expected:
+        raise SettingsError(
+            f"{where}: [audio] gives {given} Hz and [front_end] takes it for {expected} Hz. Write the rate of the "
+            "training into both."
+        )
 
 
 def _named(table: Mapping[str, Any], where: str) -> Named:

@@ -15,7 +15,7 @@ from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.ensemble.recipes import FORMAT, Recipe
 from soundpost.ensemble.weights_folder import SUBMISSION, find_assets
 from soundpost.errors import SettingsError
-from soundpost.importers.matching import adapted, matched, refuse_not_finite
+from soundpost.importers.matching import adapted, matched, refuse_unfit
 from soundpost.importers.network_source import network_source
 from soundpost.importers.probe import probe
 from soundpost.importers.shown_settings import refuse_other_rates
@@ -77,7 +77,7 @@ def add(
     for fold, path in enumerate(checkpoints):
         own = adapted(read_state_dict(path), said.drop, said.strip, said.renames, str(path))
         arrays = matched(own, wanted, str(path))
-        refuse_not_finite(arrays, str(path))
+        refuse_unfit(arrays, str(path))
         network.load_state_dict(arrays)
         probe(network, whole, len(labels), str(path), said.is_logits)
         score = {"lwlrap": said.scores[fold]} if said.scores else {}

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
+from soundpost.ensemble.pack_format import DTYPES
 from soundpost.errors import SettingsError, WeightsError
 from soundpost.importers.state_dicts import renamed
 
@@ -94,13 +95,19 @@ def matched(arrays: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: s
     return {name: result[name] for name in wanted}
 
 
-def refuse_not_finite(arrays: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights that are no numbers: every answer would be none.
+def refuse_unfit(arrays: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that are no numbers, so that every answer would be none, and kinds that no kernel can carry.
 
     Raises:
-        WeightsError: with the first such array and how many values of it are not finite.
+        WeightsError: with the first such array.
     """
     for name, array in arrays.items():
+        kind = str(array.dtype).removeprefix("torch.")
+        if kind not in DTYPES:
+            raise WeightsError(
+                f"{where}: {name} is {kind}, which a kernel cannot carry; it can {', '.join(sorted(DTYPES))}. Register "
+                "that buffer with persistent=False and compute it in the network."
+            )
         wrong = int((~torch.isfinite(array)).sum()) if array.is_floating_point() else 0
         if wrong:
             raise WeightsError(
