@@ -26,7 +26,7 @@ def test_recipe_whose_package_is_not_installed_is_named_at_the_start_and_the_oth
     assert "warning: recipe tiny1 needs absent_package, not installed here: its members will not answer" in printed
     assert printed.index("warning: recipe tiny1") < printed.index("tiny1/1")
     assert check(out, read_sample(contest / "sample_submission.csv", ("Bark",))) == []
-    assert len(set(line.partition(",")[2] for line in out.read_text().splitlines()[1:])) == 2
+    assert len({line.partition(",")[2] for line in out.read_text().splitlines()[1:]}) == 2
 
 
 @pytest.mark.parametrize("audio", [{"sample_rate": 44100}, {}], ids=["another rate", "no rate"])
