@@ -36,6 +36,7 @@ class AudioSettings:
     length_rule: str = "any"
     length_samples: int = 0  # samples, of the length rule
     max_seconds: float = 1800.0  # s; what lies beyond is not read, with a remark
+    start_seconds: float = 0.0  # s; what lies before is not read
 
     def __post_init__(self) -> None:
         if self.length_rule not in LENGTH_RULES:
@@ -89,7 +90,7 @@ def decode(path: Path, settings: AudioSettings) -> Decoded:
     Raises:
         ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
     """
-    waveform, rate, remarks = _read(path, settings.max_seconds)
+    waveform, rate, remarks = _read(path, settings.max_seconds, settings.start_seconds)
     if settings.sample_rate and rate != settings.sample_rate:
         waveform, rate = _resample(waveform, rate, settings.sample_rate), settings.sample_rate
     return Decoded(fit(waveform, settings), rate, remarks)
@@ -130,12 +131,16 @@ def _open(path: Path) -> soundfile.SoundFile:
         ) from error
 
 
-def _read(path: Path, max_seconds: float) -> tuple[np.ndarray, int, tuple[str, ...]]:
+def _read(path: Path, max_seconds: float, start_seconds: float = 0.0) -> tuple[np.ndarray, int, tuple[str, ...]]:
     remarks = []
     with _open(path) as file:
         promised, rate = file.frames, file.samplerate
         if not RATES[0] <= rate <= RATES[1]:
             raise ClipError(f"{path.name}: header says {rate:,} Hz, which no recording has. {ADVICE}")
+        first = min(round(start_seconds * rate), promised)
+        if first:
+            file.seek(first)
+            promised -= first
         wanted = min(promised, max(1, round(max_seconds * rate)))
         lie = LYING_SIZE.search(file.extra_info)
         if lie:

@@ -1,7 +1,7 @@
 """A recording's waveform cut into the windows of its rows, with whatever context a network wants around them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,11 @@ class WindowSettings:
             )
         if self.scope == "recording" and self.shifts != (0.0,):
             raise SettingsError("[windows] shifts move windows one by one. Use them with scope = 'window'.")
+
+    def for_rows(self, seconds: float) -> "WindowSettings":
+        """The same for a contest whose rows have so many seconds: what a longer window hears beside them is context."""
+        context = max(self.context_seconds, self.seconds)
+        return replace(self, seconds=seconds, context_seconds=context if context > seconds else 0.0)
 
     def row_samples(self, rate: int) -> int:
         """Samples of a row."""

@@ -1,8 +1,8 @@
 """A contest as one run meets it: the submission to write, and where its rows lie in the recordings of the folder."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundpost.contest.grammar import WINDOW_SECONDS, Grammar, is_multiple, learn
@@ -14,6 +14,7 @@ from soundpost.contest.shapes import SHAPES
 from soundpost.contest.shapes.shape import Shape
 from soundpost.contest.shapes.window_booleans import window_key
 from soundpost.contest.submission import Sample
+from soundpost.contest.taxonomy import columns_of_labels
 from soundpost.errors import SubmissionError
 from soundpost.registry import pick
 
@@ -35,6 +36,7 @@ class Contest:
     shape: str  # of SHAPES
     sample: Sample
     windows: Windows | None = None  # None: rows are clips
+    synonyms: Mapping[str, str] = field(default_factory=dict)  # label -> its column, as a taxonomy tells
 
 
 def read_contest(
@@ -59,13 +61,14 @@ def read_contest(
     """
     look = look_at(sample_path, sample_path.parent / settings.table if settings.table else None)
     name, shape = shape_of(look, settings)
+    synonyms = columns_of_labels(sample_path, look.columns, labels)
     if not shape.has_windows:
-        return Contest(name, shape.sample(look, settings, (), labels))
+        return Contest(name, shape.sample(look, settings, (), labels), None, synonyms)
     grammar = grammar_of(look, settings)
     recordings = list_recordings(test_dir, length)
     rows = find_rows(look.names, grammar, recordings, look.table)
     sample = shape.sample(look, settings, rows.rows, labels)
-    return Contest(name, sample, Windows(grammar, rows, places(sample, rows), recordings))
+    return Contest(name, sample, Windows(grammar, rows, places(sample, rows), recordings), synonyms)
 
 
 def shape_of(look: Look, settings: ContestSettings) -> tuple[str, Shape]:

@@ -35,7 +35,7 @@ class ClipStates:
         self._plan = plan
         self.digest = plan.recipe.digest()
         self._seen = [session.predictions.seen(work.member, work.view) for work in plan.works]
-        seen = np.all(self._seen, axis=0)
+        seen = session.contest.of_clips(np.all(self._seen, axis=0))
         todo = [i for i, clip in enumerate(session.clips) if clip.path and not seen[i] and i not in session.dead]
         cached = [i for i in todo if self.key(i) in session.cache]
         known = set(cached)
@@ -45,7 +45,8 @@ class ClipStates:
         self.failed = 0  # clips that folds could not answer together, because one of them raised
         self._attempts: Counter[int] = Counter()
         self.windows: dict[int, tuple[Window, ...]] = {}  # of ready clips
-        self._sums: dict[int, np.ndarray] = {}
+        self._sums: dict[tuple[int, int], np.ndarray] = {}  # clip and row -> weighted sum of its windows so far
+        self._weights: dict[tuple[int, int], float] = {}  # clip and row -> sum of its windows' weights
         self._pending: dict[int, set[int]] = {}  # windows of ready clips that lack their answer
         self._turns: Counter[int] = Counter()  # how often a clip has been made ready
         self._away: Counter[int] = Counter()  # windows of a clip that lanes may be reading
@@ -83,6 +84,9 @@ class ClipStates:
         windows = self._windows_of(clip)
         self._turns[clip] += 1
         self.windows[clip] = windows
+        for window in windows:
+            place = (clip, window.row)
+            self._weights[place] = self._weights.get(place, 0.0) + window.weight
         self._pending[clip] = set(range(len(windows)))
         self._frames_seen += sum(window.frames for window in windows)
         self._bytes_seen += self._session.clips[clip].n_bytes
@@ -107,21 +111,26 @@ class ClipStates:
     def add(self, unit: Unit, row: np.ndarray) -> None:
         """Answers of a pending window, (classes,) or (members, classes); the last one closes its clip."""
         clip, windows = unit.clip, self.windows[unit.clip]
-        answer = row
-        if len(windows) > 1:
-            share = windows[unit.window].weight / sum(window.weight for window in windows)
-            answer = self._sums[clip] = self._sums.get(clip, 0.0) + row * np.float32(share)
+        place = (clip, windows[unit.window].row)
+        share = windows[unit.window].weight / self._weights[place]
+        answer = row if share == 1 else self._sums.get(place, 0.0) + row * np.float32(share)
+        self._sums[place] = answer
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
+        for number, target in enumerate(self._session.contest.answers_of(clip)):
+            self._answer(target, self._sums[clip, number])
+        self.close(clip)
+
+    def _answer(self, target: int, answer: np.ndarray) -> None:
+        """The answers of one row, (classes,) or (members, classes), join the predictions."""
         works, predictions = self._plan.works, self._session.predictions
         for work, seen, part in zip(works, self._seen, answer.reshape(len(works), -1), strict=True):
             if not np.isfinite(part).all():
                 self._session.report.counts[f"answers of {predictions.name(work.member)} not finite"] += 1
                 self.failures["its answers are not finite"] += 1
-            elif not seen[clip]:
-                predictions.add(work.member, work.view, clip, part)
-        self.close(clip)
+            elif not seen[target]:
+                predictions.add(work.member, work.view, target, part)
 
     def batch_failed(self, units: Sequence[Unit], error: str) -> None:
         """A batch raised: that costs its clips this one pass.
@@ -170,7 +179,7 @@ class ClipStates:
         self.groups.cancel()
         session = self._session
         session.dead.add(clip)
-        is_answered = session.predictions.answered()[clip]
+        is_answered = session.contest.of_clips(session.predictions.answered())[clip]
         told = session.report.unfinished if is_answered else session.report.unreadable
         told[session.clips[clip].name] = reason
         self.close(clip)
@@ -187,7 +196,9 @@ class ClipStates:
         if self._pending.get(clip):
             self.groups.remove(clip)
         self.windows.pop(clip, None)
-        self._sums.pop(clip, None)
+        for row in range(len(self._session.contest.answers_of(clip))):
+            self._sums.pop((clip, row), None)
+            self._weights.pop((clip, row), None)
         self._pending.pop(clip, None)
 
     def _windows_of(self, clip: int) -> tuple[Window, ...]:

@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from soundpost.contest import submission
-from soundpost.contest.clips import Clip, find_clips
+from soundpost.after.apply import steps_of
+from soundpost.engine.contest import Contest
+from soundpost.engine.finish_table import FinishTable
 from soundpost.engine.heartbeat import Tell
 from soundpost.engine.lanes import Lane, Results
 from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
-from soundpost.engine.session import Contest, Session
+from soundpost.engine.rows import Choose, provide_contest
+from soundpost.engine.session import Session
 from soundpost.engine.try_out import TryOut
-from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.weights_folder import Assets, find_assets
 from soundpost.errors import WeightsError
 from soundpost.inference.devices import choose_devices
@@ -41,8 +43,6 @@ BYTES_PER_SAMPLE = 20  # a worker's memory for each sample of a clip: the wavefo
 SAMPLES_PER_SECOND = 48_000  # the densest usual audio, by which a worker's memory bounds the length of a clip
 ALLOWED_SHARE = 0.92  # of the memory that the machine allows, where no limit is given
 FIRST_CACHE_SHARE = 0.8  # of the memory limit: what the cache may be given before the networks' costs are known
-
-Choose = Callable[[Sequence[Clip]], Sequence[Clip]]
 
 
 @contextmanager
@@ -73,7 +73,8 @@ def provisioned(
     models = _models(settings, assets, report, progress)
     with ExitStack() as stack:
         cache, pool, memory = _start_workers(settings, report, stack)
-        contest = _read_contest(settings, models, report, choose)
+        contest = provide_contest(settings, assets.submission, models.recipes, report, choose)
+        _tell_windows(models, contest)
         _say_what(contest, models, report, progress)
         models.devices = choose_devices(settings.device)
         predictions, live = _predictions(settings, assets, models, contest, report, progress, deadline, tell)
@@ -151,25 +152,28 @@ def _start_method(settings: RunSettings) -> str:
     return "fork" if settings.start_method == "auto" else settings.start_method
 
 
-def _read_contest(settings: RunSettings, models: Roster, report: Report, choose: Choose) -> Contest:
-    sample = submission.read_sample(Path(settings.sample_submission), contest_labels(models.recipes))
-    maps = map_all(models.recipes, sample.columns)
-    found = find_clips(sample.names, Path(settings.test_dir))
-    clips = choose(found.clips)
-    report.n_clips = len(clips)
-    report.missing = {clip.name: clip.name for clip in clips if clip.path is None}
-    report.counts["audio files in no row"] += max(0, found.n_strays)
-    priors = column_priors(models.recipes, maps, len(sample.columns))
-    return Contest(sample, maps, priors, clips, sum(clip.path is not None for clip in found.clips))
+def _tell_windows(models: Roster, contest: Contest) -> None:
+    """Views and sizes are those of windows where rows are windows."""
+    if contest.windows is not None:
+        each = contest.windows.row_seconds
+        rows = sum(len(stretch.answers) for stretch in contest.windows.stretches)
+        models.row_seconds = each
+        models.typical_seconds = each * max(1, round(rows / max(1, len(contest.clips))))
+        for recipe in models.recipes:
+            models.windows(recipe)  # what cannot be used is refused before anything is computed
 
 
 def _say_what(contest: Contest, models: Roster, report: Report, progress: Progress) -> None:
     columns = contest.sample.columns
     unknown = sorted(set(range(len(columns))) - {c for m in contest.maps.values() for c in m.columns})
-    progress.say(
-        f"{len(contest.clips):,} rows, {len(report.missing):,} of them without a file; "
-        f"{len(models.members)} members, {len(models.passes)} passes"
-    )
+    rows = f"{len(contest.clips):,} rows, {len(report.missing):,} of them without a file"
+    if contest.windows is not None:
+        progress.say(contest.windows.sentence)
+        rows = (
+            f"{contest.windows.layout.n_answers:,} windows of {contest.windows.row_seconds:g} s in "
+            f"{len(contest.clips):,} recordings or stretches of them, {len(report.missing):,} without a file"
+        )
+    progress.say(f"{rows}; {len(models.members)} members, {len(models.passes)} passes")
     if unknown:
         names = ", ".join(columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")
@@ -187,7 +191,7 @@ def _predictions(
 ) -> tuple[Predictions, LiveSubmission]:
     """The tables of what members answer, and the submission that grows out of them."""
     passes = [(p.member, p.view) for p in models.passes]
-    predictions = Predictions(models.members, len(contest.clips), passes, Path(settings.scratch))
+    predictions = Predictions(models.members, contest.n_answers, passes, Path(settings.scratch))
     names = [member.name for _, member in models.members]
     blend, skipped = ready_blend(assets.submission, names, contest.sample.columns, lambda _, m: assets.arrays(m))
     for name, reason in skipped.items():
@@ -195,9 +199,17 @@ def _predictions(
         progress.say(f"member skipped: {name}: {reason}")
     live = LiveSubmission(
         Path(settings.out), contest.sample, predictions, blend, contest.maps, contest.priors, deadline, tell,
-        is_written=not settings.dry_run,
+        is_written=not settings.dry_run, finish_table=_finishing(assets, contest, predictions, blend),
     )  # fmt: skip
     return predictions, live
+
+
+def _finishing(assets: Assets, contest: Contest, predictions: Predictions, blend: Blend) -> FinishTable | None:
+    """What becomes of the blended table: nothing, unless rows are windows or the submission asks for steps."""
+    steps = steps_of(assets.submission.after)
+    if contest.windows is None and not steps:
+        return None
+    return FinishTable(contest, predictions, blend, steps)
 
 
 def _try_out(models: Roster, report: Report, assets: Assets) -> TryOut:

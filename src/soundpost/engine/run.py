@@ -123,7 +123,7 @@ class Run:
         if not written:
             report.counts[f"last write failed ({live.error or 'too slow'}), the one before it stands"] += 1
         for name, clips in session.predictions.not_finite.items():
-            report.left_out(name, [session.clips[int(clip)].name for clip in clips.nonzero()[0]])
+            report.left_out(name, [session.contest.answer_name(int(answer)) for answer in clips.nonzero()[0]])
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
         answered = int(session.predictions.answered().sum())

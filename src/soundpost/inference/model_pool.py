@@ -4,17 +4,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from soundpost.audio.windows import WindowSettings
 from soundpost.ensemble.passes import Pass, all_passes
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.ensemble.weights_folder import Assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.front_ends.front_end import FrontEnd
+from soundpost.front_ends.row_pictures import RowPictures
 from soundpost.inference.autotune import Choice, half_choice
 from soundpost.inference.devices import choose_precision
 from soundpost.inference.fold_group import Team
 from soundpost.inference.predictor import Predictor
-from soundpost.registry import build
+from soundpost.registry import build, settings_from
 from soundpost.views import VIEWS
+from soundpost.views.rows import Piece, RowsView
 from soundpost.views.view import View
 
 LONG_SECONDS = 600.0  # of a clip that has the longest window that any clip can have
@@ -54,6 +58,8 @@ class Roster:
         self._choices: dict[tuple[str, str], Choice] = {}
         self._views: dict[tuple[str, int], View] = {}
         self._shapes: dict[tuple[str, float], Shape] = {}
+        self.row_seconds = 0.0  # s, of a window where rows are windows of recordings; 0: rows are clips
+        self.typical_seconds = TYPICAL_SECONDS  # of a clip or a stretch
 
     # ------------------------------------------------------------ networks
 
@@ -107,17 +113,36 @@ class Roster:
         key = (recipe.name, number)
         if key not in self._views:
             named = recipe.views[number]
-            self._views[key] = build(VIEWS, named.name, named.settings, "view", where=f"{recipe.name} [[views]]")
+            view: View = build(VIEWS, named.name, named.settings, "view", where=f"{recipe.name} [[views]]")
+            if self.row_seconds:
+                pictures = self._row_pictures(recipe)
+                view = RowsView(view, lambda frames: [Piece(*piece) for piece in pictures.pieces(frames)])
+            self._views[key] = view
         return self._views[key]
 
     def shape(self, recipe: Recipe, seconds: float) -> Shape:
-        """(channels, bins, frames) of the spectrogram of a clip of that length."""
+        """(channels, bins, frames) of the spectrogram of a clip of that length, or of the rows that it has."""
         key = (recipe.name, seconds)
         if key not in self._shapes:
-            front_end = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
-            rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
-            self._shapes[key] = front_end.shape(round(seconds * rate))
+            if self.row_seconds:
+                self._shapes[key] = self._row_pictures(recipe).shape(max(1, round(seconds / self.row_seconds)))
+            else:
+                self._shapes[key] = _front_end(recipe).shape(round(seconds * _rate(recipe)))
         return self._shapes[key]
+
+    def windows(self, recipe: Recipe) -> WindowSettings:
+        """What a recipe's network hears for each row of a recording.
+
+        Raises:
+            SettingsError: [windows] has a setting that is not known, or [audio] keeps each file's own rate.
+        """
+        given: WindowSettings = settings_from(WindowSettings, recipe.windows, f"{recipe.name} [windows]")
+        if not int(recipe.audio.get("sample_rate", _DEFAULT_RATE)):
+            raise SettingsError(f"{recipe.name}: windows need one sample rate. Set sample_rate in [audio].")
+        return given.for_rows(self.row_seconds)
+
+    def _row_pictures(self, recipe: Recipe) -> RowPictures:
+        return RowPictures(_front_end(recipe), self.windows(recipe), _rate(recipe))
 
     def longest_window(self, recipe: Recipe, seconds: float = LONG_SECONDS) -> int:
         """Frames of the longest window that a clip of that length can have; as it stands, that any clip can have."""
@@ -127,8 +152,20 @@ class Roster:
     def typical_frames(self, work: Pass) -> int:
         """Windows x frames that a pass shows of a typical clip."""
         recipe = self.members[work.member][0]
-        windows = self.view(recipe, work.view).windows(self.shape(recipe, TYPICAL_SECONDS)[2])
+        windows = self.view(recipe, work.view).windows(self.shape(recipe, self.typical_seconds)[2])
         return sum(window.frames for window in windows)
+
+
+_DEFAULT_RATE = 44100  # Hz, where a recipe says nothing or keeps each file's own
+
+
+def _front_end(recipe: Recipe) -> FrontEnd:
+    front_end: FrontEnd = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
+    return front_end
+
+
+def _rate(recipe: Recipe) -> int:
+    return int(recipe.audio.get("sample_rate", _DEFAULT_RATE)) or _DEFAULT_RATE
 
 
 def _chosen(members: list[tuple[Recipe, Member]], names: Sequence[str]) -> list[tuple[Recipe, Member]]:

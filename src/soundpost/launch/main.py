@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 
 from soundpost.contest import clips, submission
+from soundpost.contest.contest import Contest, read_contest
 from soundpost.contest.inputs import locate
+from soundpost.contest.settings import ContestSettings
 from soundpost.contest.submission import Sample
 from soundpost.ensemble.columns import column_priors, contest_labels, map_all
 from soundpost.ensemble.weights_folder import INPUT_ROOT, Assets, default_root, find_assets
@@ -20,6 +22,7 @@ from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_REFUSED
 from soundpost.launch import requirements
 from soundpost.launch.supervisor import Supervisor
+from soundpost.registry import settings_from
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
 DEFAULT_TIME = "55m"
@@ -137,8 +140,14 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
     recipes = assets.submission.recipes
     labels = contest_labels(recipes)
-    sample = submission.read_sample(sample_path, labels) if sample_path else _sample_of(test_dir, assets)
-    priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
+    contest = _contest(sample_path, test_dir, labels, assets)
+    sample = contest.sample
+    try:
+        priors = column_priors(recipes, map_all(recipes, sample.columns, contest.synonyms), len(sample.columns))
+    except SettingsError:
+        if contest.windows is not None:  # rows are hard to come by again: leave a file that can be scored
+            submission.write(out, sample, ([1 / len(sample.columns)] * len(sample.columns) for _ in sample.names))
+        raise
     if options.workers < 0:
         raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
     begun = time.monotonic()
@@ -173,6 +182,14 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         expect_seconds=float(_not_negative(options.expect_seconds, "expect-seconds")),
         as_machine=str(options.as_machine or "").lower(),
     )
+
+
+def _contest(sample_path: Path | None, test_dir: Path, labels: tuple[str, ...], assets: Assets) -> Contest:
+    """What is to be written; rows and columns of clips without a sample come from the folder and the labels."""
+    if sample_path is None:
+        return Contest("wide_clips", _sample_of(test_dir, assets))
+    own = settings_from(ContestSettings, assets.submission.contest, "submission.toml [contest]")
+    return read_contest(sample_path, test_dir, labels, own)
 
 
 def _not_negative(value: int | float, name: str) -> int | float:

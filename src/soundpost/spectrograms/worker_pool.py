@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -38,6 +38,16 @@ class Task:
     front_end: str  # name in FRONT_ENDS
     front_end_settings: Mapping[str, Any]
     max_seconds: float  # of audio; what lies beyond is not read, with a remark
+    rows: "RowsWanted | None" = None  # of a stretch of a recording; None: the clip is one row
+
+
+@dataclass(frozen=True)
+class RowsWanted:
+    """Windows of a recording that follow one another."""
+
+    windows: Mapping[str, Any]  # WindowSettings
+    first: int  # number of the first one in the recording
+    count: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ def serve(connection: Connection, pages: SharedPages | None, parent: int) -> Non
 def _perform(task: Task, connection: Connection, pages: SharedPages | None, front_ends: dict[str, Any]) -> None:
     import torch
 
-    from soundpost.audio.decode import AudioSettings, decode
+    from soundpost.audio.decode import AudioSettings
     from soundpost.front_ends import FRONT_ENDS
     from soundpost.registry import build, settings_from
 
@@ -125,18 +135,16 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
             build(FRONT_ENDS, task.front_end, task.front_end_settings, "front end"),
         )
     audio, front_end = front_ends[task.digest]
-    audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
     started = time.thread_time()
-    decoded = decode(Path(task.path), audio)
+    made = _stretch(task, audio, front_end) if task.rows else _clip(task, audio, front_end)
     decode_seconds = time.thread_time() - started
-    shape = front_end.shape(len(decoded.waveform))
-    connection.send(Wanted(shape, decoded.remarks, len(decoded.waveform) / decoded.sample_rate, decode_seconds))
+    connection.send(Wanted(made.shape, made.remarks, made.seconds, decode_seconds))
     slot: Slot | None = connection.recv()
     started = time.thread_time()
     if slot is None:
         return
     with torch.inference_mode():
-        array = front_end(torch.from_numpy(decoded.waveform)[None])[0].numpy()
+        array = made.make().numpy()
     while slot is not None:
         try:
             checksum = write(slot, array, pages.map if pages else None)
@@ -146,6 +154,54 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
         else:
             connection.send(Stored(checksum, time.thread_time() - started))
             return
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """What a task has decoded, and how its spectrogram is made once there is room for it."""
+
+    shape: Shape
+    remarks: tuple[str, ...]
+    seconds: float  # of audio
+    make: Callable[[], Any]  # the spectrogram, a tensor
+
+
+def _clip(task: Task, audio: Any, front_end: Any) -> _Decoded:
+    import torch
+
+    from soundpost.audio.decode import decode
+
+    decoded = decode(Path(task.path), replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds)))
+    waveform = decoded.waveform
+    return _Decoded(
+        front_end.shape(len(waveform)),
+        decoded.remarks,
+        len(waveform) / decoded.sample_rate,
+        lambda: front_end(torch.from_numpy(waveform)[None])[0],
+    )
+
+
+def _stretch(task: Task, audio: Any, front_end: Any) -> _Decoded:
+    """Rows of a recording: only what they hear is read, nothing is trimmed, and what is missing behind is silence."""
+    from soundpost.audio.decode import decode
+    from soundpost.audio.windows import WindowSettings
+    from soundpost.front_ends.row_pictures import RowPictures
+
+    assert task.rows is not None
+    first, count = task.rows.first, task.rows.count
+    pictures = RowPictures(front_end, WindowSettings(**task.rows.windows), audio.sample_rate)
+    begin, end = pictures.reach(first, count)
+    wanted = replace(
+        audio, trim_db=0.0, length_rule="any", length_samples=0, start_seconds=begin, max_seconds=end - begin + 1.0
+    )
+    decoded = decode(Path(task.path), wanted)
+    start = round(begin * audio.sample_rate)
+    return _Decoded(
+        pictures.shape(count),
+        tuple(remark for remark in decoded.remarks if not remark.endswith("were read")),
+        len(decoded.waveform) / decoded.sample_rate,
+        lambda: pictures(decoded.waveform, start, first, count),
+    )
 
 
 class Worker:
