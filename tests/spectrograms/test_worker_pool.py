@@ -17,7 +17,8 @@ from conftest import RATE, waveform
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.front_ends.log_mel import LogMel, LogMelSettings
 from soundpost.spectrograms.cache import Key, SpectrogramCache
-from soundpost.spectrograms.worker_pool import Died, Failed, Message, Refused, Stored, Task, Wanted, Worker, WorkerPool
+from soundpost.spectrograms.worker_messages import Died, Failed, Message, Refused, Stored, Task, Wanted
+from soundpost.spectrograms.worker_pool import Worker, WorkerPool
 
 FRONT_END = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
 PATIENCE_SECONDS = 60.0  # that a slow machine is given to say something

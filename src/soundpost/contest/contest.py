@@ -1,7 +1,7 @@
 """A contest as one run meets it: the submission to write, and where its rows lie in the recordings of the folder."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Contest:
 def read_contest(
     sample_path: Path,
     test_dir: Path,
-    labels: Sequence[str],
+    labels: Mapping[str, str] | Sequence[str],
     settings: ContestSettings,
     length: Length = header_length,
 ) -> Contest:
@@ -51,7 +51,8 @@ def read_contest(
     Args:
         sample_path: sample_submission.csv.
         test_dir: folder of the recordings or clips; it may be empty or absent.
-        labels: the classes that there are, for samples that do not name them.
+        labels: the classes that there are, for samples that do not name them; a table gives each one's alias, by
+            which it is called in a ranked submission, and in lists of labels whose sample says it.
         settings: [contest] of submission.toml.
         length: how long a recording is; asked only where rows are windows.
 
@@ -61,14 +62,22 @@ def read_contest(
     """
     look = look_at(sample_path, sample_path.parent / settings.table if settings.table else None)
     name, shape = shape_of(look, settings)
-    synonyms = columns_of_labels(sample_path, look.columns, labels)
+    aliases = labels if isinstance(labels, Mapping) else {label: label for label in labels}
+    synonyms = columns_of_labels(sample_path, look.columns, list(aliases))
     if not shape.has_windows:
-        return Contest(name, shape.sample(look, settings, (), labels), None, synonyms)
+        return Contest(name, shape.sample(look, settings, (), unique(aliases.values())), None, synonyms)
     grammar = grammar_of(look, settings)
     recordings = list_recordings(test_dir, length)
     rows = find_rows(look.names, grammar, recordings, look.table)
-    sample = shape.sample(look, settings, rows.rows, labels)
+    said = {word for answer in look.answers for word in answer.split()}
+    named = unique(alias if alias in said else label for label, alias in aliases.items())
+    sample = shape.sample(look, settings, rows.rows, named)
     return Contest(name, sample, Windows(grammar, rows, places(sample, rows), recordings), synonyms)
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, in their order."""
+    return tuple(dict.fromkeys(names))
 
 
 def shape_of(look: Look, settings: ContestSettings) -> tuple[str, Shape]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soundpost.after.frames import overlap_average_max
 from soundpost.engine.batching import Groups, Unit
 from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
@@ -118,9 +119,22 @@ class ClipStates:
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
-        for number, target in enumerate(self._session.contest.answers_of(clip)):
-            self._answer(target, self._sums[clip, number])
+        targets = self._session.contest.answers_of(clip)
+        answers = [self._sums[clip, number] for number in range(len(targets))]
+        for target, own in zip(targets, self._from_frames(answers), strict=True):
+            self._answer(target, own)
         self.close(clip)
+
+    def _from_frames(self, answers: list[np.ndarray]) -> Sequence[np.ndarray]:
+        """Frame-wise answers of windows that overlap, (frames, classes) for each member, as answers of their rows."""
+        models, recipe = self._session.models, self._plan.recipe
+        if not models.row_seconds or not (settings := models.windows(recipe)).frames:
+            return answers
+        n_works, rows = len(self._plan.works), np.stack(answers)
+        frames = rows.reshape(len(rows), n_works, *rows.shape[-2:])
+        per_row = int(frames.shape[2] * settings.seconds // (settings.context_seconds or settings.seconds))
+        of_works = [overlap_average_max(frames[:, work], per_row) for work in range(n_works)]
+        return list(np.stack(of_works, axis=1).astype(np.float32))
 
     def _answer(self, target: int, answer: np.ndarray) -> None:
         """The answers of one row, (classes,) or (members, classes), join the predictions."""

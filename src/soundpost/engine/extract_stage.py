@@ -10,17 +10,8 @@ from soundpost.engine.clip_states import ClipStates, PassPlan
 from soundpost.engine.session import Session
 from soundpost.spectrograms.cache import Key
 from soundpost.spectrograms.cache.slots import Shape, Slot
-from soundpost.spectrograms.worker_pool import (
-    Died,
-    Failed,
-    Message,
-    Refused,
-    RowsWanted,
-    Stored,
-    Task,
-    Wanted,
-    Worker,
-)
+from soundpost.spectrograms.worker_messages import Died, Failed, Message, Refused, RowsWanted, Stored, Task, Wanted
+from soundpost.spectrograms.worker_pool import Worker
 
 STALL_SECONDS = 60.0  # a worker that is longer at one clip is taken for stuck
 HIGH_WATER = 8  # budgets of each lane that may wait before spectrograms that are not kept are made no further

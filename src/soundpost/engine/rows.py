@@ -10,7 +10,7 @@ from soundpost.contest.layout import Stretch, lay_out
 from soundpost.contest.settings import ContestSettings
 from soundpost.engine.contest import Contest, ContestWindows
 from soundpost.engine.report import Report
-from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
 from soundpost.ensemble.recipes import Recipe, Submission
 from soundpost.front_ends.row_pictures import MOST_ROWS
 from soundpost.registry import settings_from
@@ -27,7 +27,7 @@ def contest_files(settings: RunSettings, submission: Submission, recipes: Sequen
         SettingsError: [contest] has a setting that is not known.
     """
     own: ContestSettings = settings_from(ContestSettings, submission.contest, "submission.toml [contest]")
-    return read_contest(Path(settings.sample_submission), Path(settings.test_dir), contest_labels(recipes), own)
+    return read_contest(Path(settings.sample_submission), Path(settings.test_dir), names_of_labels(recipes), own)
 
 
 def provide_contest(

@@ -126,7 +126,7 @@ class Run:
             report.left_out(name, [session.contest.answer_name(int(answer)) for answer in clips.nonzero()[0]])
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
-        answered = int(session.predictions.answered().sum())
+        answered = int(session.contest.of_clips(session.predictions.answered()).sum())
         for line in [*report.lines(answered), *live.top_tags()]:
             session.progress.say(line)
         peak_bytes, limit_bytes = session.memory.peak_bytes, session.memory.limit_bytes

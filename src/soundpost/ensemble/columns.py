@@ -64,9 +64,9 @@ def map_all(
     return maps
 
 
-def contest_labels(recipes: Sequence[Recipe]) -> tuple[str, ...]:
-    """Every label of the recipes as the contest names it, where no sample does: by its alias, if it has one."""
-    return tuple(dict.fromkeys(recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels))
+def names_of_labels(recipes: Sequence[Recipe]) -> dict[str, str]:
+    """Every label of the recipes -> its alias, or itself where it has none."""
+    return {label: recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels}
 
 
 def column_priors(recipes: Sequence[Recipe], maps: dict[str, ColumnMap], n_columns: int) -> list[float]:

@@ -39,7 +39,8 @@ class RowPictures:
             weights = self.settings.shift_weights
             numbers = range(frames // each)
             return tuple((p // len(weights), p * each, each, weights[p % len(weights)]) for p in numbers)
-        step, starts = self.settings.row_samples(self.rate), []
+        step = self.settings.row_samples(self.rate)
+        starts: list[int] = []
         while len(starts) < MOST_ROWS and self.shape(len(starts) + 1)[2] <= frames:
             first = self.front_end.shape(len(starts) * step)[2] - self.front_end.shape(0)[2]
             starts.append(min(first, frames - each))

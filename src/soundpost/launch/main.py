@@ -16,7 +16,7 @@ from soundpost.contest.contest import Contest, read_contest
 from soundpost.contest.inputs import locate
 from soundpost.contest.settings import ContestSettings
 from soundpost.contest.submission import Sample
-from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
 from soundpost.ensemble.weights_folder import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_REFUSED
@@ -139,8 +139,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
     recipes = assets.submission.recipes
-    labels = contest_labels(recipes)
-    contest = _contest(sample_path, test_dir, labels, assets)
+    contest = _contest(sample_path, test_dir, assets)
     sample = contest.sample
     try:
         priors = column_priors(recipes, map_all(recipes, sample.columns, contest.synonyms), len(sample.columns))
@@ -184,12 +183,12 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
     )
 
 
-def _contest(sample_path: Path | None, test_dir: Path, labels: tuple[str, ...], assets: Assets) -> Contest:
+def _contest(sample_path: Path | None, test_dir: Path, assets: Assets) -> Contest:
     """What is to be written; rows and columns of clips without a sample come from the folder and the labels."""
     if sample_path is None:
         return Contest("wide_clips", _sample_of(test_dir, assets))
     own = settings_from(ContestSettings, assets.submission.contest, "submission.toml [contest]")
-    return read_contest(sample_path, test_dir, labels, own)
+    return read_contest(sample_path, test_dir, names_of_labels(assets.submission.recipes), own)
 
 
 def _not_negative(value: int | float, name: str) -> int | float:

@@ -1,0 +1,128 @@
+"""A worker's life: it decodes what it is told and computes spectrograms straight into the slots that it is given."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from soundpost.errors import ClipError
+from soundpost.resources.processes import die_with_parent
+from soundpost.spectrograms.cache.memory_tier import SharedPages
+from soundpost.spectrograms.cache.slots import Shape, Slot, write
+from soundpost.spectrograms.worker_messages import Failed, Refused, Stored, Task, Wanted
+
+
+def serve(connection: Connection, pages: SharedPages | None, parent: int) -> None:
+    """A worker's life: tasks in, slots filled, until it is killed, by the engine or with it."""
+    die_with_parent()
+    if os.getppid() != parent:
+        return
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    import torch
+
+    torch.set_num_threads(1)
+    front_ends: dict[str, Any] = {}
+    try:
+        while True:
+            task = connection.recv()
+            try:
+                _perform(task, connection, pages, front_ends)
+            except ClipError as error:
+                connection.send(Failed(str(error)))
+            except (EOFError, ConnectionError):
+                return
+            except Exception as error:  # whatever a decoder or front end raises costs this clip, and is named
+                name = Path(task.path).name
+                connection.send(
+                    Failed(f"{name}: {type(error).__name__}: {error}. Look at the clip; its row is filled.")
+                )
+    except (EOFError, ConnectionError):
+        return
+
+
+def _perform(task: Task, connection: Connection, pages: SharedPages | None, front_ends: dict[str, Any]) -> None:
+    import torch
+
+    from soundpost.audio.decode import AudioSettings
+    from soundpost.front_ends import FRONT_ENDS
+    from soundpost.registry import build, settings_from
+
+    if task.digest not in front_ends:
+        front_ends[task.digest] = (
+            settings_from(AudioSettings, task.audio, "[audio]"),
+            build(FRONT_ENDS, task.front_end, task.front_end_settings, "front end"),
+        )
+    audio, front_end = front_ends[task.digest]
+    started = time.thread_time()
+    made = _stretch(task, audio, front_end) if task.rows else _clip(task, audio, front_end)
+    decode_seconds = time.thread_time() - started
+    connection.send(Wanted(made.shape, made.remarks, made.seconds, decode_seconds))
+    slot: Slot | None = connection.recv()
+    started = time.thread_time()
+    if slot is None:
+        return
+    with torch.inference_mode():
+        array = made.make().numpy()
+    while slot is not None:
+        try:
+            checksum = write(slot, array, pages.map if pages else None)
+        except OSError as error:
+            connection.send(Refused(str(error)))
+            slot = connection.recv()
+        else:
+            connection.send(Stored(checksum, time.thread_time() - started))
+            return
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """What a task has decoded, and how its spectrogram is made once there is room for it."""
+
+    shape: Shape
+    remarks: tuple[str, ...]
+    seconds: float  # of audio
+    make: Callable[[], Any]  # the spectrogram, a tensor
+
+
+def _clip(task: Task, audio: Any, front_end: Any) -> _Decoded:
+    import torch
+
+    from soundpost.audio.decode import decode
+
+    decoded = decode(Path(task.path), replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds)))
+    waveform = decoded.waveform
+    return _Decoded(
+        front_end.shape(len(waveform)),
+        decoded.remarks,
+        len(waveform) / decoded.sample_rate,
+        lambda: front_end(torch.from_numpy(waveform)[None])[0],
+    )
+
+
+def _stretch(task: Task, audio: Any, front_end: Any) -> _Decoded:
+    """Rows of a recording: only what they hear is read, nothing is trimmed, and what is missing behind is silence."""
+    from soundpost.audio.decode import decode
+    from soundpost.audio.windows import WindowSettings
+    from soundpost.front_ends.row_pictures import RowPictures
+
+    assert task.rows is not None
+    first, count = task.rows.first, task.rows.count
+    pictures = RowPictures(front_end, WindowSettings(**task.rows.windows), audio.sample_rate)
+    begin, end = pictures.reach(first, count)
+    wanted = replace(
+        audio, trim_db=0.0, length_rule="any", length_samples=0, start_seconds=begin, max_seconds=end - begin + 1.0
+    )
+    decoded = decode(Path(task.path), wanted)
+    start = round(begin * audio.sample_rate)
+    return _Decoded(
+        pictures.shape(count),
+        tuple(remark for remark in decoded.remarks if not remark.endswith("were read")),
+        len(decoded.waveform) / decoded.sample_rate,
+        lambda: pictures(decoded.waveform, start, first, count),
+    )
