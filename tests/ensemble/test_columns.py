@@ -2,7 +2,7 @@
 
 import pytest
 
-from soundpost.ensemble.columns import ColumnMap, column_priors, map_all, map_columns
+from soundpost.ensemble.columns import ColumnMap, column_priors, map_all, map_columns, names_of_labels
 from soundpost.ensemble.recipes import Named, Recipe
 from soundpost.errors import SettingsError
 
