@@ -13,9 +13,9 @@ from torch import Tensor
 from soundpost.engine import lanes, provision
 from soundpost.engine import run as run_module
 from soundpost.errors import DeviceError
-from soundpost.inference.predictor import stack
 from soundpost.models import MODELS
 from soundpost.settings import RunSettings
+from soundpost.views.batch import stack
 
 GPU = "cpu:0"  # to torch a processor, to the engine a device that leaves the cores alone
 SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}

@@ -72,10 +72,11 @@ def test_workspace_texts_are_both_until_a_smaller_batch_has_been_tried(text: str
     "error",
     [
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("std::bad_alloc"),
         MemoryError(),
         OSError(12, "Cannot allocate memory"),
     ],
-    ids=["torch", "numpy", "system"],
+    ids=["torch", "C++", "numpy", "system"],
 )
 def test_lack_of_host_memory_is_no_device_error(error: Exception) -> None:
     """The cores cannot be given up."""

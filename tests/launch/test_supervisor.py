@@ -17,7 +17,8 @@ from soundpost.errors import SettingsError
 from soundpost.launch import supervisor
 from soundpost.launch.engine_process import teller
 from soundpost.launch.scratch import PREFIX, born, remove_dead
-from soundpost.launch.supervisor import ATTEMPTS, SHRINK, Supervisor
+from soundpost.launch.supervisor import ATTEMPTS, Supervisor
+from soundpost.resources.memory_budget import SHRINK_SHARE
 from soundpost.settings import RunSettings
 
 HEAD = """
@@ -97,7 +98,7 @@ def test_engine_that_was_killed_from_outside_comes_back_with_less_memory(stage: 
 
     first, second = (seen["memory_limit_bytes"] for seen in stage.settings_seen)
     assert first == 0
-    assert 0 < second <= SHRINK * supervisor.memory_allowed()
+    assert 0 < second <= SHRINK_SHARE * supervisor.memory_allowed()
 
 
 def test_engine_whose_device_broke_comes_back_without_it(stage: Stage) -> None:

@@ -31,7 +31,7 @@ class Sample:
 
     @property
     def header(self) -> tuple[str, ...]:
-        """First line of the file."""
+        """The first line of the file."""
         return self.id_column, *self.columns
 
     @property
@@ -64,7 +64,7 @@ class RankedSample(Sample):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """First line of the file."""
+        """The first line of the file."""
         return self.id_column, RANKED
 
     def cells(self, row: Sequence[float]) -> Iterable[str]:
@@ -135,7 +135,7 @@ def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
             writer.writerows(sample.lines(_checked(rows, sample)))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except ValueError as error:
         part.unlink(missing_ok=True)
         raise SubmissionError(

@@ -34,6 +34,7 @@ class ClipStates:
     def __init__(self, session: Session, plan: PassPlan) -> None:
         self._session = session
         self._plan = plan
+        self.is_over = False  # nobody waits for answers any more
         self.digest = plan.recipe.digest()
         self._seen = [session.predictions.seen(work.member, work.view) for work in plan.works]
         seen = session.contest.of_clips(np.all(self._seen, axis=0))
@@ -128,7 +129,7 @@ class ClipStates:
     def _from_frames(self, answers: list[np.ndarray]) -> Sequence[np.ndarray]:
         """Frame-wise answers of windows that overlap, (frames, classes) for each member, as answers of their rows."""
         models, recipe = self._session.models, self._plan.recipe
-        if not models.row_seconds or not (settings := models.windows(recipe)).frames:
+        if not models.sizes.row_seconds or not (settings := models.sizes.windows(recipe)).frames:
             return answers
         n_works, rows = len(self._plan.works), np.stack(answers)
         frames = rows.reshape(len(rows), n_works, *rows.shape[-2:])
@@ -151,28 +152,34 @@ class ClipStates:
 
         Of folds that share batches it costs nothing yet: they answer those clips once more, one after the other.
         """
+        lost = [unit for unit in units if self.is_pending(unit)]
+        self.failures[error] += len(lost)
         if len(self._plan.works) > 1:
-            self.failed += len(units)
+            self.failed += len(lost)
         else:
-            self._session.report.counts[f"clips failed in {self._name()} ({error})"] += len(units)
-            self.failures[error] += len(units)
-        for clip in {unit.clip for unit in units}:
+            self._session.report.counts[f"clips failed in {self._name()} ({error})"] += len(lost)
+        for clip in {unit.clip for unit in lost}:
             self.close(clip)
 
     def lose(self, clip: int, reason: str) -> None:
         """A window that fits no device costs its clip this pass, or sharing folds' clip the company of the others."""
+        self.failures[reason] += 1
         if len(self._plan.works) > 1:
             self.failed += 1
         else:
             report, clip_name = self._session.report, self._session.clips[clip].name
             report.counts[f"clips that fit no device in {self._name()}"] += 1
             report.too_large[clip_name] = f"{clip_name}: {self._name()}: {reason}"
-            self.failures[reason] += 1
         self.close(clip)
 
-    def damaged(self, clip: int) -> None:
-        """The clip's spectrogram could not be read back: it is computed again, unless that has happened before."""
-        if clip not in self._pending:
+    def damaged(self, clip: int, units: Sequence[Unit]) -> None:
+        """The clip's spectrogram could not be read back: it is computed again, unless that has happened before.
+
+        Args:
+            clip: its row.
+            units: windows of it that were to be read.
+        """
+        if not any(map(self.is_pending, units)):
             return  # another lane has found it, too
         self._session.cache.damaged(self.key(clip))
         self._session.report.counts["damaged spectrograms recomputed"] += 1

@@ -55,7 +55,7 @@ def comparable(
         result[rows] = quantile_mapped(alone, few, values[both])
     if answered.any():
         result[~answered] = result[answered].mean(axis=0)
-    return np.clip(result, 0.0, 1.0)
+    return np.asarray(np.clip(result, 0.0, 1.0))
 
 
 def quantile_mapped(values: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:

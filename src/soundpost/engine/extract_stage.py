@@ -66,7 +66,7 @@ class ExtractStage:
         if windows is None:
             return None
         stretch = windows.stretches[clip]
-        settings = asdict(self._session.models.windows(self._plan.recipe))
+        settings = asdict(self._session.models.sizes.windows(self._plan.recipe))
         return RowsWanted(settings, stretch.first, len(stretch.answers))
 
     def heard(self, worker: Worker, message: Message) -> None:
@@ -79,7 +79,7 @@ class ExtractStage:
         key = Key(worker.task.digest, clip)
         match message:
             case Wanted():
-                report.remarks += message.remarks
+                report.decoded(worker.task.clip, message.remarks, message.silent, message.second_reader)
                 report.seconds["decode (CPU)"] += message.decode_cpu_seconds
                 report.audio_seconds += message.seconds
                 self._wants.append((worker, message.shape))

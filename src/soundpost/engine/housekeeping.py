@@ -2,11 +2,8 @@
 
 from soundpost.engine.pass_run import PassRun
 from soundpost.engine.session import Session
-from soundpost.resources.memory import GIB
-from soundpost.resources.memory_monitor import return_free_memory
-
-TRIM = 0.6  # of the memory limit: above it the allocator is asked for pages that it holds unused, at every look
-SQUEEZE = 0.93  # of the memory limit: above it nothing new is kept and batches are halved
+from soundpost.resources.memory import GIB, return_free_memory
+from soundpost.resources.memory_budget import SQUEEZE_SHARE, TRIM_SHARE
 
 
 class Housekeeping:
@@ -18,6 +15,7 @@ class Housekeeping:
     def attend(self, run: PassRun) -> None:
         """All chores that are due, between two pieces of news of a pass."""
         session = self._session
+        session.heartbeat.beat()
         self.say_notes()
         session.progress.at(run.done, lambda: f"{_about(run.seconds_left())}; {self.cache_note()}")
         if session.live.is_due:
@@ -44,9 +42,9 @@ class Housekeeping:
         session = self._session
         cache, memory = session.cache, session.memory
         beside_cache = memory.used_bytes - cache.memory_bytes
-        if beside_cache > session.expected_bytes or memory.used_bytes > TRIM * memory.limit_bytes:
+        if beside_cache > session.expected_bytes or memory.used_bytes > TRIM_SHARE * memory.limit_bytes:
             return_free_memory()
-        if memory.used_bytes > SQUEEZE * memory.limit_bytes:
+        if memory.used_bytes > SQUEEZE_SHARE * memory.limit_bytes:
             session.report.counts["memory squeezes"] += 1
             cache.freeze()
             frames = session.batch_frames

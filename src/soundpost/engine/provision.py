@@ -13,8 +13,9 @@ from pathlib import Path
 
 from soundpost.after.apply import steps_of
 from soundpost.engine.contest import Contest
+from soundpost.engine.devices_in_use import DevicesInUse
 from soundpost.engine.finish_table import FinishTable
-from soundpost.engine.heartbeat import Tell
+from soundpost.engine.heartbeat import Heartbeat, Tell
 from soundpost.engine.lanes import Lane, Results
 from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
@@ -27,22 +28,26 @@ from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.weights_folder import Assets, find_assets
 from soundpost.errors import WeightsError
 from soundpost.inference.devices import choose_devices
-from soundpost.inference.model_pool import Roster
+from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.stacking import ready_blend
 from soundpost.resources import memory_budget
 from soundpost.resources.deadline import Deadline
-from soundpost.resources.memory import GIB, MIB, cores, disk_free, is_in_memory, lonely_memory, memory_allowed
+from soundpost.resources.memory import (
+    GIB,
+    cores,
+    disk_free,
+    is_in_memory,
+    lonely_memory,
+    memory_allowed,
+    return_free_memory,
+)
 from soundpost.resources.memory_budget import Budget
-from soundpost.resources.memory_monitor import MemoryMonitor, return_free_memory
+from soundpost.resources.memory_monitor import MemoryMonitor
 from soundpost.settings import RunSettings
 from soundpost.spectrograms.cache import SpectrogramCache
 from soundpost.spectrograms.worker_pool import WorkerPool
 
-LANE_BYTES = 32 * MIB  # a core's batch: batches that stay near its cache run up to twice as fast as large ones
-BYTES_PER_SAMPLE = 20  # a worker's memory for each sample of a clip: the waveform, its copy, and the spectrogram
 SAMPLES_PER_SECOND = 48_000  # the densest usual audio, by which a worker's memory bounds the length of a clip
-ALLOWED_SHARE = 0.92  # of the memory that the machine allows, where no limit is given
-FIRST_CACHE_SHARE = 0.8  # of the memory limit: what the cache may be given before the networks' costs are known
 
 
 @contextmanager
@@ -76,50 +81,36 @@ def provisioned(
         contest = provide_contest(settings, assets.submission, models.recipes, report, choose)
         _tell_windows(models, contest)
         _say_what(contest, models, report, progress)
-        models.devices = choose_devices(settings.device)
+        heartbeat = Heartbeat(tell, settings.time_limit_seconds, is_needed=settings.device != "cpu")
+        devices = _devices(settings, models, heartbeat, report, progress, tell)
         predictions, live = _predictions(settings, assets, models, contest, report, progress, deadline, tell)
-        tried = _try_out(models, report, assets)
-        shares = _share_memory(memory, pool, models, tried, settings)
+        tried = _try_out(models, devices, heartbeat, report, assets)
+        shares = _share_memory(memory, pool, devices, tried, settings)
         _give_cache(cache, shares, settings)
-        if not tried.on_gpu:
-            models.devices = models.devices[: shares.lanes]
-            tried.batch_frames = {n: max(1, int(shares.lane_bytes / b)) for n, b in tried.bytes_per_frame.items()}
+        _fit_cores(devices, tried, shares)
         results = Results()
-        lanes = [Lane(device, cache.pages, results) for device in models.devices]
+        lanes = [Lane(device, cache.pages, results) for device in devices.names]
         stack.callback(_close_lanes, lanes)
-        _say_shares(models.devices, shares, memory, cache, progress)
+        _say_shares(devices.names, shares, memory, cache, progress)
         deadline.ready()
         report.seconds["start"] = deadline.elapsed()
         yield Session(
-            settings=settings,
-            should_stop=should_stop,
-            tell=tell,
-            deadline=deadline,
-            progress=progress,
-            report=report,
-            models=models,
-            contest=contest,
-            cache=cache,
-            pool=pool,
-            memory=memory,
-            predictions=predictions,
-            live=live,
-            lanes=lanes,
-            results=results,
-            cores=cores(),
-            batch_frames=tried.batch_frames,
-            speed=tried.speed,
-            max_seconds=shares.worker_bytes / (BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
+            settings=settings, should_stop=should_stop, tell=tell, heartbeat=heartbeat,
+            deadline=deadline, progress=progress, report=report, contest=contest,
+            devices=devices, models=models, lanes=lanes, results=results, cores=cores(),
+            batch_frames=tried.batch_frames, speed=tried.speed,
+            cache=cache, pool=pool, memory=memory, predictions=predictions, live=live,
+            max_seconds=shares.worker_bytes / (memory_budget.BYTES_PER_SAMPLE * SAMPLES_PER_SECOND),
             expected_bytes=memory.used_bytes + shares.lanes * shares.lane_bytes,
-        )
+        )  # fmt: skip
 
 
-def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> Roster:
+def _models(settings: RunSettings, assets: Assets, report: Report, progress: Progress) -> ModelPool:
     def skipped(name: str, reason: str) -> None:
         report.skip(name, reason)
         progress.say(f"member skipped: {name}: {reason}")
 
-    models = Roster(assets, settings.members, settings.views, settings.precision, skipped)
+    models = ModelPool(assets, settings.members, settings.views, settings.precision, skipped)
     report.passes_planned = len(models.passes)
     return models
 
@@ -129,9 +120,9 @@ def _start_workers(
 ) -> tuple[SpectrogramCache, WorkerPool, MemoryMonitor]:
     """The cache and the workers that fill it; both go with the stack."""
     allowed = memory_allowed()
-    limit = min(settings.memory_limit_bytes or int(ALLOWED_SHARE * allowed), allowed)
+    limit = min(settings.memory_limit_bytes or int(memory_budget.LIMIT_SHARE * allowed), allowed)
     scratch = Path(settings.scratch)
-    disk = settings.disk_limit_bytes or disk_free(scratch) // 2
+    disk = settings.disk_limit_bytes or int(memory_budget.DISK_SHARE * disk_free(scratch))
     if is_in_memory(scratch):
         report.counts["scratch is memory, nothing is spilled"] += 1
         disk = 0
@@ -139,7 +130,7 @@ def _start_workers(
     supervisors = [settings.supervisor_pid] if settings.supervisor_pid else []
     memory = MemoryMonitor(limit, lambda: [*(pid for pool in pools for pid in pool.pids), *supervisors])
     cache = SpectrogramCache(
-        int(FIRST_CACHE_SHARE * limit), disk, scratch, settings.cache_dtype, pressure=memory.pressure
+        int(memory_budget.CACHE_CEILING_SHARE * limit), disk, scratch, settings.cache_dtype, pressure=memory.pressure
     )
     stack.callback(cache.close)
     pool = WorkerPool(settings.workers or min(16, cores()), cache.pages, _start_method(settings))
@@ -152,18 +143,18 @@ def _start_method(settings: RunSettings) -> str:
     return "fork" if settings.start_method == "auto" else settings.start_method
 
 
-def _tell_windows(models: Roster, contest: Contest) -> None:
+def _tell_windows(models: ModelPool, contest: Contest) -> None:
     """Views and sizes are those of windows where rows are windows."""
     if contest.windows is not None:
         each = contest.windows.row_seconds
         rows = sum(len(stretch.answers) for stretch in contest.windows.stretches)
-        models.row_seconds = each
-        models.typical_seconds = each * max(1, round(rows / max(1, len(contest.clips))))
+        models.sizes.row_seconds = each
+        models.sizes.typical_seconds = each * max(1, round(rows / max(1, len(contest.clips))))
         for recipe in models.recipes:
-            models.windows(recipe)  # what cannot be used is refused before anything is computed
+            models.sizes.windows(recipe)  # what cannot be used is refused before anything is computed
 
 
-def _say_what(contest: Contest, models: Roster, report: Report, progress: Progress) -> None:
+def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Progress) -> None:
     columns = contest.sample.columns
     unknown = sorted(set(range(len(columns))) - {c for m in contest.maps.values() for c in m.columns})
     rows = f"{len(contest.clips):,} rows, {len(report.missing):,} of them without a file"
@@ -182,7 +173,7 @@ def _say_what(contest: Contest, models: Roster, report: Report, progress: Progre
 def _predictions(
     settings: RunSettings,
     assets: Assets,
-    models: Roster,
+    models: ModelPool,
     contest: Contest,
     report: Report,
     progress: Progress,
@@ -212,21 +203,42 @@ def _finishing(assets: Assets, contest: Contest, predictions: Predictions, blend
     return FinishTable(contest, predictions, blend, steps)
 
 
-def _try_out(models: Roster, report: Report, assets: Assets) -> TryOut:
+def _devices(
+    settings: RunSettings, models: ModelPool, heartbeat: Heartbeat, report: Report, progress: Progress, tell: Tell
+) -> DevicesInUse:
+    """The devices that work; from here on the first touch of a GPU may hang, which the supervisor notices."""
+    heartbeat.beat()
+    devices = DevicesInUse(choose_devices(settings.device), report, progress, tell)
+    models.devices = devices.names
+    if not devices.on_gpu:
+        heartbeat.rest()
+    heartbeat.beat()
+    return devices
+
+
+def _try_out(models: ModelPool, devices: DevicesInUse, heartbeat: Heartbeat, report: Report, assets: Assets) -> TryOut:
     """Costs of the recipes that have a member that works.
 
     Raises:
         WeightsError: no member works.
     """
-    tried = TryOut(models)
+    tried = TryOut(models, devices, heartbeat)
     if not tried.bytes_per_frame:
         reasons = (*report.members_skipped.values(), assets.missing_advice())
         raise WeightsError("no member can be used. " + " ".join(reasons).strip())
     return tried
 
 
+def _fit_cores(devices: DevicesInUse, tried: TryOut, shares: Budget) -> None:
+    """Without a GPU, lanes and batches are as many and as large as the memory allows."""
+    if not devices.on_gpu:
+        devices.names[:] = devices.names[: shares.lanes]
+        frames = {name: max(1, int(shares.lane_bytes / cost)) for name, cost in tried.bytes_per_frame.items()}
+        tried.batch_frames.update(frames)
+
+
 def _share_memory(
-    memory: MemoryMonitor, pool: WorkerPool, models: Roster, tried: TryOut, settings: RunSettings
+    memory: MemoryMonitor, pool: WorkerPool, devices: DevicesInUse, tried: TryOut, settings: RunSettings
 ) -> Budget:
     """What every part may use of the limit; workers for whom there is no room go."""
     return_free_memory()
@@ -236,8 +248,8 @@ def _share_memory(
         lonely_memory([os.getpid(), *memory.pids()]),
         len(pool.workers),
         _start_method(settings),
-        len(models.devices),
-        LANE_BYTES,
+        len(devices.names),
+        memory_budget.LANE_BYTES,
         tried.window_bytes,
     )
     pool.shrink(shares.workers)
@@ -246,7 +258,7 @@ def _share_memory(
 
 def _give_cache(cache: SpectrogramCache, shares: Budget, settings: RunSettings) -> None:
     cache_bytes = min(settings.cache_memory_bytes or shares.cache_bytes, shares.cache_bytes)
-    cache.lower_limit(cache_bytes, min(cache_bytes // 4, 256 * MIB))
+    cache.lower_limit(cache_bytes, min(int(memory_budget.STAGING_SHARE * cache_bytes), memory_budget.MAX_STAGING_BYTES))
 
 
 def _say_shares(

@@ -10,6 +10,7 @@ from soundpost.engine.provision import provisioned
 from soundpost.engine.scheduler import Scheduler
 from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
+from soundpost.errors import DeviceError, WeightsError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_NOTHING, STATUS_OK
 from soundpost.settings import RunSettings
 
@@ -57,20 +58,20 @@ class Run:
             False when the run must end.
         """
         session = self.session
-        works = [work for work in works if session.models.predictors(work.member) is not None]
+        works = [work for work in works if session.predictors(work.member) is not None]
         if not works:
             return True
         self._load_next(done)
         recipe, _ = session.models.members[works[0].member]
         is_kept = recipe.digest() in self._digests_after(done)
-        plan = PassPlan(works, recipe, session.models.view(recipe, works[0].view), is_kept)
+        plan = PassPlan(works, recipe, session.models.sizes.view(recipe, works[0].view), is_kept)
         pass_run = PassRun(session, plan, self.scheduler.predictors(works))
         complete = self._watched(pass_run, self._name(works), len(done))
         if complete and pass_run.failed:
             name = self._name(works)
             session.report.counts[f"clips that {name} answered one after the other"] += pass_run.failed
             return all(self.run_pass([work], done) for work in works)
-        if not is_kept:
+        if not is_kept and pass_run.is_drained:  # else a lane may still be reading
             session.cache.drop(recipe.digest())
         self._unload(works, done)
         return complete
@@ -87,11 +88,22 @@ class Run:
         if complete and not pass_run.failed:
             works = pass_run.plan.works
             self.scheduler.took(works[0], (session.deadline.elapsed() - began) / len(works))
-            session.report.passes_done += len(works)
             session.progress.say(f"{name}: {pass_run.done:,} clips done; {self._housekeeping.cache_note()}")
+            for work in works:
+                self._count(work, pass_run.failure(work))
         elif not complete and not session.should_stop():
             session.report.passes_cut = name
         return complete
+
+    def _count(self, work: Pass, failure: str) -> None:
+        """A pass is over: complete, or failed, which costs its member the passes that would follow."""
+        session = self.session
+        if not failure:
+            session.report.passes_done += 1
+            return
+        name = self._name([work])
+        session.report.passes_failed[name] = failure
+        session.models.skip(work.member, f"no batch of its pass {name} was answered: {failure}")
 
     def _name(self, works: Sequence[Pass]) -> str:
         first = works[0].name(self.session.models.members)
@@ -118,6 +130,7 @@ class Run:
     def _finish(self) -> int:
         """The last write, the report, and the status: 0 with answers, 3 without any, 1 if they could not be written."""
         session = self.session
+        session.heartbeat.rest()
         report, live = session.report, session.live
         written = live.finish()
         if not written:
@@ -135,6 +148,25 @@ class Run:
         )
         session.tell({"event": "finished", "answered": live.written, "peak_bytes": peak_bytes})
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
+        if not answered and readable and not report.passes_cut and not session.should_stop():
+            self._say_why_nothing()
         if not written:
             return STATUS_DEFECT
         return STATUS_OK if answered or readable == 0 else STATUS_NOTHING
+
+    def _say_why_nothing(self) -> None:
+        """Every pass has failed, with time left.
+
+        Raises:
+            DeviceError: on a GPU; the cores may do what it cannot.
+            WeightsError: on cores; networks that answer no batch are weights with which there can be no prediction.
+        """
+        failures = self.session.report.passes_failed
+        if failures:
+            name, reason = next(iter(failures.items()))
+            told = f"no batch of any pass was answered; {name}: {reason}"
+            if self.session.on_gpu:
+                raise DeviceError(
+                    f"{', '.join(dict.fromkeys(self.session.devices.names))}: {told}. The run goes on without a GPU."
+                )
+            raise WeightsError(f"{told}. Look at the weights and the recipe of this member.")

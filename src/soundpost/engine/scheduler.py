@@ -7,14 +7,12 @@ from soundpost.engine.predict_stage import BATCH_SECONDS
 from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Member, Recipe
-from soundpost.inference.fold_group import Team
-from soundpost.inference.model_pool import TYPICAL_SECONDS
-from soundpost.inference.predictor import Predictor
-from soundpost.resources.memory import MIB
+from soundpost.inference.batch_model import BatchModel
+from soundpost.inference.sizes import TYPICAL_SECONDS
+from soundpost.resources.memory_budget import FOLD_GROUP_BYTES
 
 FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
 SHARED_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
-SHARED_BYTES = 32 * MIB  # weights, on a CPU, of folds that share batches and so are loaded together
 SHARED_WINDOWS = 4  # windows of a typical clip, at least, that a batch through all its folds has time for
 
 
@@ -48,27 +46,28 @@ class Scheduler:
     def expected_seconds(self, work: Pass) -> float:
         """Speed of the pass's recipe times frames shown of as many typical clips as there are, on all lanes."""
         session = self._session
-        speed = session.speed.get(self._members[work.member][0].name)
-        frames = session.models.typical_frames(work) * len(session.clips) / len(session.lanes)
+        recipe, _ = self._members[work.member]
+        speed = session.speed.get(recipe.name)
+        frames = session.models.sizes.typical_frames(recipe, work.view) * len(session.clips) / len(session.lanes)
         return (speed.seconds(frames) if speed else None) or float(frames)
 
-    def predictors(self, works: Sequence[Pass]) -> Mapping[str, Predictor | Team]:
+    def predictors(self, works: Sequence[Pass]) -> Mapping[str, BatchModel]:
         """What answers the batches of these passes, by device."""
         models = self._session.models
         if len(works) == 1:
-            return models.predictors(works[0].member) or {}
-        return models.team([work.member for work in works])
+            return self._session.predictors(works[0].member) or {}
+        return models.fold_group([work.member for work in works])
 
     def _most_sharing(self, work: Pass) -> int:
         """How many members' weights have room and leave a batch several windows."""
         models = self._session.models
         recipe, _ = self._members[work.member]
-        window = models.longest_window(recipe, TYPICAL_SECONDS)
+        window = models.sizes.longest_window(recipe, TYPICAL_SECONDS)
         seconds = self._session.speed[recipe.name].seconds(window) or 1e-9
         if self._session.on_gpu:
             return int(BATCH_SECONDS["cuda"] / SHARED_WINDOWS / seconds)
-        n_bytes = sum(predictor.n_bytes for predictor in (models.predictors(work.member) or {}).values())
-        return min(int(BATCH_SECONDS["cpu"] / SHARED_WINDOWS / seconds), int(SHARED_BYTES / max(1, n_bytes)))
+        n_bytes = sum(predictor.n_bytes for predictor in (self._session.predictors(work.member) or {}).values())
+        return min(int(BATCH_SECONDS["cpu"] / SHARED_WINDOWS / seconds), int(FOLD_GROUP_BYTES / max(1, n_bytes)))
 
 
 def next_pass(

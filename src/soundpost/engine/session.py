@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 
 from soundpost.contest.clips import Clip
 from soundpost.engine.contest import Contest
-from soundpost.engine.heartbeat import Tell
-from soundpost.engine.lanes import Lane, Results
+from soundpost.engine.devices_in_use import DevicesInUse
+from soundpost.engine.heartbeat import Heartbeat, Tell
+from soundpost.engine.lanes import Job, Lane, Results
 from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
-from soundpost.inference.model_pool import Roster
+from soundpost.errors import DeviceError
+from soundpost.inference.model_pool import ModelPool
+from soundpost.inference.predictor import Predictor
 from soundpost.resources.deadline import Deadline, Estimate
 from soundpost.resources.memory_monitor import MemoryMonitor
 from soundpost.settings import RunSettings
@@ -29,7 +32,9 @@ class Session:
     deadline: Deadline
     progress: Progress
     report: Report
-    models: Roster
+    heartbeat: Heartbeat
+    devices: DevicesInUse
+    models: ModelPool
     contest: Contest
     cache: SpectrogramCache
     pool: WorkerPool
@@ -53,7 +58,38 @@ class Session:
     @property
     def on_gpu(self) -> bool:
         """Whether lanes leave the cores to the workers."""
-        return self.lanes[0].device != "cpu"
+        return self.devices.on_gpu
+
+    def lose_device(self, error: DeviceError) -> list[Job]:
+        """Go on without the device that an error names, whatever it was doing.
+
+        Returns:
+            The batches that it had and has not answered.
+
+        Raises:
+            DeviceError: no other device is left; another engine can go on without.
+        """
+        self.devices.lose(error)
+        gone = [lane for lane in self.lanes if lane.device == error.device]
+        for lane in gone:
+            lane.abandon()
+            self.lanes.remove(lane)
+        return [job for lane in gone for job in lane.jobs]
+
+    def predictors(self, member: int) -> dict[str, Predictor] | None:
+        """A member's network on every device that takes it; None where it cannot be used, and is left out.
+
+        To be called between passes, when no lane has a job.
+
+        Raises:
+            DeviceError: it could be moved to no device.
+        """
+        while True:
+            try:
+                return self.models.predictors(member)
+            except DeviceError as error:
+                self.lose_device(error)
+                self.models.unload(member)
 
     def free_cores(self, waiting_workers: int) -> int:
         """Cores that nobody uses: lanes without a GPU and workers share them and never outnumber them.

@@ -7,7 +7,7 @@ A rule combines inputs, and a blend says what is combined, as data of submission
     [blend]
     name = "geometric_mean"                # over the recipes
     folds = "mean"                         # over the folds of each recipe, first
-    weights = {argus = 2.0, compact = 1.0} # of the inputs; those not named weigh 1
+    weights = {argus = 2.0, compact = 1.0} # one for each input; those not named weigh 1
 
     [blend]                                # stages: each reads members, recipes and earlier stages by name
     name = "stages"
@@ -65,10 +65,10 @@ class Stage:
     """One step of a blend."""
 
     output: str  # the name under which later stages read it
-    name: str  # of BLENDS, or "second_level"
+    name: str  # a rule in BLENDS, or "second_level"
     inputs: tuple[str, ...]  # members ("recipe/fold"), recipes, outputs of earlier stages
     weights: Mapping[str, float] = field(default_factory=dict)  # input -> weight; 1 where not named
-    recipe: str = ""  # of the second level
+    recipe: str = ""  # the second level's, by name
     options: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the rule
 
 

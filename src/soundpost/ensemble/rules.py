@@ -54,7 +54,8 @@ def rank_mean(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
 
 def half_geometric_half_rms(inputs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     """The mean of the geometric mean and the root mean square, "vlom" of BirdCLEF 2023. Arguments as mean's."""
-    return (geometric_mean(inputs, weights) + power_mean(inputs, weights, 2.0)) / 2
+    halves: np.ndarray = (geometric_mean(inputs, weights) + power_mean(inputs, weights, 2.0)) / 2
+    return halves
 
 
 def logit_mean(

@@ -22,12 +22,12 @@ from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, 
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
 from soundpost.resources.deadline import EXIT_SECONDS
 from soundpost.resources.memory import cores
+from soundpost.resources.memory_budget import LIMIT_SHARE
 from soundpost.settings import RunSettings
 
 MOST_CLIPS = 300  # clips of the folder that are measured, of all lengths alike
 FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
 LITTLE_SECONDS = 60.0  # less audio than this makes a rough forecast
-KEPT_SHARE = 0.92  # of a named machine's memory that a run may take
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class DryRun:
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
         models = self._session.models
         member_of = models.members[work.member][0]
-        return work.view == 0 and member_of is recipe and models.predictors(work.member) is not None
+        return work.view == 0 and member_of is recipe and self._session.predictors(work.member) is not None
 
     def _write_seconds(self) -> float:
         """What one write of a submission takes for each row."""
@@ -146,7 +146,7 @@ class DryRun:
             cores=target.cores,
             lanes=target.lanes,
             on_gpu=target.device != CORE,
-            cache_bytes=max(0, int(KEPT_SHARE * target.memory_bytes) - here.resident_bytes),
+            cache_bytes=max(0, int(LIMIT_SHARE * target.memory_bytes) - here.resident_bytes),
             disk_bytes=target.disk_bytes,
         )
         return slowdown(self._known_device(), target.device), capacity
@@ -175,7 +175,7 @@ class DryRun:
         for recipe in models.recipes:
             m = measured.get(recipe.name)
             if m and recipe.digest() not in front_ends:
-                shape = models.shape(recipe, m.decoded_seconds / max(1, m.decoded))
+                shape = models.sizes.shape(recipe, m.decoded_seconds / max(1, m.decoded))
                 n_bytes = float(np.prod(shape)) * item_bytes * m.decoded
                 front_ends[recipe.digest()] = FrontEndCost(
                     m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
@@ -188,8 +188,8 @@ class DryRun:
         for work in order:
             recipe = models.members[work.member][0]
             if m := measured.get(recipe.name):
-                frames = models.shape(recipe, each)[2]
-                shown = [sum(w.frames for w in models.view(recipe, v).windows(frames)) for v in (0, work.view)]
+                frames = models.sizes.shape(recipe, each)[2]
+                shown = [sum(w.frames for w in models.sizes.view(recipe, v).windows(frames)) for v in (0, work.view)]
                 forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
                 passes.append(PassCost(work.name(models.members), recipe.digest(), forward))
         return front_ends, passes

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
-from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, hann, mel_power
+from soundpost.functional.mel import Bands, decibels, mel_power
+from soundpost.functional.stft import Framing, check_waveforms, hann
 
 LEVELS = ("as_is", "peak", "deviation")
 SCOPES = ("window", "recording")

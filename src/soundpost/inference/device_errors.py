@@ -31,8 +31,8 @@ _DEVICE_WORDS = re.compile(
 
 # Texts that say outright that a device or the host had no room.
 _MEMORY_WORDS = re.compile(
-    r"out of memory|can't allocate memory|[Cc]annot allocate memory|ALLOC_FAILED|ALLOCATION_FAILED"
-    r"|cudaErrorMemoryAllocation"
+    r"out of memory|not enough memory|bad_alloc|can't allocate memory|[Cc]annot allocate memory"
+    r"|ALLOC_FAILED|ALLOCATION_FAILED|cudaErrorMemoryAllocation"
 )
 
 # Texts that may mean either: no memory for a workspace, or a library that does not work on this device.
@@ -57,6 +57,11 @@ def is_device_error(error: BaseException) -> bool:
     if isinstance(error, (*_TYPES, torch.OutOfMemoryError)):
         return True
     return bool(_DEVICE_WORDS.search(str(error))) or is_ambiguous(error)
+
+
+def is_broken_device(error: BaseException) -> bool:
+    """Whether an exception means a device that does not work, rather than one that is full."""
+    return is_device_error(error) and (is_ambiguous(error) or not is_out_of_memory(error))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

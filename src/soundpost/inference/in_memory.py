@@ -9,9 +9,10 @@ import torch
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.activation import probabilities_of_array
-from soundpost.inference.predictor import Predictor, stack
+from soundpost.inference.predictor import Predictor
 from soundpost.registry import build
 from soundpost.views import VIEWS
+from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
 
 BATCH = 64  # windows shown at once
@@ -34,10 +35,10 @@ def answer(
     """A member's probabilities as the kernel gives them: mean over the recipe's first views, each over its windows.
 
     Args:
-        recipe: whose activation and average are taken.
+        recipe: gives the activation and the average.
         member: which fold.
         arrays: the member's, by name.
-        spectrograms: of the clips.
+        spectrograms: one for each clip, each (channels, bins, frames).
         n_views: how many of the recipe's views.
         device: "cpu", "cuda", ...
 

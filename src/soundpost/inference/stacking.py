@@ -36,9 +36,9 @@ def ready_blend(
     A second-level member whose weights cannot be used is left out and named; the first level is blended all the same.
 
     Args:
-        submission: whose [blend] and second_level are meant.
+        submission: gives the [blend] and the second level.
         members: first-level names ("recipe/fold") of this run, in the order of its table; they may be a part of all.
-        columns: of the submission, in order.
+        columns: the submission's, in order.
         load: the arrays of one member.
 
     Raises:
@@ -111,7 +111,8 @@ def _answer(model: nn.Module, activation: str) -> Network:
 
     @torch.inference_mode()
     def answer(rows: np.ndarray) -> np.ndarray:
-        logits = torch.cat([model(chunk) for chunk in torch.from_numpy(rows).split(ROWS)])
+        tensor = torch.from_numpy(rows)
+        logits = torch.cat([model(tensor[begin : begin + ROWS]) for begin in range(0, len(tensor), ROWS)])
         probabilities: np.ndarray = probabilities_of(logits, activation).numpy()
         return probabilities
 

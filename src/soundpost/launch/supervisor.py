@@ -25,6 +25,7 @@ from soundpost.exit_status import STATUS_DEFECT, STATUS_DEVICE, STATUS_NOTHING, 
 from soundpost.launch.scratch import private_folder, remove_dead
 from soundpost.resources.deadline import kill_seconds
 from soundpost.resources.memory import MIB, memory_allowed
+from soundpost.resources.memory_budget import SHRINK_SHARE
 from soundpost.settings import RunSettings
 
 GRACE_SECONDS = 4.0  # after a signal, for the engine's last write
@@ -33,7 +34,6 @@ ATTEMPTS = 3  # engines in one run; the last one works without a GPU
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)  # how a process ends that a driver or a library broke
 SHOWN_BYTES = 200  # of a line that is no event
 LEAST_SECONDS = 6.0  # the time that must be left for another engine to be worth its start
-SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
 ENGINE_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
     "KMP_BLOCKTIME": "0",
@@ -112,7 +112,7 @@ class Supervisor:
         self._failures += 1
         if status == -signal.SIGKILL:  # most likely for memory
             limit = settings.memory_limit_bytes or memory_allowed()
-            settings = replace(settings, memory_limit_bytes=int(SHRINK * limit))
+            settings = replace(settings, memory_limit_bytes=int(SHRINK_SHARE * limit))
         if status in (STATUS_DEVICE, *CRASHES) or self._failures > 1:
             return replace(settings, device="cpu")
         if self._lost_devices:

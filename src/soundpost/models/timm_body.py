@@ -71,10 +71,10 @@ class TimmNetwork(nn.Module):
             self.backbone, channels = create(settings, num_classes=classes), 0
         elif settings.head == "attention_sed":
             self.backbone = create(settings, features_only=True, exportable=True)
-            channels = int(cast(Any, self.backbone).feature_info.channels()[-1])
+            channels = int(cast("Any", self.backbone).feature_info.channels()[-1])
         else:
             self.backbone = create(settings, num_classes=0, global_pool="")
-            body = cast(Any, self.backbone)
+            body = cast("Any", self.backbone)
             channels = int(getattr(body, "head_hidden_size", None) or body.num_features)
             _set_stem_stride(self.backbone, settings)
         self.head = HEADS[settings.head](settings, channels, classes)

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 
-EXIT_SECONDS = 0.5  # of an orderly exit, at least
-EXIT_SHARE = 0.1  # of the seconds that the start took; a machine that starts slowly ends slowly, too
+EXIT_SECONDS = 0.5  # the least that an orderly exit takes
+EXIT_SHARE = 0.1  # an exit may take this share of what the start took; a machine that starts slowly ends slowly, too
 KILL_SECONDS = (0.6, 5.0)  # least and most that is kept for killing what still runs, and for seeing it gone
-KILL_SHARE = 0.02  # of the limit, between these two
+KILL_SHARE = 0.02  # this share of the limit is kept, between these two
 HANG_SECONDS = 60.0  # a device that gives no sign for so long is taken to hang
-HANG_SHARE = 1 / 6  # of the limit, where that is shorter
+HANG_SHARE = 1 / 6  # or for this share of the limit, where that is shorter
 
 
 def kill_seconds(limit_seconds: float) -> float:

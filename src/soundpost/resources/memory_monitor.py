@@ -1,6 +1,5 @@
 """The memory of the whole process tree, measured again and again while the run goes on."""
 
-import ctypes
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ class MemoryMonitor:
     """What the tree uses now and has used at most.
 
     Args:
-        limit_bytes: of the tree.
+        limit_bytes: what the tree may use.
         pids: asked anew at every measurement, because workers come and go.
         clock: seconds, monotonic.
     """
@@ -46,11 +45,3 @@ class MemoryMonitor:
         """The larger of the tree's share of its limit and the machine's used share, as last measured."""
         self.look()
         return max(self._pressure, self.used_bytes / self.limit_bytes)
-
-
-def return_free_memory() -> None:
-    """Give the allocator's free pages back to the system, where its library can."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):
-        return

@@ -1,4 +1,8 @@
-"""A worker's life: it decodes what it is told and computes spectrograms straight into the slots that it is given."""
+"""A worker's life: it decodes clips and computes their spectrograms straight into the cache's slots.
+
+A worker holds nothing that others need, and writes arrays in place, so it can be killed at any moment at the cost of
+one clip's attempt.
+"""
 
 import os
 import signal
@@ -9,6 +13,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from soundpost.audio.decode import AudioSettings, Decoded, decode
+from soundpost.audio.windows import WindowSettings
 from soundpost.errors import ClipError
 from soundpost.resources.processes import die_with_parent
 from soundpost.spectrograms.cache.memory_tier import SharedPages
@@ -37,7 +43,7 @@ def serve(connection: Connection, pages: SharedPages | None, parent: int) -> Non
                 connection.send(Failed(str(error)))
             except (EOFError, ConnectionError):
                 return
-            except Exception as error:  # whatever a decoder or front end raises costs this clip, and is named
+            except Exception as error:  # noqa: BLE001  whatever a decoder or front end raises costs this clip
                 name = Path(task.path).name
                 connection.send(
                     Failed(f"{name}: {type(error).__name__}: {error}. Look at the clip; its row is filled.")
@@ -49,7 +55,6 @@ def serve(connection: Connection, pages: SharedPages | None, parent: int) -> Non
 def _perform(task: Task, connection: Connection, pages: SharedPages | None, front_ends: dict[str, Any]) -> None:
     import torch
 
-    from soundpost.audio.decode import AudioSettings
     from soundpost.front_ends import FRONT_ENDS
     from soundpost.registry import build, settings_from
 
@@ -60,15 +65,18 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
         )
     audio, front_end = front_ends[task.digest]
     started = time.thread_time()
-    made = _stretch(task, audio, front_end) if task.rows else _clip(task, audio, front_end)
+    work = _rows(task, audio, front_end) if task.rows else _clip(task, audio, front_end)
     decode_seconds = time.thread_time() - started
-    connection.send(Wanted(made.shape, made.remarks, made.seconds, decode_seconds))
+    decoded = work.decoded
+    seconds = len(decoded.waveform) / decoded.sample_rate
+    told = (decoded.silent, decoded.second_reader)
+    connection.send(Wanted(work.shape, work.remarks, seconds, decode_seconds, *told))
     slot: Slot | None = connection.recv()
     started = time.thread_time()
     if slot is None:
         return
     with torch.inference_mode():
-        array = made.make().numpy()
+        array = work.make().numpy()
     while slot is not None:
         try:
             checksum = write(slot, array, pages.map if pages else None)
@@ -81,34 +89,30 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class _Work:
     """What a task has decoded, and how its spectrogram is made once there is room for it."""
 
+    decoded: Decoded
     shape: Shape
     remarks: tuple[str, ...]
-    seconds: float  # of audio
     make: Callable[[], Any]  # the spectrogram, a tensor
 
 
-def _clip(task: Task, audio: Any, front_end: Any) -> _Decoded:
+def _clip(task: Task, audio: AudioSettings, front_end: Any) -> _Work:
     import torch
-
-    from soundpost.audio.decode import decode
 
     decoded = decode(Path(task.path), replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds)))
     waveform = decoded.waveform
-    return _Decoded(
+    return _Work(
+        decoded,
         front_end.shape(len(waveform)),
         decoded.remarks,
-        len(waveform) / decoded.sample_rate,
         lambda: front_end(torch.from_numpy(waveform)[None])[0],
     )
 
 
-def _stretch(task: Task, audio: Any, front_end: Any) -> _Decoded:
+def _rows(task: Task, audio: AudioSettings, front_end: Any) -> _Work:
     """Rows of a recording: only what they hear is read, nothing is trimmed, and what is missing behind is silence."""
-    from soundpost.audio.decode import decode
-    from soundpost.audio.windows import WindowSettings
     from soundpost.front_ends.row_pictures import RowPictures
 
     assert task.rows is not None
@@ -120,9 +124,9 @@ def _stretch(task: Task, audio: Any, front_end: Any) -> _Decoded:
     )
     decoded = decode(Path(task.path), wanted)
     start = round(begin * audio.sample_rate)
-    return _Decoded(
+    return _Work(
+        decoded,
         pictures.shape(count),
-        tuple(remark for remark in decoded.remarks if not remark.endswith("were read")),
-        len(decoded.waveform) / decoded.sample_rate,
+        tuple(remark for remark in decoded.remarks if not remark.endswith("were read")),  # the rest is other rows'
         lambda: pictures(decoded.waveform, start, first, count),
     )

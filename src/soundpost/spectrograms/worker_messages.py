@@ -1,4 +1,4 @@
-"""What the engine and its workers say to each other over a pipe; arrays never travel.
+"""What the engine and a worker say to each other over their pipe, in a few small messages; arrays never travel.
 
 engine -> worker   Task                               worker -> engine   Wanted(shape): room, please
 engine -> worker   Slot, or None: there is none       worker -> engine   Stored | Refused(disk full) | Failed
@@ -21,7 +21,7 @@ class Task:
     audio: Mapping[str, Any]  # AudioSettings
     front_end: str  # name in FRONT_ENDS
     front_end_settings: Mapping[str, Any]
-    max_seconds: float  # of audio; what lies beyond is not read, with a remark
+    max_seconds: float  # no more audio than this is read; a longer clip is cut, with a remark
     rows: "RowsWanted | None" = None  # of a stretch of a recording; None: the clip is one row
 
 
@@ -40,8 +40,10 @@ class Wanted:
 
     shape: Shape
     remarks: tuple[str, ...]
-    seconds: float  # of audio
+    seconds: float  # length of the waveform
     decode_cpu_seconds: float
+    silent: str = ""  # a sentence where nothing can be heard
+    second_reader: str = ""  # a sentence where ffmpeg had to read the clip
 
 
 @dataclass(frozen=True)

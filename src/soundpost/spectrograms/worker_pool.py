@@ -1,8 +1,4 @@
-"""Processes that decode clips and compute their spectrograms straight into the cache's slots.
-
-A worker holds nothing that others need: it talks to the engine over its own pipe in a few small messages and
-writes arrays in place, so it can be killed at any moment at the cost of one clip's attempt.
-"""
+"""The pool of worker processes: who is idle, who is busy, what they have to say, and who takes a dead one's place."""
 
 import gc
 import multiprocessing
@@ -54,7 +50,7 @@ class WorkerPool:
     """A fixed number of workers; one that dies is replaced by a freshly spawned one.
 
     Args:
-        count: of processes.
+        count: how many processes.
         pages: the cache's memory tier, mapped by every worker.
         start_method: "fork" (cheap: must happen before threads and CUDA) or "spawn".
         max_replacements: after so many deaths no new worker is started any more.
@@ -71,7 +67,7 @@ class WorkerPool:
 
     @property
     def pids(self) -> list[int]:
-        """Of the living workers."""
+        """Process ids of the living workers."""
         return [worker.process.pid for worker in self.workers if worker.process.pid]
 
     def idle(self) -> list[Worker]:
