@@ -14,10 +14,10 @@ from soundpost.contest.rows import usual_count
 class Stretch:
     """Windows of one recording that follow one another and are worked on together."""
 
-    name: str  # of the recording, or of the row whose recording is not there
+    name: str  # the recording, or what its row calls it where it is not there
     file: str | None
     first: int  # number of its first window in the recording
-    answers: tuple[int, ...]  # of its windows, in the order of time
+    answers: tuple[int, ...]  # numbers of its windows' answers, in the order of time
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Layout:
 
     n_answers: int
     stretches: tuple[Stretch, ...]
-    rows: tuple[tuple[int, ...], ...]  # of each row of the submission, its answers
+    rows: tuple[tuple[int, ...], ...]  # for each row of the submission, its answers
     recordings: tuple[tuple[str, np.ndarray], ...] = field(compare=False)  # name, and answers in the order of time
 
     def in_rows(self, table: np.ndarray) -> np.ndarray:
@@ -40,8 +40,8 @@ def lay_out(windows: Windows, most: int) -> Layout:
     """The layout of a contest's rows.
 
     Args:
-        windows: of the contest.
-        most: windows of a stretch.
+        windows: rows and recordings of the contest.
+        most: how many windows a stretch may have.
     """
     grammar = windows.grammar
     by_name = {recording.name: recording for recording in windows.recordings}

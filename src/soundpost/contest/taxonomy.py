@@ -7,7 +7,7 @@ from pathlib import Path
 from soundpost.contest.cells import read_cells
 
 TAXONOMY = "taxonomy.csv"
-NAMES = ("scientific_name", "common_name")  # of a column, beside its primary_label
+NAMES = ("scientific_name", "common_name")  # what a column is called beside its primary_label
 
 
 def columns_of_labels(sample_path: Path, columns: Sequence[str], labels: Sequence[str]) -> dict[str, str]:

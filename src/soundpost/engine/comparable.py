@@ -13,8 +13,8 @@ from soundpost.engine.predictions import Predictions
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import ColumnMap
 
-LEAST_WINDOWS = 24  # that both have answered, to learn a map from
-MOST_WINDOWS = 4000  # that a map is learnt from
+LEAST_WINDOWS = 24  # least number of windows with both answers, to learn a map from
+MOST_WINDOWS = 4000  # most windows to learn a map from
 QUANTILES = 64
 
 
@@ -29,8 +29,8 @@ def comparable(
 
     Args:
         values: (windows, columns), as blended of whatever members have answered each window.
-        predictions: of all members.
-        blend: of the members.
+        predictions: what all members have answered.
+        blend: how members' answers become one.
         maps: classes -> columns, by recipe name.
         priors: (columns,).
     """

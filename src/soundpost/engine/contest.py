@@ -15,9 +15,9 @@ from soundpost.ensemble.columns import ColumnMap
 class ContestWindows:
     """Where rows are windows: how they lie in the recordings."""
 
-    row_seconds: float  # s, of a window
+    row_seconds: float  # s, the length of a window
     layout: Layout
-    stretches: Sequence[Stretch]  # of the layout, one for each clip; some are left out where clips are chosen
+    stretches: Sequence[Stretch]  # those of the layout, one for each clip; some are left out where clips are chosen
     sentence: str  # where the rows come from, for the log
 
 

@@ -17,9 +17,9 @@ class FinishTable:
 
     Args:
         contest: rows, columns and windows.
-        predictions: of all members.
-        blend: of the members.
-        steps: of [[after]].
+        predictions: what all members have answered.
+        blend: how members' answers become one.
+        steps: those of [[after]].
     """
 
     def __init__(self, contest: Contest, predictions: Predictions, blend: Blend, steps: Sequence[Step]) -> None:

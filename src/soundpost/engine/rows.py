@@ -38,8 +38,8 @@ def provide_contest(
     Args:
         settings: where sample and clips lie.
         submission: whose [contest] overrides what is learnt.
-        recipes: of the members.
-        report: of the run.
+        recipes: those of the members.
+        report: what the run tells.
         choose: the clips to work on, of all that there are.
     """
     files = contest_files(settings, submission, recipes)

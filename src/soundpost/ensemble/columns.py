@@ -19,8 +19,8 @@ def map_columns(recipe: Recipe, columns: Sequence[str], synonyms: Mapping[str, s
     """The columns that a recipe can fill: a label's own name first, else its alias, else what the contest calls it.
 
     Args:
-        recipe: of the labels.
-        columns: of the submission.
+        recipe: the one with the labels.
+        columns: those of the submission.
         synonyms: label -> column, as the contest's taxonomy tells.
 
     Raises:

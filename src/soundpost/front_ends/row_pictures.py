@@ -9,7 +9,7 @@ from torch import Tensor
 from soundpost.audio.windows import WindowSettings, cut, ring
 from soundpost.front_ends.front_end import FrontEnd
 
-MOST_ROWS = 120  # of one stretch: ten minutes of rows of five seconds
+MOST_ROWS = 120  # most rows of one stretch: ten minutes of rows of five seconds
 
 
 @dataclass(frozen=True)

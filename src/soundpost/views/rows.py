@@ -16,7 +16,7 @@ class Piece:
     row: int  # number of the row in its stretch
     start: int  # first frame
     frames: int
-    weight: float = 1.0  # of its answers in the row's average
+    weight: float = 1.0  # what its answers count in the row's average
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class RowsView:
     """The windows of every row's piece, as the recipe's own view cuts them.
 
     Args:
-        view: of the recipe.
-        pieces: of a stretch whose spectrogram has so many frames.
+        view: the recipe's own.
+        pieces: those of a stretch whose spectrogram has so many frames.
     """
 
     Settings: ClassVar[type] = object
