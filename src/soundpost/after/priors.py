@@ -84,7 +84,7 @@ def count_rates(
 
     Args:
         sites: where each window was recorded.
-        hours: when each window was recorded; -1 where it is not known, and then the window counts for neither hour nor both.
+        hours: when each window was recorded; -1 where that is not known: it counts for no hour then.
         labels: (windows, columns), nonzero where the class was heard.
         hour_sigma: hours over which the rates of hours are smoothed around the clock, if at least three occur; 0: not.
     """

@@ -15,8 +15,7 @@ from soundpost.contest.shapes.shape import Shape
 from soundpost.contest.shapes.window_booleans import window_key
 from soundpost.contest.submission import Sample
 from soundpost.contest.taxonomy import columns_of_labels
-from soundpost.errors import SubmissionError
-from soundpost.registry import pick
+from soundpost.errors import SettingsError, SubmissionError
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,14 @@ def unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def shape_of(look: Look, settings: ContestSettings) -> tuple[str, Shape]:
+def shape_of(look: Look, settings: ContestSettings) -> tuple[str, type[Shape]]:
     """The shape that [contest] names, or the first one that fits."""
     if settings.shape:
-        return settings.shape, pick(SHAPES, settings.shape, "contest shape")
-    for name in SHAPES:
-        shape: Shape = pick(SHAPES, name, "contest shape")
+        if settings.shape not in SHAPES:
+            known = ", ".join(SHAPES)
+            raise SettingsError(f"contest shape '{settings.shape}' is not known; known: {known}. Correct [contest].")
+        return settings.shape, SHAPES[settings.shape]
+    for name, shape in SHAPES.items():
         if shape.fits(look, settings):
             return name, shape
     raise SubmissionError(f"{look.path} has no known shape: {', '.join(SHAPES)}. Name one in [contest].")

@@ -23,7 +23,7 @@ class Sizes:
 
     def __init__(self) -> None:
         self.row_seconds = 0.0  # s, of a window where rows are windows of recordings; 0: rows are clips
-        self.typical_seconds = TYPICAL_SECONDS  # of a clip or a stretch
+        self.typical_seconds = TYPICAL_SECONDS  # how long a clip or a stretch usually is
         self._views: dict[tuple[str, int], View] = {}
         self._shapes: dict[tuple[str, float], Shape] = {}
 

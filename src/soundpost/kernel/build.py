@@ -111,6 +111,7 @@ def _registered(source: Path, assets: Assets) -> list[str]:
         *registered(source, "models", sorted({r.model.name for r in (*first, *second)})),
         *registered(source, "front_ends", sorted({r.front_end.name for r in first})),
         *registered(source, "views", sorted({view.name for r in first for view in r.views})),
+        *registered(source, "after", sorted({str(step.get("name")) for step in assets.submission.after})),
     ]
 
 
