@@ -257,3 +257,33 @@ def test_columns_that_no_label_names_leave_a_valid_file_and_an_error(
     assert "no label of the weights is a column" in said
     assert_valid(out, contest)
     assert out.read_text().splitlines()[0] == "row_id,0012,nan"
+
+
+def test_run_without_recordings_rehearses_with_training_ones_and_leaves_the_stub_answer(
+    tmp_path: Path, make_assets: RecipeMaker, make_recordings: Callable[..., Path]
+) -> None:
+    """When a kernel is saved the test folder holds a readme: the log foretells the hidden run."""
+    contest, out = make_recordings({}), tmp_path / "submission.csv"
+    (contest / "test" / "readme.txt").write_text("Recordings are put here.")
+    training = make_recordings({f"t{i}": 10.0 for i in range(20)}, folder="training")
+    (training / "test").rename(contest / "train_soundscapes")
+    process = start(make_assets(), contest, out, "--time-limit", "85m", "--expect-files", "600")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "no recording is in the test folder" in said
+    assert "expected: 600 clips of 60.0 s on the average" in said
+    assert "over 600 clips end at" in said
+    assert_valid(out, contest)
+    assert [line.split(",")[0] for line in out.read_text().splitlines()] == ["row_id", "stub_5", "stub_10"]
+
+
+def test_run_without_recordings_and_without_training_ones_answers_the_stub(
+    tmp_path: Path, make_assets: RecipeMaker, make_recordings: Callable[..., Path]
+) -> None:
+    """There is nothing to measure, and a valid file all the same."""
+    contest, out = make_recordings({}), tmp_path / "submission.csv"
+    process = start(make_assets(), contest, out)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "rows are the sample's own, without audio" in said
+    assert_valid(out, contest)

@@ -23,6 +23,7 @@ from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
 from soundpost.launch.options import not_negative, parse
+from soundpost.launch.rehearsal import rehearsal
 from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
 from soundpost.registry import settings_from
@@ -59,8 +60,11 @@ def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = 
         say(f"warning: {old}")
     try:
         with _dry(options):
-            run, sample = _prepare(options, _started(began))
-            return _supervised(run, sample, options, say, log)
+            run, contest = _prepare(options, _started(began))
+            with rehearsal(run, contest) as rehearsed:
+                if rehearsed is not None and not is_rerun():
+                    return _rehearsed(rehearsed, options, say, log)
+            return _supervised(run, contest.sample, options, say, log)
     except KitError as error:
         say(f"error: {error}")
         return STATUS_REFUSED
@@ -81,6 +85,18 @@ def _supervised(
     return final_status(status, supervisor.answered, Path(run.out), sample, say)
 
 
+def _rehearsed(run: RunSettings, options: argparse.Namespace, say: Callable[[str], None], log: Path | None) -> int:
+    """Foretell the hidden run from training recordings; the stub sample has its answer already."""
+    say(
+        "no recording is in the test folder: training recordings are measured in their place, to foretell the hidden "
+        f"run of {run.expect_clips:,} recordings of {run.expect_seconds:g} s; every row of the sample holds the priors"
+    )
+    status = Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log).run()
+    if status:
+        say(f"the rehearsal ended with status {status}; what it says above would end the hidden run, too")
+    return status
+
+
 @contextmanager
 def _dry(options: argparse.Namespace) -> Iterator[None]:
     """A dry run's submission goes into a folder that goes with it; nothing that is there is replaced."""
@@ -92,7 +108,7 @@ def _dry(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, Sample]:
+def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, Contest]:
     """Everything that can be refused is refused here; then the first submission is written."""
     assets = find_assets(Path(options.assets) if options.assets else default_root())
     sample_path, test_dir = _paths(options)
@@ -141,7 +157,7 @@ def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, 
         expect_seconds=float(not_negative(options.expect_seconds, "expect-seconds")),
         as_machine=str(options.as_machine or "").lower(),
     )
-    return settings, sample
+    return settings, contest
 
 
 def _contest(sample_path: Path | None, test_dir: Path, assets: Assets) -> Contest:
