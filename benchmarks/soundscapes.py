@@ -106,8 +106,7 @@ def whole_run(contest: Path, weights: Path, out: Path, *options: str) -> tuple[f
     if usage.status not in (0, 3):
         sys.exit(usage.output)
     found = re.search(r"seconds: start ([\d.]+),.* in all ([\d.]+)", usage.output)
-    assert found, usage.output
-    return float(found[2]) - float(found[1]), usage.output
+    return (float(found[2]) - float(found[1]) if found else usage.wall_seconds), usage.output
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -155,18 +154,18 @@ def scores(options: argparse.Namespace) -> None:
     from soundpost.evaluation.metrics import lwlrap
 
     rows, columns, truth = read_truth(options.folder)
-    print("| time limit | seconds | rows answered | macro ROC-AUC | lwlrap |\n|---|---|---|---|---|")
+    print("| time limit | seconds | rows that differ | macro ROC-AUC | lwlrap |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "submission.csv"
         for limit in [*options.limits, 0]:
             given = ["--time-limit", f"{limit}s" if limit else "55m", "--members", options.members]
-            _, said = whole_run(options.folder, ROOT / "weights", out, *given)
+            began = time.perf_counter()
+            whole_run(options.folder, ROOT / "weights", out, *given)
+            took = time.perf_counter() - began
             table, heard = read_table(out, columns, rows), truth.any(axis=1)
-            total = re.search(r"in all ([\d.]+)", said)
             answered = len(np.unique(table, axis=0))
-            assert total is not None
             print(
-                f"| {f'{limit} s' if limit else 'none'} | {total[1]} | {min(answered, len(rows)):,} of {len(rows):,} "
+                f"| {f'{limit} s' if limit else 'none'} | {took:.0f} | {min(answered, len(rows)):,} of {len(rows):,} "
                 f"| {macro_roc_auc(truth, table):.3f} | {lwlrap(truth[heard], table[heard]):.3f} |",
                 flush=True,
             )
