@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 GROUPS_BY_GENUS = ("Amphibia", "Aves", "Insecta")
-TEMPERATURES = {"Amphibia": 0.95, "Insecta": 0.95}  # of the sigmoid, by group
+TEMPERATURES = {"Amphibia": 0.95, "Insecta": 0.95}  # what logits are divided by, for each group
 OTHER_TEMPERATURE = 1.10
 
 
