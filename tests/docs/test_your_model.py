@@ -39,7 +39,7 @@ def _block(kind: str, after: str) -> str:
 
 
 @pytest.mark.parametrize("width", [16, 96], ids=["inside the kernel", "by a dataset"])
-def test_page_followed_to_the_letter_ends_in_a_submission_and_agrees(
+def test_page_followed_to_the_letter_ends_in_a_submission(
     make_clips: Callable[..., Path], tmp_path: Path, width: int
 ) -> None:
     """The files and commands as they stand: foreign folds answer every clip as their own program does."""
