@@ -42,4 +42,5 @@ class FoldGroup:
         inputs = self.members[0].prepare(batch, view)
         for member in self.members:
             member.settle(inputs)
-        return torch.stack([member.answer(inputs) for member in self.members], dim=1)
+        sharing = self.members[0].sharing(batch, view)
+        return torch.stack([member.answer(inputs, sharing) for member in self.members], dim=1)

@@ -18,6 +18,7 @@ from soundpost.inference.activation import probabilities_of
 from soundpost.inference.autotune import Choice, half_choice
 from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.inference.network import build, copy_on_cpu
+from soundpost.inference.shared_windows import Sharing, can_share, shared_logits, sharing_of
 from soundpost.views.view import View
 
 
@@ -100,7 +101,7 @@ class Predictor:
         """
         inputs = self.prepare(batch, view)
         self.settle(inputs)
-        return self.answer(inputs)
+        return self.answer(inputs, self.sharing(batch, view))
 
     @torch.inference_mode()
     def rehearse(self, batch: Tensor, view: View) -> None:
@@ -110,7 +111,8 @@ class Predictor:
         """
         inputs = self.prepare(batch, view)
         self._fold(inputs)
-        self.through(self.model, inputs, self.is_half and self.device.type != "cpu")
+        is_half = self.is_half and self.device.type != "cpu"
+        self.through(self._over(self.model, self.sharing(batch, view)), inputs, is_half)
 
     def prepare(self, batch: Tensor, view: View) -> Tensor:
         """Stacked windows as the network takes them, on the device."""
@@ -127,9 +129,17 @@ class Predictor:
                         self._settle_half(inputs)
                     self._is_settled = True
 
-    def answer(self, inputs: Tensor) -> Tensor:
-        """Answers of prepared windows by the settled network."""
-        return self.through(self.model, inputs, self.is_half)
+    def can_share(self, view: View) -> bool:
+        """Whether the network computes what windows of this view have in common only once."""
+        return can_share(self._exact, view, self.device)
+
+    def sharing(self, batch: Tensor, view: View) -> Sharing | None:
+        """What stacked windows have in common; None where the network shares nothing."""
+        return sharing_of(self._exact, view, batch) if self.can_share(view) else None
+
+    def answer(self, inputs: Tensor, sharing: Sharing | None = None) -> Tensor:
+        """Answers of prepared windows by the settled network, what they have in common computed once."""
+        return self.through(self._over(self.model, sharing), inputs, self.is_half)
 
     def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
         """Prepared windows through a network that gives logits, up to the recipe's answers.
@@ -145,6 +155,10 @@ class Predictor:
     def probabilities(self, answers: Tensor) -> Tensor:
         """Answers as probabilities, whatever the recipe averages."""
         return probabilities_of(answers, self.recipe.activation) if self.recipe.average == "logit" else answers
+
+    def _over(self, model: nn.Module, sharing: Sharing | None) -> Callable[[Tensor], Any]:
+        """The network as a function of prepared windows."""
+        return model if sharing is None else lambda inputs: shared_logits(model, inputs, sharing)
 
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
