@@ -8,6 +8,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+KEPT_TOGETHER = 1.5  # times as many windows as a batch else may have, when one clip has them
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -25,11 +27,13 @@ class Groups:
     Args:
         budget_frames: most windows x frames in a batch; a single longer window still travels, alone.
         max_units: most windows in a batch.
+        keeps_clips: whether the windows of a clip stay together where they can, because they share work.
     """
 
-    def __init__(self, budget_frames: int, max_units: int) -> None:
+    def __init__(self, budget_frames: int, max_units: int, keeps_clips: bool = False) -> None:
         self.budget_frames = budget_frames
         self.max_units = max_units
+        self.keeps_clips = keeps_clips
         self._waiting: OrderedDict[int, list[Unit]] = OrderedDict()
         self._expected: Counter[int] = Counter()
         self._open = 0  # clips whose lengths are not known yet
@@ -106,9 +110,28 @@ class Groups:
     def _leave(self, frames: int) -> list[Unit]:
         units = self._waiting[frames]
         most = self._most(frames)
+        if self.keeps_clips:
+            most = min(self.max_units, _most_together(units, most))
         batch, rest = units[:most], units[most:]
         if rest:
             self._waiting[frames] = rest
         else:
             del self._waiting[frames]
         return batch
+
+
+def _most_together(units: Sequence[Unit], most: int) -> int:
+    """How many of the first windows to take, about as many as allowed, so that clips come apart least.
+
+    Args:
+        units: waiting windows of one length, those of a clip one after the other.
+        most: allowed; exceeded by up to KEPT_TOGETHER, rather than that a clip is divided.
+    """
+    if len(units) <= most:
+        return most
+    first = next((i for i, unit in enumerate(units) if unit.clip != units[0].clip), len(units))
+    if first > most * KEPT_TOGETHER:
+        batches = -(-first // most)
+        return -(-first // batches)
+    ends = [i for i in range(1, len(units)) if units[i].clip != units[i - 1].clip]
+    return max([end for end in ends if end <= most], default=first)

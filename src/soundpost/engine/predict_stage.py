@@ -39,6 +39,7 @@ class PredictStage:
         self._states = states
         self._predictors = predictors
         self._speed = session.speed.setdefault(plan.recipe.name, Estimate())
+        states.groups.keeps_clips = all(predictor.can_share(plan.view) for predictor in predictors.values())
 
     def admit(self) -> None:
         """Clips whose spectrograms are cached join the groups, as many as the lanes can soon take."""

@@ -221,8 +221,7 @@ def _fit_cores(devices: DevicesInUse, tried: TryOut, shares: Budget) -> None:
     """Without a GPU, lanes and batches are as many and as large as the memory allows."""
     if not devices.on_gpu:
         devices.names[:] = devices.names[: shares.lanes]
-        frames = {name: max(1, int(shares.lane_bytes / cost)) for name, cost in tried.bytes_per_frame.items()}
-        tried.batch_frames.update(frames)
+        tried.batch_frames.update({name: tried.frames_in(name, shares.lane_bytes) for name in tried.bytes_per_frame})
 
 
 def _share_memory(
@@ -237,7 +236,7 @@ def _share_memory(
         len(pool.workers),
         _start_method(settings),
         len(devices.names),
-        memory_budget.LANE_BYTES,
+        max(memory_budget.LANE_BYTES, tried.group_bytes),
         tried.window_bytes,
     )
     pool.shrink(shares.workers)

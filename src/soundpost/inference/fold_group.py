@@ -36,6 +36,10 @@ class FoldGroup:
             return None
         return FoldGroup([twin or member for twin, member in zip(exact, self.members, strict=True)])
 
+    def can_share(self, view: View) -> bool:
+        """Whether all members compute once what the windows of this view have in common."""
+        return all(member.can_share(view) for member in self.members)
+
     @torch.inference_mode()
     def __call__(self, batch: Tensor, view: View) -> Tensor:
         """Answers (windows, members, classes) of stacked windows, see Predictor."""

@@ -16,6 +16,7 @@ from soundpost.functional.strips import Run, Stage, laid, maps_of_run, worth_sha
 from soundpost.inference.fuse_batch_norm import logits_of
 from soundpost.views.view import Overlapping, View
 
+GROUP_WINDOWS = 4  # that overlap, for which a lane on a CPU should have room
 LONE_WINDOWS = 2  # that overlap with no other, at once: a batch that shares is larger than one that does not may be
 
 
@@ -104,6 +105,36 @@ def shared_logits(model: nn.Module, inputs: Tensor, sharing: Sharing) -> Tensor:
             maps = maps_of_run(model.stages, windows, run.step, sharing.margin)
             parts.append(logits_of(model.after_stages(maps)))
     return torch.cat(parts)
+
+
+def frames_of_group(view: View, frames: int, count: int = GROUP_WINDOWS) -> int:
+    """How many frames of a clip so many neighbouring windows show, each frame counted once.
+
+    Args:
+        view: cuts the windows.
+        frames: of a clip that is long enough to have several.
+        count: of the windows.
+    """
+    length, step = _length_and_step(view, frames)
+    return length + (count - 1) * step
+
+
+def frames_in_room(view: View, frames: int, room: int) -> int:
+    """Windows x frames of neighbours that show at most so many frames, each counted once; one window's at least.
+
+    Args:
+        view: cuts the windows.
+        frames: of a clip that is long enough to have several.
+        room: frames.
+    """
+    length, step = _length_and_step(view, frames)
+    return length * (1 + max(0, room - length) // step)
+
+
+def _length_and_step(view: View, frames: int) -> tuple[int, int]:
+    windows = view.windows(frames)
+    length = max(window.frames for window in windows)
+    return length, windows[1].start - windows[0].start if len(windows) > 1 else length
 
 
 def _step(before: np.ndarray, after: np.ndarray, steps: Sequence[int]) -> int:

@@ -111,7 +111,8 @@ def share(
             "one worker and the longest window need. Give at least that."
         )
     free += window_bytes
-    lanes = max(1, min(lanes, int(free * LANES_SHARE) // lane_bytes))
+    least_bytes = max(window_bytes, min(lane_bytes, LANE_BYTES))  # larger batches are worth less than another lane
+    lanes = max(1, min(lanes, int(free * LANES_SHARE) // least_bytes))
     lane_bytes = max(window_bytes, min(lane_bytes, int(free * LANES_SHARE) // lanes))
     free = max(0, free - lanes * lane_bytes)
     count = 1 + min(workers - 1, int(free * WORKERS_SHARE) // each)
