@@ -39,6 +39,7 @@ class PredictStage:
         self._states = states
         self._predictors = predictors
         self._speed = session.speed.setdefault(plan.recipe.name, Estimate())
+        states.groups.is_round = session.on_gpu
         states.groups.keeps_clips = all(predictor.can_share(plan.view) for predictor in predictors.values())
 
     def admit(self) -> None:
@@ -55,7 +56,10 @@ class PredictStage:
             waiting_workers: workers that wait for room, which answered clips give back.
         """
         session, groups = self._session, self._states.groups
-        groups.budget_frames = self._budget_frames()
+        if session.on_gpu:
+            groups.follow(self._budget_frames(), session.batch_frames[self._plan.recipe.name])
+        else:
+            groups.budget_frames = self._budget_frames()
         depth = GPU_DEPTH if session.on_gpu else 1
         while session.free_cores(waiting_workers) > 0:
             lane = min(session.lanes, key=lambda lane: lane.waiting)  # so that none stands idle beside a full one

@@ -37,6 +37,7 @@ from soundpost.resources.memory import (
     is_in_memory,
     lonely_memory,
     memory_allowed,
+    memory_groups,
     return_free_memory,
 )
 from soundpost.resources.memory_budget import Budget
@@ -218,8 +219,10 @@ def _try_out(models: ModelPool, devices: DevicesInUse, heartbeat: Heartbeat, rep
 
 
 def _fit_cores(devices: DevicesInUse, tried: TryOut, shares: Budget) -> None:
-    """Without a GPU, lanes and batches are as many and as large as the memory allows."""
-    if not devices.on_gpu:
+    """Lanes and batches are as many and as large as the host's memory allows."""
+    if devices.on_gpu:
+        tried.batch_frames.update({name: tried.frames_pinned(name, shares.lane_bytes) for name in tried.batch_frames})
+    else:
         devices.names[:] = devices.names[: shares.lanes]
         tried.batch_frames.update({name: tried.frames_in(name, shares.lane_bytes) for name in tried.bytes_per_frame})
 
@@ -236,8 +239,9 @@ def _share_memory(
         len(pool.workers),
         _start_method(settings),
         len(devices.names),
-        max(memory_budget.LANE_BYTES, tried.group_bytes),
+        max(memory_budget.LANE_BYTES, tried.group_bytes, tried.pinned_bytes),
         tried.window_bytes,
+        memory_budget.CUDA_SHARE if devices.on_gpu and not memory_groups() else memory_budget.MARGIN_SHARE,
     )
     pool.shrink(shares.workers)
     return shares

@@ -1,5 +1,6 @@
 """Devices that really work, and the precision they are good at."""
 
+import os
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from soundpost.errors import DeviceError, KitError, sentence
 from soundpost.resources.memory import cores
+from soundpost.resources.memory_budget import CUDNN_PLANS
 
 BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls them on x86 and on Arm
 TOLERANCE = {
@@ -30,6 +32,7 @@ def choose_devices(asked: str) -> list[str]:
     Raises:
         DeviceError: a device that was asked for by name is not there or does not work.
     """
+    os.environ.setdefault("TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", str(CUDNN_PLANS))  # read when cuDNN is first used
     torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32; where less will do, half precision is used
     names = [name.strip() for name in asked.split(",") if name.strip()]
     if names in (["auto"], ["cuda"]):

@@ -7,6 +7,7 @@ batch size changes is the order of sums inside the device's kernels, so answers 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from copy import copy, deepcopy
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.inference.activation import probabilities_of
-from soundpost.inference.autotune import Choice, half_choice
+from soundpost.inference.autotune import DECIDING_WINDOWS, LARGE_TIMES, Choice, half_choice
 from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.inference.network import build, copy_on_cpu
 from soundpost.inference.shared_windows import Sharing, can_share, shared_logits, sharing_of
@@ -30,8 +31,10 @@ class Predictor:
         member: one of its folds.
         arrays: the member's state dict.
         device: "cpu", "cuda:0", ...
-        precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
-            (is_half becomes False) where that does not hold.
+        precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch that tells
+            something, once more on one that is much larger, and given up (is_half becomes False) where it does not
+            hold.
+            Batches before the first trial are answered in float32.
         choice: decides about half precision, shared by the members of a recipe; its own when there is none.
     """
 
@@ -52,7 +55,10 @@ class Predictor:
         network = build(recipe, member, arrays)
         self.model: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._exact = self.model  # the network in float32, whatever the other one is rounded to
-        self._is_folded = self._is_settled = False
+        self._is_folded = False
+        self._least_windows = 1.0  # that a batch must have for anything to be decided on it
+        self._is_tried = False  # whether half precision has had its first trial
+        self._answering = self.model, False  # the network and whether in half precision, as one, for other lanes' sake
         self._choice = choice or half_choice()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
@@ -85,7 +91,8 @@ class Predictor:
     def _twin(self, device: torch.device, model: nn.Module) -> "Predictor":
         twin = copy(self)
         twin.device, twin.model, twin._exact = device, model, model
-        twin.is_half, twin._is_settled = False, True
+        twin._answering = model, False
+        twin.is_half, twin._is_folded, twin._least_windows = False, True, inf
         return twin
 
     @torch.inference_mode()
@@ -120,14 +127,22 @@ class Predictor:
         return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
 
     def settle(self, inputs: Tensor) -> None:
-        """With the first prepared windows: fold the network, decide about half precision."""
-        if not self._is_settled:
-            with self._choice.lock:
-                if not self._is_settled:
-                    self._fold(inputs)
-                    if self.is_half:
-                        self._settle_half(inputs)
-                    self._is_settled = True
+        """With the first prepared windows fold the network; with enough of them decide about half precision."""
+        windows = len(inputs)
+        if windows < self._least_windows:
+            return
+        with self._choice.lock:
+            if windows < self._least_windows:
+                return
+            self._fold(inputs)
+            if self.half is None:
+                self._least_windows = inf
+            elif windows < DECIDING_WINDOWS[self.device.type]:
+                self._least_windows = DECIDING_WINDOWS[self.device.type]
+            else:
+                self._settle_half(inputs)
+                self._least_windows = inf if self._is_tried else LARGE_TIMES * windows
+                self._is_tried = True
 
     def can_share(self, view: View) -> bool:
         """Whether the network computes what windows of this view have in common only once."""
@@ -139,7 +154,8 @@ class Predictor:
 
     def answer(self, inputs: Tensor, sharing: Sharing | None = None) -> Tensor:
         """Answers of prepared windows by the settled network, what they have in common computed once."""
-        return self.through(self._over(self.model, sharing), inputs, self.is_half)
+        model, is_half = self._answering
+        return self.through(self._over(model, sharing), inputs, is_half)
 
     def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
         """Prepared windows through a network that gives logits, up to the recipe's answers.
@@ -163,18 +179,19 @@ class Predictor:
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
             self.model = self._exact = fold_batch_norms(self.model, inputs[:1])
+            self._answering = self.model, False
             self._is_folded = True
 
     def _settle_half(self, inputs: Tensor) -> None:
-        rounded = _rounded(self.model, self.half)
+        rounded = self.model if self.model is not self._exact else _rounded(self._exact, self.half)
         exact, half = (
             lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
-            for model, is_half in ((self.model, False), (rounded, True))
+            for model, is_half in ((self._exact, False), (rounded, True))
         )
         name = str(self.half).removeprefix("torch.")
-        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
-        if self.is_half:
-            self.model = rounded
+        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device, len(inputs))
+        self.model = rounded if self.is_half else self._exact
+        self._answering = self.model, self.is_half
 
 
 def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
