@@ -114,7 +114,7 @@ def test_single_unit_beyond_the_budget_travels_alone(frames: int) -> None:
 
 
 def test_run_of_3361_clips_on_a_gpu_meets_at_most_200_shapes() -> None:
-    """Tiles, as the device gets faster and slower; batches that follow every change meet more shapes than that."""
+    """Tiles, as the device gets faster and slower; batches that follow every change meet many times more."""
     random = np.random.default_rng(0)
     tiles = np.maximum(1, np.ceil((np.clip(random.lognormal(1.6, 0.9, 3361), 0.3, 30) * 63.9 - 128) / 128)).astype(int)
 
@@ -138,7 +138,7 @@ def test_run_of_3361_clips_on_a_gpu_meets_at_most_200_shapes() -> None:
         return {(len(batch), 256) for batch in seen}
 
     assert len(shapes(is_round=True)) <= len(ROUND_SIZES)
-    assert len(shapes(is_round=False)) > 200
+    assert len(shapes(is_round=False)) > 3 * len(ROUND_SIZES)
 
 
 def test_budget_is_followed_when_it_changes_by_a_fifth_and_never_beyond_memory() -> None:

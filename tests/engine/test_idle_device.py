@@ -134,7 +134,7 @@ class Engine(Results):
 def idle_share(
     monkeypatch: pytest.MonkeyPatch, stacking: float, computing: float, make_mark: Callable[[Clock], host_buffers.Event]
 ) -> tuple[float, list[Done]]:
-    """Of a device that gets its batches from one lane, from the first cut to the last answer; and what was answered."""
+    """How long a device with one lane is idle from the first cut to the last answer, as a share; what was answered."""
     clock = Clock()
 
     def slow_stack(*rest: object) -> Tensor:

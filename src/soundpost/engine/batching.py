@@ -56,7 +56,7 @@ class Groups:
 
         Args:
             budget_frames: wished for.
-            most_frames: that memory allows, which is never exceeded.
+            most_frames: what memory allows, which is never exceeded.
         """
         if abs(budget_frames - self.budget_frames) > SIZE_CHANGE * self.budget_frames:
             self.budget_frames = budget_frames

@@ -10,7 +10,7 @@ from torch import Tensor
 
 HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
 HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
-DECIDING_WINDOWS = {"cpu": 1, "cuda": 32}  # that a batch must have to decide on half precision; a core never sees many
+DECIDING_WINDOWS = {"cpu": 1, "cuda": 32}  # windows needed to decide; a core never sees many
 LARGE_TIMES = 4  # times as many windows as decided, for a batch to decide once more
 REPEATS = 3  # how often each way is timed, in turns; the best counts, as whatever disturbs makes it longer
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-BUFFERS = 2  # of each kind: one that the device may be reading, or writing, and one for the lane
+BUFFERS = 2  # buffers of each kind: the device may be at one while the lane is at the other
 ROUNDED_TO = 2**20  # bytes; a buffer is made a little larger than asked, so that few are made
 
 

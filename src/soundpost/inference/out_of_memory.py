@@ -52,7 +52,7 @@ class BatchAnswers:
         view: the rule that cut the windows.
         batch: (windows, channels, bins, frames), kept until the answers have come where the model is in half precision.
         losses: what the batch has cost so far; completed by cpu().
-        buffers: of the lane, into which the answers are copied as soon as the device has them.
+        buffers: the lane's, into which the answers are copied as soon as the device has them.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ def answer(
         model: the member or members, on their device.
         view: the rule that cut the windows.
         batch: (windows, channels, bins, frames).
-        buffers: of the lane that waits for the answers; new ones when there are none.
+        buffers: those of the lane that waits for the answers; new ones when there are none.
 
     Returns:
         Answers as the model gives them, NaN for windows that are lost; None when all are.

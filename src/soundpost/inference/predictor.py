@@ -56,7 +56,7 @@ class Predictor:
         self.model: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._exact = self.model  # the network in float32, whatever the other one is rounded to
         self._is_folded = False
-        self._least_windows = 1.0  # that a batch must have for anything to be decided on it
+        self._least_windows = 1.0  # fewer windows than this decide nothing
         self._is_tried = False  # whether half precision has had its first trial
         self._answering = self.model, False  # the network and whether in half precision, as one, for other lanes' sake
         self._choice = choice or half_choice()

@@ -16,8 +16,8 @@ from soundpost.functional.strips import Run, Stage, laid, maps_of_run, worth_sha
 from soundpost.inference.fuse_batch_norm import logits_of
 from soundpost.views.view import Overlapping, View
 
-GROUP_WINDOWS = 4  # that overlap, for which a lane on a CPU should have room
-LONE_WINDOWS = 2  # that overlap with no other, at once: a batch that shares is larger than one that does not may be
+GROUP_WINDOWS = 4  # a lane on a CPU should have room for so many that overlap
+LONE_WINDOWS = 2  # windows that overlap with no other come so few at once: a batch that shares is a large one
 
 
 @runtime_checkable
@@ -91,7 +91,7 @@ def shared_logits(model: nn.Module, inputs: Tensor, sharing: Sharing) -> Tensor:
     Args:
         model: keeps SharesStages.
         inputs: as View.prepare makes them.
-        sharing: of the batch.
+        sharing: what the windows of the batch have in common.
     """
     assert isinstance(model, SharesStages)
     parts: list[Tensor] = []
@@ -112,8 +112,8 @@ def frames_of_group(view: View, frames: int, count: int = GROUP_WINDOWS) -> int:
 
     Args:
         view: cuts the windows.
-        frames: of a clip that is long enough to have several.
-        count: of the windows.
+        frames: length of a clip that is long enough to have several.
+        count: how many windows.
     """
     length, step = _length_and_step(view, frames)
     return length + (count - 1) * step
@@ -124,7 +124,7 @@ def frames_in_room(view: View, frames: int, room: int) -> int:
 
     Args:
         view: cuts the windows.
-        frames: of a clip that is long enough to have several.
+        frames: length of a clip that is long enough to have several.
         room: frames.
     """
     length, step = _length_and_step(view, frames)

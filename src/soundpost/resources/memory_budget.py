@@ -107,7 +107,7 @@ def share(
         lanes: wanted.
         lane_bytes: what the batch of one lane would use if there were no limit.
         window_bytes: what the longest single window takes, which a lane must be able to take.
-        margin_share: of the limit, kept free for what nobody counts.
+        margin_share: part of the limit that is kept free for what nobody counts.
 
     Raises:
         SettingsError: the limit is below what interpreter, networks, one worker and one window need.
