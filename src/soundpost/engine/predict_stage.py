@@ -15,6 +15,7 @@ from soundpost.inference.out_of_memory import MemoryLosses
 from soundpost.resources.deadline import Estimate, hang_seconds
 
 BATCH_SECONDS = {"cpu": 0.5, "cuda": 0.25}  # a batch that takes longer is made smaller
+SHARED_BATCH_SECONDS = 8.0  # the same on a core, for the few windows of a clip that share work when they come together
 LEAST_BATCH_SECONDS = 0.02  # however little time is left
 GPU_DEPTH = 3  # jobs that a GPU's lane may have waiting, so that it never starves
 WAIT_SECONDS = 0.1  # longest wait for what a pass at its end has left with the lanes
@@ -146,7 +147,8 @@ class PredictStage:
         most = self._session.batch_frames[self._plan.recipe.name]
         kind = "cuda" if self._session.on_gpu else "cpu"
         seconds = self._speed.seconds(len(self._plan.works))
-        limit = min(BATCH_SECONDS[kind], max(LEAST_BATCH_SECONDS, self._session.deadline.left() / 4))
+        usual = SHARED_BATCH_SECONDS if self._states.groups.keeps_clips else BATCH_SECONDS[kind]
+        limit = min(usual, max(LEAST_BATCH_SECONDS, self._session.deadline.left() / 4))
         return most if not seconds else max(1, min(most, int(limit / seconds)))
 
     def _answered(self, done: Done) -> None:

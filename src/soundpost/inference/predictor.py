@@ -168,6 +168,15 @@ class Predictor:
             logits = logits.where(logits.isfinite().all(dim=-1, keepdim=True), torch.nan)
         return logits if self.recipe.average == "logit" else probabilities_of(logits, self.recipe.activation)
 
+    def in_half(self, inputs: Tensor) -> nn.Module:
+        """The network with its layers rounded to the half precision that was asked for; in float32 if none was.
+
+        Args:
+            inputs: prepared windows, with which it is folded.
+        """
+        self._fold(inputs)
+        return self._exact if self.half is None else _rounded(self._exact, self.half)
+
     def probabilities(self, answers: Tensor) -> Tensor:
         """Answers as probabilities, whatever the recipe averages."""
         return probabilities_of(answers, self.recipe.activation) if self.recipe.average == "logit" else answers
@@ -183,7 +192,7 @@ class Predictor:
             self._is_folded = True
 
     def _settle_half(self, inputs: Tensor) -> None:
-        rounded = self.model if self.model is not self._exact else _rounded(self._exact, self.half)
+        rounded = self.model if self.model is not self._exact else self.in_half(inputs)
         exact, half = (
             lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
             for model, is_half in ((self._exact, False), (rounded, True))
