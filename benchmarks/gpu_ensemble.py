@@ -77,9 +77,8 @@ def ensemble(name: str, small: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"clips": count, "networks": FOLDS * (len(FIRST) + len(SECOND)), "run s": round(wall, 1)}
     found["predicted"] = predicted.group(0) if predicted else "not told"
     start = float(started_up.group(1)) if started_up else 0.0
-    found[f"s for {HIDDEN_CLIPS:,} clips, by the share of this run"] = round(
-        start + (wall - start) * HIDDEN_CLIPS / count
-    )
+    hidden = start + (wall - start) * HIDDEN_CLIPS / count
+    found[f"s for {HIDDEN_CLIPS:,} clips, by the share of this run"] = round(hidden)
     if forward and float(forward.group(1)):
         found["run over the lanes' own seconds"] = round(wall / float(forward.group(1)), 2)
     found["peak MB"] = round(usage.peak_bytes / 1e6)

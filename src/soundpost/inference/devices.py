@@ -1,7 +1,8 @@
 """Devices that really work, and the precision they are good at."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 
@@ -121,3 +122,19 @@ def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinf
     with suppress(OSError):
         flags.update(cpuinfo.read_text().split())
     return "bfloat16" if flags & BFLOAT16_UNITS else "float32"
+
+
+@contextmanager
+def beside_computing(device: str) -> Iterator[None]:
+    """What is copied to a GPU meanwhile goes through a queue of its own, and is there at the end.
+
+    In the common queue weights would stand behind the batches under way, and these behind the weights. Memory that was
+    filled so goes back to this queue alone; a network is let go when none of its batches is under way.
+    """
+    if not device.startswith("cuda"):
+        yield
+        return
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
