@@ -14,7 +14,7 @@ from soundpost.importers.recipe_files import TEMPLATES, ImportedMember, template
 from soundpost.training.recipe_fit import make_network
 
 HIDDEN_CLIPS = 3361  # clips of Freesound 2019's hidden set
-MEAN_SECONDS = 10.4  # of a clip there
+MEAN_SECONDS = 10.4  # how long a clip is there
 FOLDS = 5
 FIRST: dict[str, dict[str, Any]] = {  # recipe -> changes of the argus template, as docs/systems.md has the ensemble
     "auxiliary_016": {},
