@@ -57,6 +57,7 @@ class ExtractStage:
             recipe.front_end.name,
             dict(recipe.front_end.settings),
             self._session.max_seconds,
+            self._session.clips[clip].stretch,
         )
 
     def heard(self, worker: Worker, message: Message) -> None:

@@ -64,7 +64,7 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
     audio, front_end = front_ends[task.digest]
     audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
     started = time.thread_time()
-    decoded = decode(Path(task.path), audio)
+    decoded = decode(Path(task.path), audio, task.stretch)
     decode_seconds = time.thread_time() - started
     shape = front_end.shape(len(decoded.waveform))
     seconds = len(decoded.waveform) / decoded.sample_rate

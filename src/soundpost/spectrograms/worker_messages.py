@@ -22,6 +22,7 @@ class Task:
     front_end: str  # name in FRONT_ENDS
     front_end_settings: Mapping[str, Any]
     max_seconds: float  # no more audio than this is read; a longer clip is cut, with a remark
+    stretch: tuple[float, float] | None = None  # begin and length in seconds of what is wanted of it; None: all
 
 
 @dataclass(frozen=True)
