@@ -172,9 +172,12 @@ class Tagger:
                 there, spectrograms, lost = self._spectrograms(recipe, sounds)
                 heard[recipe.digest()] = (there, spectrograms)
                 unreadable |= lost
-        return self.blended(len(sounds), heard), unreadable
+        table, left_out = self.blended(len(sounds), heard)
+        for name, spoilt in left_out.items():
+            warnings.warn(f"{name} is left out for {spoilt.sum():,} clips: its answer is not finite.", stacklevel=2)
+        return table, unreadable
 
-    def blended(self, n_sounds: int, heard: Mapping[str, Heard]) -> np.ndarray:
+    def blended(self, n_sounds: int, heard: Mapping[str, Heard]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Probabilities of sounds whose spectrograms are there.
 
         Args:
@@ -182,7 +185,8 @@ class Tagger:
             heard: what each front end made of them, by the recipe's digest.
 
         Returns:
-            (sounds, labels) float64; NaN where nobody has an answer.
+            (sounds, labels) float64, NaN where nobody has an answer; and whose answers were left out because they are
+            not finite, (sounds,) bool by name.
         """
         layers = np.zeros((len(self.members), n_sounds, len(self.labels)), np.float32)
         done = np.zeros(layers.shape[:2], bool)
@@ -196,9 +200,8 @@ class Tagger:
                 knows[number, list(columns.columns)] = True
                 done[number, there] = True
         table = np.full((n_sounds, len(self.labels)), np.nan)
-        for name, spoilt in blend_columns(self._blend, layers, done, knows, table).items():
-            warnings.warn(f"{name} is left out for {spoilt.sum():,} clips: its answer is not finite.", stacklevel=2)
-        return np.clip(table, 0.0, 1.0)
+        left_out = blend_columns(self._blend, layers, done, knows, table)
+        return np.clip(table, 0.0, 1.0), left_out
 
     def vectors(self, heard: Mapping[str, Heard], member: str = "") -> np.ndarray:
         """Embeddings of sounds whose spectrograms are there: (sounds that could be read, features) float32.
@@ -209,11 +212,6 @@ class Tagger:
         """
         recipe, predictor = self._predictors[self.members.index(member) if member else 0]
         return embed(predictor, heard[recipe.digest()][1])
-
-    @property
-    def recipes(self) -> tuple[Recipe, ...]:
-        """Those of the members, one for each front end that differs, in order."""
-        return tuple({recipe.digest(): recipe for recipe, _ in self._predictors}.values())
 
     def _spectrograms(
         self, recipe: Recipe, sounds: Sequence[Sound]

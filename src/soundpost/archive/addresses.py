@@ -22,7 +22,7 @@ def is_remote(address: str) -> bool:
 
 def join(base: str, path: str) -> str:
     """A path as it stands in a table, below the folder or address that it is relative to."""
-    if is_remote(path) or os.path.isabs(path) or not base:
+    if is_remote(path) or Path(path).is_absolute() or not base:
         return path
     return f"{base.rstrip('/')}/{path}"
 
@@ -58,7 +58,7 @@ def audio_below(address: str) -> list[tuple[str, str]]:
             found, base = sorted(system.find(path)), path
         else:
             found, base = [path] if system.exists(path) else [], path.rpartition("/")[0]
-    except Exception as error:  # noqa: BLE001  every kind of address raises what it likes
+    except Exception as error:
         raise SettingsError(
             f"{address} cannot be listed ({error}). Correct the address or the access to it."
         ) from error
@@ -84,7 +84,7 @@ def fetch(address: str, folder: Path) -> Path:
             shutil.copyfileobj(source, copy)
     except SettingsError:
         raise
-    except Exception as error:  # noqa: BLE001  every kind of address raises what it likes
+    except Exception as error:
         raise ClipError(f"{here.name}: cannot be fetched from {address} ({error}). Correct the address.") from error
     return here
 

@@ -96,10 +96,15 @@ def _at(place: str, root: str) -> Iterator[Named]:
     else:
         paths = [Path(place)]
         if glob.has_magic(place) and not paths[0].exists():
-            paths = [Path(match) for match in sorted(glob.glob(place, recursive=True))]
+            paths = [Path(match) for match in _matches(place)]
             if not paths:
                 raise SettingsError(f"nothing matches {place}. Correct the pattern.")
         yield from (Named(file.name, str(file.path), None, None) for file in find_audio_files(paths))
+
+
+def _matches(pattern: str) -> list[str]:
+    """Paths that match a pattern with *, ?, [...] and **, in order."""
+    return sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207  Path.glob takes no absolute pattern
 
 
 def _of_table(place: str, root: str) -> Iterator[Named]:

@@ -88,11 +88,15 @@ def _settings(plan: Plan, folder: Path) -> RunSettings:
 
 def _rows(plan: Plan, part: int, folder: Path) -> list[Row]:
     clips = plan.items(part)
-    paths = plan.clips["path"].slice(clips.start, len(clips)).to_pylist()
-    local = addresses.fetch_all(paths, _fetched(folder, part))
+    told = plan.clips.slice(clips.start, len(clips)).to_pylist()
+    local = addresses.fetch_all([clip["path"] for clip in told], _fetched(folder, part))
+
+    def rows(clip: int) -> list[Row]:
+        number = clip - clips.start
+        return rows_of(clip, told[number], local[number], plan.window_seconds, plan.hop_seconds)
+
     with ThreadPoolExecutor(addresses.FETCHERS) as readers:
-        found = readers.map(lambda clip, at: rows_of(plan, clip, at), clips, local)
-        return [row for rows in found for row in rows]
+        return [row for found in readers.map(rows, clips) for row in found]
 
 
 def _fetched(folder: Path, part: int) -> Path:
@@ -100,7 +104,7 @@ def _fetched(folder: Path, part: int) -> Path:
 
 
 def _refuse_skipped(skipped: dict[str, str]) -> None:
-    """Raise WeightsError for a member that is left out: the rows of one archive have the answers of the same members."""
+    """Raise WeightsError for a member that is left out: all rows of an archive are answered by the same members."""
     for name, reason in skipped.items():
         raise WeightsError(f"{name} cannot be used: {reason} Mend it, or name the others by --members.")
 
@@ -179,7 +183,7 @@ class _Part:
         """Put probabilities and remarks where they belong."""
         session, report = self._session, self._report
         predictions, contest = session.predictions, session.contest
-        table = predictions.blended(session.live.blend, contest.maps, contest.priors)
+        table = predictions.blended(session.live.blend, dict(contest.maps), contest.priors)
         passes = session.models.passes
         seen = np.array([predictions.seen(p.member, p.view) for p in passes])
         not_finite = {name: spoilt for name, spoilt in predictions.not_finite.items() if spoilt.any()}

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -124,28 +126,32 @@ class Answer:
     incomplete: str = ""  # why some members' answers are not in it
 
 
-def rows_of(plan: Plan, clip: int, local: Path | ClipError) -> list[Row]:
+def rows_of(
+    clip: int, told: Mapping[str, Any], local: Path | ClipError, window_seconds: float, hop_seconds: float
+) -> list[Row]:
     """The rows of a clip: one, or one for each stretch where a window is asked for.
 
     Clips with offsets of their own stay as they are. So does one whose header cannot be read: it is heard whole, and
     what is wrong with it is said then.
 
     Args:
-        plan: gives window and hop.
-        clip: its number.
+        clip: its number in the plan.
+        told: its id, path, start and end.
         local: where it can be decoded, or why it cannot be had.
+        window_seconds: length of a stretch; 0: all of the clip.
+        hop_seconds: from one stretch to the next; 0: the window.
     """
-    name, path, start, end = (plan.clips[column][clip].as_py() for column in ("id", "path", "start", "end"))
+    name, path, start, end = (told[column] for column in ("id", "path", "start", "end"))
     if isinstance(local, ClipError):
         return [Row(clip, 0, 1, name, path, start, end, None, str(local))]
     whole = Row(clip, 0, 1, name, path, start, end, local)
-    if not plan.window_seconds or whole.stretch is not None:
+    if not window_seconds or whole.stretch is not None:
         return [whole]
     try:
         header = probe(local)
     except ClipError:
         return [whole]
-    parts = cut(header.samples / max(1, header.sample_rate), plan.window_seconds, plan.hop_seconds)
+    parts = cut(header.samples / max(1, header.sample_rate), window_seconds, hop_seconds)
     if len(parts) == 1:
         return [whole]
     return [

@@ -34,6 +34,7 @@ GONE = (
 NEVER_BUNDLED = tuple(
     f"{PACKAGE}.{name}"
     for name in (
+        "archive",
         "cli",
         "evaluation",
         "importers",
