@@ -117,6 +117,7 @@ class _Part:
         self._answers = [Answer(row, unreadable=row.failure) for row in rows]
         self._heard = [answer for answer in self._answers if answer.row.local is not None]
         self._bar = bar
+        self._skipped = session.report.members_skipped  # where the pool of models tells of them
         self._folder = folder
         clips = [Clip(a.row.id, a.row.local, a.row.n_bytes, a.row.stretch) for a in self._heard]
         models = session.models
@@ -140,7 +141,7 @@ class _Part:
             run = Run(session)
             self._embed(run)
             self._run(run)
-            _refuse_skipped(self._report.members_skipped)
+            _refuse_skipped(self._skipped)
             self._tell()
         for recipe in session.models.recipes:
             session.cache.drop(recipe.digest())
@@ -166,7 +167,7 @@ class _Part:
         number = next(i for i, (_, m) in enumerate(models.members) if m.name == self._plan.embedding)
         recipe, _ = models.members[number]
         predictors = session.predictors(number)
-        _refuse_skipped(self._report.members_skipped)
+        _refuse_skipped(self._skipped)
         vectors = Vectors(self._plan.embedding, len(self._heard))
         pass_plan = PassPlan([Pass(number, 0, 1.0)], recipe, models.sizes.view(recipe, 0), keep=True)
         embedders = {device: Embedder(predictor) for device, predictor in (predictors or {}).items()}

@@ -77,8 +77,6 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: i
         compute=ray.data.ActorPoolStrategy(size=count),
         num_cpus=0 if gpus else ACTOR_CORES,
         num_gpus=1 if gpus else 0,
-        max_restarts=-1,
-        max_task_retries=-1,
     )
     try:
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -156,7 +154,7 @@ def _ray() -> Any:
         SettingsError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
     try:
         ray = import_module("ray")
         import_module("ray.data")
