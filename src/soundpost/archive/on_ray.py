@@ -30,6 +30,7 @@ TASK_CLIPS = 16  # clips of one task that decodes
 BATCH_ROWS = 64  # rows that an actor is given together
 # Actors and tasks reserve half a core each, so that both kinds are at work at once and the system shares the cores out.
 TASK_CORES = ACTOR_CORES = 0.5
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens at 127.0.0.1, on any system
 
 
 def answer_on_ray(
@@ -48,7 +49,7 @@ def answer_on_ray(
     Raises:
         SettingsError: Ray is not installed, or the cluster does not answer.
     """
-    ray = _ray()
+    ray = _ray(is_alone=not address)
     with _connected(ray, address):
         rows = _rows(ray, plan, parts, actors, batch_rows)
         yield from _in_parts(plan, parts, rows, bar)
@@ -147,14 +148,19 @@ def _array(numbers: list[float] | None) -> np.ndarray | None:
     return None if numbers is None else np.array(numbers, np.float32)
 
 
-def _ray() -> Any:
+def _ray(is_alone: bool) -> Any:
     """The library, quiet.
+
+    Args:
+        is_alone: whether its processes are to hear one another on this machine alone.
 
     Raises:
         SettingsError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+    if is_alone:
+        os.environ.setdefault(LOOPBACK, "0")
     try:
         ray = import_module("ray")
         import_module("ray.data")
@@ -183,7 +189,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
             source = str(Path(soundpost.__file__).parent)  # nodes need not have it installed
             ray.init(address=address, runtime_env={"py_modules": [source]}, **quiet)
         else:
-            ray.init(num_cpus=cores(), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+            ray.init(num_cpus=cores(), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SettingsError(f"--address {address or 'of this machine'}: {error}. Start it with ray start.") from error
     try:
