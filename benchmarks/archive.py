@@ -29,7 +29,7 @@ class Measured:
     """One run."""
 
     seconds: float
-    cpu_seconds: float  # of all its processes, as far as they were seen
+    cpu_seconds: float  # all its processes together, as far as they were seen
     peak_bytes: int  # most of the whole tree, pages that are shared counted by their share
 
 

@@ -11,6 +11,7 @@ from conftest import LABELS, RATE, RecipeMaker, waveform
 
 from soundpost.archive.pseudo_labels import Rule, main, parse_rule
 from soundpost.errors import SettingsError
+from soundpost.evaluation.dataset import read_labels
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_rule_takes_the_likeliest_above_its_threshold() -> None:
 @pytest.mark.parametrize("text", ["", "top", "top=0", "top=-1", "threshold=2", "threshold=0.5,least=1", "0.8"])
 def test_rule_that_is_not_understood_is_refused(text: str) -> None:
     """With what would be."""
-    with pytest.raises(SettingsError, match="is not understood. Write threshold=0.8"):
+    with pytest.raises(SettingsError, match=r"is not understood\. Write threshold=0\.8"):
         parse_rule(text)
 
 
@@ -66,6 +67,9 @@ def test_labels_have_the_layout_of_the_contest(top: int, clips: Path, tag: Tag, 
             np.testing.assert_allclose(scores, best, rtol=1e-5)
         assert len(names) == 2
         assert scores == sorted(scores, reverse=True)
+    names, truth = read_labels(out, LABELS, {})  # as the trainer and the evaluation read it
+    assert names == ("0.wav", "1.wav", "2.wav")
+    assert truth.sum(axis=1).tolist() == [2, 2, 2]
 
 
 def test_stretches_say_where_they_are(clips: Path, tag: Tag, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class PartProgress(Progress):
     """What the passes of one part tell, as a share of its clips on the bar.
 
     Args:
-        bar: of the archive.
+        bar: the archive's.
         clips: rows of the part.
         rounds: passes over them.
     """

@@ -28,8 +28,9 @@ from soundpost.resources.memory import cores
 
 TASK_CLIPS = 16  # clips of one task that decodes
 BATCH_ROWS = 64  # rows that an actor is given together
-# Actors and tasks reserve half a core each, so that both kinds are at work at once and the system shares the cores out.
-TASK_CORES = ACTOR_CORES = 0.5
+# Actors and tasks reserve less than a core each, so that both kinds are at work at once and the system shares the cores
+# out. The two numbers differ, as Ray would else make one step of both, and decode where the ensemble is.
+TASK_CORES, ACTOR_CORES = 0.5, 0.4
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens at 127.0.0.1, on any system
 
 
@@ -42,7 +43,7 @@ def answer_on_ray(
         plan: what is asked for.
         parts: numbers of the parts that are wanted.
         bar: told how far it is.
-        address: of a cluster that `ray start` made; empty: the one that this process is in already, else a new one.
+        address: where a cluster is that `ray start` made; empty: the one that this process is in, else a new one.
         actors: copies of the ensemble; 0: one for each GPU of the cluster, or for each core where it has none.
         batch_rows: rows that an actor is given together.
 
@@ -62,6 +63,7 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: i
     count = actors or gpus or max(1, int(resources.get("CPU", 1)))
     steps = ray_steps.Steps.of(plan)
     blocks = [block for part in parts for block in _blocks(plan, part)]
+    count = min(count, -(-len(blocks) * TASK_CLIPS // batch_rows))  # an actor that gets no batch would load for nothing
     data = ray.data.from_arrow(blocks)
     data = data.map_batches(
         ray_steps.hear,

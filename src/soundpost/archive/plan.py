@@ -28,7 +28,7 @@ class Plan:
     clips: pa.Table  # as clip_list has it
     weights: Path  # folder of submission.toml
     members: tuple[str, ...] = ()  # recipe/fold; empty: all
-    views: int = 0  # of each recipe, the cheapest first; 0: all
+    views: int = 0  # how many of each recipe, the cheapest first; 0: all
     window_seconds: float = 0.0  # every clip is cut into stretches of this length; 0: a clip is one row
     hop_seconds: float = 0.0  # from one stretch to the next; 0: the window
     top: int = 0  # labels of a row, the likeliest first; 0: a column for each label

@@ -66,7 +66,7 @@ def hear(clips: pa.Table, steps: Steps) -> Iterator[pa.Table]:
 
     Args:
         clips: columns clip, id, path, start, end.
-        steps: of the plan.
+        steps: what both steps know of the plan.
     """
     torch.set_num_threads(1)
     for clip in clips.to_pylist():
@@ -118,7 +118,7 @@ class Ensemble:
     """An actor that holds the members.
 
     Args:
-        steps: of the plan.
+        steps: what both steps know of the plan.
         weights: gives the files of the folder of weights, as packed has them.
     """
 

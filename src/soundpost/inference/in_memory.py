@@ -64,7 +64,7 @@ def over_windows(
 
     Args:
         network: stacked windows (windows, channels, bins, frames) and their view -> (windows, width).
-        spectrograms: of the clips, each (channels, bins, frames).
+        spectrograms: one for each clip, each (channels, bins, frames).
         view: the rule that cuts windows.
         width: numbers in a row of what the network says.
 
