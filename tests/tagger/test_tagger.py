@@ -199,3 +199,17 @@ def test_tagger_warns_of_nothing_where_all_is_well(make_assets: RecipeMaker, mak
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         soundpost.load(make_assets({}), device="cpu").predict(make_clips([0.3]) / "test")
+
+
+@pytest.mark.requires_cuda
+def test_answers_on_a_gpu_are_those_of_the_cores(make_assets: RecipeMaker, make_clips: ClipMaker) -> None:
+    """In float32 on both."""
+    clips = make_clips([0.5, 1.0]) / "test"
+    assets = make_assets({})
+
+    on_gpu = soundpost.load(assets, device="cuda")
+
+    assert on_gpu.device.startswith("cuda")
+    np.testing.assert_allclose(
+        on_gpu.predict(clips), soundpost.load(assets, device="cpu").predict(clips), atol=10 * SAME_ANSWER
+    )

@@ -209,7 +209,7 @@ def test_front_end_is_named_by_its_settings_alone(name: str) -> None:
     assert len({*digests.values(), digest()}) == 1 + len(fields)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CASES)
 def test_model_has_the_class_layer_that_the_page_names(name: str) -> None:
     """A clip's embedding is what that layer reads; docs/python.md says which it is and how wide by default."""
     rows = re.findall(rf"^\| {name} \| (\S+) \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)

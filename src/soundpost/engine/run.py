@@ -21,7 +21,7 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 
     Returns:
         The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time, or
-        when the folder holds other clips than the rows name.
+        when a folder that a person named holds other clips than the rows name.
 
     Raises:
         KitError: settings, weights or limits with which there can be no prediction at all.
@@ -145,10 +145,10 @@ class Run:
         if not written:
             report.counts[f"last write failed ({live.error or 'too slow'}), the one before it stands"] += 1
         for name, clips in session.predictions.not_finite.items():
-            report.left_out(name, [session.clips[int(clip)].name for clip in clips.nonzero()[0]])
+            report.left_out(name, [session.contest.answer_name(int(answer)) for answer in clips.nonzero()[0]])
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
-        answered = int(session.predictions.answered().sum())
+        answered = int(session.contest.of_clips(session.predictions.answered()).sum())
         session.log.ended(report, answered, session.memory.peak_bytes)
         for line in [*report.lines(answered), *live.top_tags()]:
             session.progress.say(line)
@@ -157,12 +157,13 @@ class Run:
             f"{session.settings.out}; peak memory {peak_bytes / 1e6:,.0f} MB of {limit_bytes / 1e6:,.0f} MB allowed"
         )
         session.tell({"event": "finished", "answered": live.written, "peak_bytes": peak_bytes})
+        is_slip = bool(report.stranger) and session.settings.is_named
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
         if not answered and readable and not report.passes_cut and not session.should_stop():
             self._say_why_nothing()
         if not written:
             return STATUS_DEFECT
-        return STATUS_OK if answered or (readable == 0 and not report.stranger) else STATUS_NOTHING
+        return STATUS_OK if answered or (readable == 0 and not is_slip) else STATUS_NOTHING
 
     def _say_why_nothing(self) -> None:
         """Every pass has failed, with time left.

@@ -75,8 +75,11 @@ def _installed() -> Path | None:
         listed = distribution("soundpost").files or ()
     except PackageNotFoundError:
         return None
-    found = (Path(str(file.locate())).resolve() for file in listed if file.parts[-2:] == ("weights", SUBMISSION))
-    return next((path.parent for path in found if path.is_file()), None)
+    wanted = [file for file in listed if file.parts[-2:] == ("weights", SUBMISSION)]
+    places = [Path(str(file.locate())).resolve().parent for file in wanted]
+    # An installation by --target lists its files as if they lay two folders further up.
+    places += [Path(__file__).resolve().parents[2].joinpath(*file.parts[-4:-1]) for file in wanted]
+    return next((place for place in places if (place / SUBMISSION).is_file()), None)
 
 
 def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INPUT_ROOT) -> Assets:

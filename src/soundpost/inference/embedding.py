@@ -26,7 +26,7 @@ def embed(predictor: Predictor, spectrograms: Sequence[np.ndarray]) -> np.ndarra
 
     Args:
         predictor: whose network is asked.
-        spectrograms: one for each clip, each (channels, bins, frames).
+        spectrograms: one for each clip, (channels, bins, frames).
 
     Raises:
         SettingsError: the network has no linear layer with one output for each class.

@@ -50,7 +50,7 @@ def answer(
 
 
 def answer_by(predictor: Predictor, spectrograms: Sequence[np.ndarray], n_views: int) -> np.ndarray:
-    """The same by a predictor that is there already, and may be asked again: (clips, classes) float64."""
+    """What answer() gives, by a predictor that is there already and may be asked again: (clips, classes) float64."""
     recipe = predictor.recipe
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
     total = np.mean([over_windows(predictor, spectrograms, view, len(recipe.labels)) for view in views], axis=0)
@@ -64,7 +64,7 @@ def over_windows(
 
     Args:
         network: stacked windows (windows, channels, bins, frames) and their view -> (windows, width).
-        spectrograms: one for each clip, each (channels, bins, frames).
+        spectrograms: one for each clip, (channels, bins, frames).
         view: the rule that cuts windows.
         width: numbers in a row of what the network says.
 
