@@ -17,7 +17,6 @@ import soundfile
 from archive_runs import Tag, tagging
 from conftest import LABELS, RATE, RecipeMaker, waveform
 
-import soundpost
 from soundpost.archive import on_ray
 
 os.environ[on_ray.LOOPBACK] = "0"  # read once, when Ray is imported
@@ -32,24 +31,20 @@ WAIT_SECONDS = 60.0  # until an actor is at work
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Two nodes of one core each, which this process has joined."""
+def cluster() -> Iterator[str]:
+    """The address of two nodes of one core each, which do not know the package until a call brings it."""
     from ray.cluster_utils import Cluster
 
-    source = str(Path(soundpost.__file__).parents[1])
-    before = os.environ.get("PYTHONPATH", "")
-    os.environ.update(PYTHONPATH=os.pathsep.join([source, before]), RAY_USAGE_STATS_ENABLED="0")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
     found = Cluster(initialize_head=True, head_node_args=node)
     try:
         found.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
-        ray.init(address=found.address, log_to_driver=False, logging_level="ERROR")
-        assert ray.util.get_node_ip_address() == "127.0.0.1"
-        yield
+        assert found.address.startswith("127.0.0.1:")
+        yield found.address
     finally:
         ray.shutdown()
         found.shutdown()
-        os.environ["PYTHONPATH"] = before
 
 
 @pytest.fixture
@@ -85,14 +80,17 @@ def assert_equal(expected: pd.DataFrame, found: pd.DataFrame) -> None:
         assert expected[column].fillna("").tolist() == found[column].fillna("").tolist()
 
 
-@pytest.mark.usefixtures("cluster")
-def test_engines_agree_whatever_the_blocks(tag: Tag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engines_agree_whatever_the_blocks(
+    cluster: str, tag: Tag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Windows, embeddings and remarks included, with other parts, other tasks and other batches."""
     clips = write_clips(tmp_path / "clips", 21)
     expected = tag(clips, "--window", 0.6, "--embeddings", out="here.parquet")
     monkeypatch.setattr(on_ray, "TASK_CLIPS", 5)
 
-    found = tag(clips, "--window", 0.6, "--embeddings", "--part", 7, "--engine", "ray", out="ray.parquet")
+    found = tag(
+        clips, "--window", 0.6, "--embeddings", "--part", 7, "--engine", "ray", "--address", cluster, out="ray.parquet"
+    )
 
     assert_equal(expected, found)
     there = expected["embedding"].notna()
@@ -102,8 +100,7 @@ def test_engines_agree_whatever_the_blocks(tag: Tag, tmp_path: Path, monkeypatch
     )
 
 
-@pytest.mark.usefixtures("cluster")
-def test_killed_actor_costs_no_row_and_makes_none_twice(tag: Tag, tmp_path: Path) -> None:
+def test_killed_actor_costs_no_row_and_makes_none_twice(cluster: str, tag: Tag, tmp_path: Path) -> None:
     """SIGKILL to a worker that holds the ensemble, in mid-run: Ray starts it again, and every row comes once."""
     clips = write_clips(tmp_path / "clips", 200)
     expected = tag(clips, out="here.parquet")
@@ -112,7 +109,7 @@ def test_killed_actor_costs_no_row_and_makes_none_twice(tag: Tag, tmp_path: Path
     killer = threading.Thread(target=lambda: killed.extend(kill_actor(tmp_path / "ray.parquet", is_over)))
     killer.start()
 
-    found = tag(clips, "--part", 20, "--engine", "ray", out="ray.parquet")
+    found = tag(clips, "--part", 20, "--engine", "ray", "--address", cluster, out="ray.parquet")
 
     is_over.set()
     killer.join()
