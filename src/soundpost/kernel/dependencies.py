@@ -35,6 +35,7 @@ GONE = (
 NEVER_BUNDLED = tuple(
     f"{PACKAGE}.{name}"
     for name in (
+        "archive",
         "cli",
         "evaluation",
         "importers",
