@@ -93,7 +93,7 @@ def decode(path: Path, settings: AudioSettings, stretch: tuple[float, float] | N
 
     Args:
         path: the file.
-        settings: of the recipe.
+        settings: the recipe's [audio].
         stretch: begin and length in seconds of what is wanted of it, as if that were a file of its own; None: all.
 
     Raises:

@@ -22,7 +22,7 @@ class WindowSettings:
     padding: str = "behind"  # what stands where a window reaches beyond the recording, see cut
     frames: str = ""  # how frame-wise answers of overlapping windows become rows; "": answers are the windows' own
     shifts: tuple[float, ...] = (0.0,)  # s, by which all windows are moved, the recording joined to a ring
-    shift_weights: tuple[float, ...] = (1.0,)  # of the answers of each shift
+    shift_weights: tuple[float, ...] = (1.0,)  # how much the answers of each shift count
 
     def __post_init__(self) -> None:
         if self.scope not in SCOPES or self.padding not in PADDINGS or self.frames not in FRAME_RULES:
@@ -92,7 +92,7 @@ def ring(waveform: np.ndarray, samples: int, shift: int) -> np.ndarray:
 
     Args:
         waveform: (samples,).
-        samples: of the ring.
+        samples: how many the ring holds.
         shift: by how many samples everything moves to later times; negative to earlier ones.
     """
     whole = np.zeros(samples, np.float32)
