@@ -24,15 +24,15 @@ class Windows:
 
     grammar: Grammar
     rows: Rows
-    places: tuple[Row, ...]  # of each row of the sample's names, in their order: its recording, start and end
-    recordings: tuple[Recording, ...]  # of the folder, by name
+    places: tuple[Row, ...]  # for each of the sample's names: its recording, start and end
+    recordings: tuple[Recording, ...]  # what lies in the folder, by name
 
 
 @dataclass(frozen=True)
 class Contest:
     """What to write, and, where rows are windows, which window each row is."""
 
-    shape: str  # of SHAPES
+    shape: str  # a name in SHAPES
     sample: Sample
     windows: Windows | None = None  # None: rows are clips
 
