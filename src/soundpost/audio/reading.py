@@ -61,12 +61,27 @@ def read(path: Path, max_seconds: float, stretch: tuple[float, float] | None = N
     if channel is not None:
         gathered.mix = gathered.again(channel)
         remarks.append(f"its channels cancel each other; channel {channel + 1} alone was taken")
-    waveform, mended = _finite(gathered.mix.waveform())
+    result = mended(gathered.mix, gathered.rate)
+    result.remarks = remarks + result.remarks
+    result.second_reader = gathered.second_reader
+    return result
+
+
+def mended(mix: Downmix, rate: int) -> Reading:
+    """What was gathered as finite samples, with what had to be done for that, and whether it is silent."""
+    waveform, remarks = _finite(mix.waveform())
     low, high = waveform.min(), waveform.max()
     silent = ""
     if low == high:
         silent = f"all {len(waveform):,} samples are {low:g}" if len(waveform) > 1 else "it holds a single sample"
-    return Reading(waveform, gathered.rate, remarks + mended, silent, gathered.second_reader)
+    return Reading(waveform, rate, remarks, silent)
+
+
+def ended(path: Path, start_seconds: float, seconds: float) -> ClipError:
+    """The error for a stretch that begins where its file holds nothing any more."""
+    return ClipError(
+        f"{path.name}: it ends at {seconds:,.1f} s, and rows from {start_seconds:,.1f} s on are wanted. {ADVICE}"
+    )
 
 
 def _sought(path: Path, begin: float, seconds: float) -> _Gathered | None:
@@ -94,7 +109,7 @@ def _enter(gathered: _Gathered, begin_seconds: float, path: Path) -> None:
     again = gathered.again
     begin = round(begin_seconds * gathered.rate)
     if begin >= before.count:
-        raise ClipError(f"{path.name}: ends before {begin_seconds:g} s, of which its header tells. {ADVICE}")
+        raise ended(path, begin_seconds, before.count / gathered.rate)
     gathered.mix = before.without_head(begin)
     gathered.again = lambda channel: again(channel).without_head(begin)
 

@@ -145,10 +145,10 @@ class Run:
         if not written:
             report.counts[f"last write failed ({live.error or 'too slow'}), the one before it stands"] += 1
         for name, clips in session.predictions.not_finite.items():
-            report.left_out(name, [session.clips[int(clip)].name for clip in clips.nonzero()[0]])
+            report.left_out(name, [session.contest.answer_name(int(answer)) for answer in clips.nonzero()[0]])
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
-        answered = int(session.predictions.answered().sum())
+        answered = int(session.contest.of_clips(session.predictions.answered()).sum())
         session.log.ended(report, answered, session.memory.peak_bytes)
         for line in [*report.lines(answered), *live.top_tags()]:
             session.progress.say(line)

@@ -94,7 +94,7 @@ class DryRun:
             audio_before, began = report.audio_seconds, time.monotonic()
             cached = sum(1 for key in session.cache if key.digest == recipe.digest())
             complete = self._run.run_pass([work], [work])
-            answered = session.predictions.seen(work.member, work.view)
+            answered = session.contest.of_clips(session.predictions.seen(work.member, work.view))
             names = [clip.name for clip, seen in zip(session.clips, answered, strict=True) if seen]
             if not names:
                 continue

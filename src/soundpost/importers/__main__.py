@@ -22,6 +22,7 @@ from soundpost.importers.qrfaction import import_qrfaction
 from soundpost.importers.recipe_files import TEMPLATES
 from soundpost.importers.resnets import PICTURES, import_filipmu, import_filipmu_colour, import_hires
 from soundpost.importers.simongrest import import_simongrest
+from soundpost.importers.timm_networks import IMPORTERS as TIMM_NETWORKS
 
 IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "argus": import_argus,
@@ -34,6 +35,7 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "filipmu": import_filipmu,
     "filipmu_colour": import_filipmu_colour,
     **{f"hires_{picture}": partial(import_hires, picture) for picture in PICTURES},
+    **TIMM_NETWORKS,
 }
 
 

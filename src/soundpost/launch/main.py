@@ -13,17 +13,21 @@ from pathlib import Path
 import psutil
 
 from soundpost.contest import clips, submission
+from soundpost.contest.contest import Contest, read_contest
 from soundpost.contest.inputs import locate
+from soundpost.contest.settings import ContestSettings
 from soundpost.contest.submission import Sample
-from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
 from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
 from soundpost.launch.log import Log
 from soundpost.launch.options import not_negative, parse
+from soundpost.launch.rehearsal import rehearsal
 from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
+from soundpost.registry import settings_from
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
@@ -53,8 +57,11 @@ def main(
         log.say(f"warning: {old}")
     try:
         with _dry(options):
-            run, sample = _prepare(options, _started(began), log)
-            return _supervised(run, sample, options, log)
+            run, contest = _prepare(options, _started(began), log)
+            with rehearsal(run, contest) as rehearsed:
+                if rehearsed is not None and not is_rerun():
+                    return _rehearsed(rehearsed, options, log)
+            return _supervised(run, contest.sample, options, log)
     except KitError as error:
         log.say(f"error: {error}")
         return STATUS_REFUSED
@@ -62,8 +69,7 @@ def main(
 
 def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, log: Log) -> int:
     """The run itself, and the status that Kaggle is told."""
-    relay = log.relay if log.path or log.is_quiet or not _has_own_output() else None
-    supervisor = Supervisor(run, _scratch_root(options), log.say, relay)
+    supervisor = _supervisor(run, options, log)
     try:
         status = supervisor.run()
     except Exception:
@@ -72,6 +78,23 @@ def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, l
         traceback.print_exc()
         status = STATUS_DEFECT
     return final_status(status, supervisor.answered, Path(run.out), sample, log.say)
+
+
+def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supervisor:
+    relay = log.relay if log.path or log.is_quiet or not _has_own_output() else None
+    return Supervisor(run, _scratch_root(options), log.say, relay)
+
+
+def _rehearsed(run: RunSettings, options: argparse.Namespace, log: Log) -> int:
+    """Foretell the hidden run from training recordings; the stub sample has its answer already."""
+    log.say(
+        "no recording is in the test folder: training recordings are measured in their place, to foretell the hidden "
+        f"run of {run.expect_clips:,} recordings of {run.expect_seconds:g} s; every row of the sample holds the priors"
+    )
+    status = _supervisor(run, options, log).run()
+    if status:
+        log.say(f"the rehearsal ended with status {status}; what it says above would end the hidden run, too")
+    return status
 
 
 @contextmanager
@@ -85,7 +108,7 @@ def _dry(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[RunSettings, Sample]:
+def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[RunSettings, Contest]:
     """Everything that can be refused is refused here; then the first submission is written."""
     assets = find_assets(Path(options.assets) if options.assets else default_root())
     sample_path, test_dir = _paths(options)
@@ -94,9 +117,14 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
     recipes = assets.submission.recipes
-    labels = contest_labels(recipes)
-    sample = submission.read_sample(sample_path, labels) if sample_path else _sample_of(test_dir, assets)
-    priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
+    contest = _contest(sample_path, test_dir, assets)
+    sample = contest.sample
+    try:
+        priors = column_priors(recipes, map_all(recipes, sample.columns, contest.synonyms), len(sample.columns))
+    except SettingsError:
+        if contest.windows is not None:  # rows are hard to come by again: leave a file that can be scored
+            submission.write(out, sample, ([1 / len(sample.columns)] * len(sample.columns) for _ in sample.names))
+        raise
     if options.workers < 0:
         raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
     begun = time.monotonic()
@@ -131,7 +159,15 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
         expect_seconds=float(not_negative(options.expect_seconds, "expect-seconds")),
         as_machine=str(options.as_machine or "").lower(),
     )
-    return settings, sample
+    return settings, contest
+
+
+def _contest(sample_path: Path | None, test_dir: Path, assets: Assets) -> Contest:
+    """What is to be written; rows and columns of clips without a sample come from the folder and the labels."""
+    if sample_path is None:
+        return Contest("wide_clips", _sample_of(test_dir, assets))
+    own = settings_from(ContestSettings, assets.submission.contest, "submission.toml [contest]")
+    return read_contest(sample_path, test_dir, names_of_labels(assets.submission.recipes), own)
 
 
 def _paths(options: argparse.Namespace) -> tuple[Path | None, Path]:

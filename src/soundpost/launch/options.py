@@ -96,7 +96,15 @@ def _parser(prog: str) -> Parser:
     add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"),
         help="a bar, plain lines, or warnings and errors alone (default: a bar in a terminal, else lines)")  # fmt: skip
     add("--dry-run", action="store_true", help="write nothing: measure a few clips and foretell the whole run")
-    add("--expect-clips", type=int, default=0, metavar="N", help="of the dry run (default: three times this folder's)")
+    add(
+        "--expect-clips",
+        "--expect-files",
+        dest="expect_clips",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the dry run (default: three times this folder's)",
+    )
     add("--expect-seconds", type=float, default=0.0, metavar="S", help="mean length of a clip (default: this folder's)")
     add("--as", dest="as_machine", metavar="MACHINE", default="", help="foretell t4, p100, cpu, ...: an estimate")
     add("--competition", metavar="SLUG", default="", help="whose data to look for under the input folder")
