@@ -27,8 +27,8 @@ class PredictStage:
 
     Args:
         session: shared with the other passes.
-        plan: of this pass.
-        states: of its clips.
+        plan: what this pass is.
+        states: where each of its clips stands.
         predictors: one for each lane's device; groups of folds where there are several members.
     """
 

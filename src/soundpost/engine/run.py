@@ -54,7 +54,7 @@ class Run:
         """One pass, or several that share their batches.
 
         Args:
-            works: of one recipe and view.
+            works: those with one recipe and view.
             done: all that have run, with these.
 
         Returns:
