@@ -5,7 +5,7 @@ recipe.toml
     format = 1
     name = "compact"
     average = "probability"            # over the windows of a clip: "probability" or "logit"
-    activation = "sigmoid"             # "sigmoid" (multi-label) or "softmax" (single label)
+    activation = "sigmoid"             # "sigmoid" (multi-label), "softmax" (single label), "none" (has been done)
     labels = ["Baby_cry", ...]         # in the order of the network's outputs
     priors = [0.1, ...]                # one per label: what a clip without an answer gets
 
@@ -53,7 +53,7 @@ class Member:
 
     recipe: str
     fold: str
-    file: str  # beside recipe.toml, a .safetensors file
+    file: str  # beside recipe.toml, a .safetensors or .onnx file
     sha256: str  # of that file
     scores: Mapping[str, float] = field(default_factory=dict)  # out of fold: lwlrap, accuracy
     n_bytes: int = 0  # of a file that comes as an attached dataset, not beside recipe.toml; 0: it lies there
@@ -134,7 +134,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     stray = sorted(set(aliases) - set(labels))
     if stray:
         raise SettingsError(f"{where}: aliases for {', '.join(stray)}, which are no labels. Correct [aliases].")
-    for key, choices in (("average", ("probability", "logit")), ("activation", ("sigmoid", "softmax"))):
+    for key, choices in (("average", ("probability", "logit")), ("activation", ("sigmoid", "softmax", "none"))):
         if table.get(key, choices[0]) not in choices:
             raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
     incomplete = [key for m in table["members"] for key in ("fold", "file", "sha256") if key not in m]

@@ -15,6 +15,7 @@ from soundpost.ensemble.recipes import FORMAT, Recipe
 from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, default_root, find_assets
 from soundpost.errors import KitError, SettingsError, WeightsError
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.importers.onnx_member import add_onnx, read_aliases
 from soundpost.importers.recipe_files import ImportedMember, write_imported
 from soundpost.importers.state_dicts import read_state_dict, renamed
 from soundpost.models import MODELS
@@ -147,11 +148,15 @@ def main(arguments: Sequence[str], labels_of: Any) -> int:
         labels_of: reads labels from a file.
     """
     parser = argparse.ArgumentParser(prog="python -m soundpost.importers add", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="one file for each fold")
+    files = parser.add_mutually_exclusive_group(required=True)
+    files.add_argument("--checkpoint", type=Path, nargs="+", help="weights of a network of [model], one file a fold")
+    files.add_argument("--onnx", type=Path, nargs="+", help="networks without code, one file a fold")
     parser.add_argument("--recipe", required=True, help="its name, and that of its folder in weights/")
     parser.add_argument("--settings", type=Path, required=True, help="toml: audio, front_end, model, views")
     parser.add_argument("--labels", type=Path, required=True, help="sample_submission.csv, or one label a line")
     parser.add_argument("--score", type=float, nargs="+", default=[], help="out-of-fold lwlrap of each checkpoint")
+    parser.add_argument("--aliases", metavar="CSV", type=Path, help="with --onnx: a table of label and contest column")
+    parser.add_argument("--alias-columns", nargs=2, default=["label", "column"], help="its two columns (label column)")
     parser.add_argument("--rename", metavar="OLD=NEW", action="append", default=[], help="beginnings of names")
     parser.add_argument("--only", action="store_true", help="the submission is to hold no other recipe")
     parser.add_argument("--weights", type=Path, default=default_root(), help="folder of submission.toml (weights)")
@@ -160,7 +165,11 @@ def main(arguments: Sequence[str], labels_of: Any) -> int:
         table = _read_settings(given.settings)
         renames = dict(text.partition("=")[::2] for text in given.rename)
         labels = labels_of(given.labels)
-        recipe = add(given.checkpoint, given.weights, given.recipe, table, labels, given.score, renames)
+        if given.onnx:
+            aliases = read_aliases(given.aliases, given.alias_columns) if given.aliases else {}
+            recipe = add_onnx(given.onnx, given.weights, given.recipe, table, labels, given.score, aliases)
+        else:
+            recipe = add(given.checkpoint, given.weights, given.recipe, table, labels, given.score, renames)
         name_in_submission(given.weights, recipe.name, given.only)
     except KitError as error:
         print(error, file=sys.stderr)
