@@ -12,16 +12,14 @@ import torch
 from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import SettingsError, ShapeError, WeightsError
-from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.onnx_graph import Graph, read_graph, refuse_state
+from soundpost.importers.tried_windows import tried_windows
 from soundpost.inference.backends.graph_network import GraphNetwork, arranged, input_of, output_of
 from soundpost.inference.backends.graph_settings import AXES, ONNX, GraphSettings, constant
 from soundpost.inference.backends.opening import open_first, usable
 from soundpost.inference.backends.session import Port, Session
-from soundpost.registry import build, settings_from
-from soundpost.views import VIEWS
+from soundpost.registry import settings_from
 
-TRIED_SECONDS = (1.0, 3.0, 12.0)  # of the noise that a graph is shown
 SAME_ALONE = 1e-4  # of the largest value: what a batch mate may move by rounding; more means that windows are mixed
 
 
@@ -98,7 +96,9 @@ def fitted(
         port, output = input_of(session, settings), output_of(session, settings)
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
-    batches = _windows(table, where)
+    views = table.get("views", [{"name": "whole"}])
+    windows = tried_windows(table.get("audio", {}), table["front_end"], views, where)
+    batches = [batch.numpy() for batch in windows]
     axes = settings.axes or _axes(port, batches, where)
     made = {**given, "input": port.name, "output": output.name, "axes": list(axes)}
     made |= _answers(session, settings, port, output, arranged(batches[0], axes), n_classes, where)
@@ -139,24 +139,6 @@ def read_aliases(path: Path, columns: Sequence[str]) -> dict[str, str]:
             "of them: label and column of the submission."
         )
     return {row[columns[0]]: row[columns[1]] for row in rows if row[columns[0]] and row[columns[1]]}
-
-
-def _windows(table: Mapping[str, Any], where: str) -> list[np.ndarray]:
-    """Two windows of noise of each length that the views give: (2, channels, bins, frames) each, prepared."""
-    settings = table["front_end"]
-    front_end = build(FRONT_ENDS, settings.get("name", ""), settings, "front end", where=f"{where} [front_end]")
-    rate = int(table.get("audio", {}).get("sample_rate", 44100)) or 44100
-    generator = torch.Generator().manual_seed(0)
-    batches: dict[tuple[int, ...], np.ndarray] = {}
-    for seconds in TRIED_SECONDS:
-        noise = 0.1 * torch.randn(2, round(seconds * rate), generator=generator)
-        spectrograms = front_end(noise)
-        for given in table.get("views", [{"name": "whole"}]):
-            view = build(VIEWS, given.get("name", ""), given, "view", where=f"{where} [[views]]")
-            window = view.windows(spectrograms.shape[3])[0]
-            batch = view.prepare(torch.stack([view.cut(spectrogram, window) for spectrogram in spectrograms]))
-            batches.setdefault(tuple(batch.shape), batch.numpy())
-    return list(batches.values())
 
 
 def _axes(port: Port, batches: Sequence[np.ndarray], where: str) -> tuple[str, ...]:
