@@ -5,7 +5,8 @@
 Needs the extra [onnx]. The networks of timm, where it is installed, have random weights and one input channel; a window
 is 128 bands x 320 frames. The kit's own have the sizes of their recipes. Each network is what a run computes: in
 evaluation mode, its batch norms folded, torch's in channels-last memory. Times are medians of this thread's own
-seconds; the ratio is torch's median over the runtime's. A difference is the largest one of a probability over all windows, as a run measures it.
+seconds; the ratio is torch's median over the runtime's. A difference is the largest one of a probability over all
+windows, as a run measures it.
 """
 
 import argparse

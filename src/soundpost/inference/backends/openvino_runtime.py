@@ -1,4 +1,8 @@
-"""OpenVINO on the cores: one compiled graph for each lane, which computes in that lane's own thread."""
+"""OpenVINO on the cores: one compiled graph for each lane, with one thread that computes while the lane waits.
+
+A request is started and waited for. The simpler infer() hides a want of memory: it returns the answers of the batch
+before, or garbage. And after an error a request may answer wrongly or crash, so it is never used again.
+"""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,8 +14,8 @@ import numpy as np
 from soundpost.errors import WeightsError
 from soundpost.inference.backends.session import Port, runtime_error
 
-# With one stream of one thread a call computes in the thread that makes it. Answers are float32 also on cores that have
-# bfloat16. The cache of kernels by input shape, which grows with every new length of a clip, is switched off.
+# Answers are float32 also on cores that have bfloat16. The cache of kernels by input shape, which grows with every new
+# length of a clip, is switched off.
 CONFIG: dict[str, Any] = {
     "INFERENCE_NUM_THREADS": 1,
     "NUM_STREAMS": 1,
@@ -53,14 +57,14 @@ class OpenVino:
                 request = self._idle.pop() if self._idle else None
             try:
                 request = request or self._request()
-                request.infer(dict(arrays), share_inputs=True)
-                return [np.array(request.get_tensor(name).data) for name in outputs]
+                request.start_async(dict(arrays), share_inputs=True)
+                request.wait()
+                answers = [np.array(request.get_tensor(name).data) for name in outputs]
             except Exception as error:  # see above
                 raise runtime_error("openvino", error) from error
-            finally:
-                if request is not None:
-                    with self._lock:
-                        self._idle.append(request)
+            with self._lock:
+                self._idle.append(request)
+            return answers
 
     def _request(self) -> Any:
         return self._core.compile_model(self._model, "CPU", CONFIG).create_infer_request()

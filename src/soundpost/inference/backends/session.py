@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "out of memory", "can't allocate memory")
+OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "out of memory", "can't allocate memory")
 
 
 @dataclass(frozen=True)
