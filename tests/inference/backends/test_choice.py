@@ -1,4 +1,4 @@
-"""A way to a member's answers is taken where it is faster and agrees; otherwise the first one stays, and the log says."""
+"""A way to a member's answers is taken where it is faster and agrees; else the first one stays, and the log says."""
 
 import time
 from collections.abc import Callable

@@ -99,7 +99,7 @@ def test_session_computes_a_call_with_one_thread(name: str, compact_graph: bytes
     before = psutil.Process().cpu_times()
     others = {thread.id: thread.user_time for thread in psutil.Process().threads()}
 
-    for _ in range(20):
+    for _ in range(80):
         answer(session, windows)
 
     own = psutil.Process().cpu_times().user - before.user
