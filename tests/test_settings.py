@@ -12,7 +12,17 @@ from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("55m", 3300), ("1.5h", 5400), (" 2 min ", 120), ("10S", 10), (".5m", 30), (3300, 3300)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("3,300 s", 3300),
+        ("55m", 3300),
+        ("1.5h", 5400),
+        (" 2 min ", 120),
+        ("10S", 10),
+        (".5m", 30),
+        (3300, 3300),
+    ],
 )
 def test_seconds_are_read_with_their_units(text: str | float, seconds: float) -> None:
     """Minutes, hours and bare seconds, in any case."""
@@ -21,14 +31,25 @@ def test_seconds_are_read_with_their_units(text: str | float, seconds: float) ->
 
 @pytest.mark.parametrize(
     ("text", "n_bytes"),
-    [("12G", 12 * 10**9), ("800M", 8 * 10**8), ("1GiB", 2**30), ("1.5gi", 3 * 2**29), ("4096", 4096), ("2k", 2000)],
+    [
+        ("12G", 12 * 10**9),
+        ("800M", 8 * 10**8),
+        ("1GiB", 2**30),
+        ("1.5gi", 3 * 2**29),
+        ("4096", 4096),
+        ("2k", 2000),
+        ("1,035M", 1035 * 10**6),
+        ("1035M", 1035 * 10**6),
+        ("1,234,567", 1234567),
+        ("1,000.5k", 1000500),
+    ],
 )
 def test_bytes_are_read_with_their_units(text: str, n_bytes: int) -> None:
     """G is a thousand million, GiB is 2^30."""
     assert parse_bytes(text, "memory-limit") == n_bytes
 
 
-@pytest.mark.parametrize("text", ["", "m", "12 parsecs", "-5m", "1e3", "nan", "1,5h"])
+@pytest.mark.parametrize("text", ["", "m", "12 parsecs", "-5m", "1e3", "nan", "1,5h", "1,0000s", ",100s", "1000,000"])
 def test_duration_that_is_not_understood_is_refused_with_examples(text: str) -> None:
     """The message shows what was written and how to write it."""
     with pytest.raises(SettingsError, match=r"--time-limit .* is not understood\. Write it like 55m, 90s"):

@@ -6,6 +6,9 @@ from typing import Any
 
 from soundpost.errors import SettingsError
 
+TIME_LIMIT_SECONDS = 55 * 60.0  # a run that is told no other limit takes this long; contests give an hour
+TIME_LIMIT = f"{TIME_LIMIT_SECONDS / 60:g}m"  # the same as a person writes it
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {
     "": 1,
@@ -35,23 +38,23 @@ class RunSettings:
     out: str  # submission.csv to write
     scratch: str  # private folder of this run; removed at its end
     input_root: str = "/kaggle/input"  # where datasets of weights are attached
-    time_limit_seconds: float = 3300.0  # from started to the exit of the last process
+    time_limit_seconds: float = TIME_LIMIT_SECONDS  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
-    write_seconds: float = 0.0  # that the first submission took to write
-    memory_limit_bytes: int = 0  # of the whole process tree, shared pages once; 0: what the machine allows
-    cache_memory_bytes: int = 0  # of spectrograms in shared memory; 0: what the memory limit leaves
-    disk_limit_bytes: int = 0  # of spilled spectrograms; 0: half of what is free
+    engine_started: float = 0.0  # time.monotonic() when the process of this engine began; 0: with the limit
+    write_seconds: float = 0.0  # how long the first submission took to write
+    memory_limit_bytes: int = 0  # what the whole process tree may take, shared pages once; 0: what the machine allows
+    cache_memory_bytes: int = 0  # what spectrograms in shared memory may take; 0: what the memory limit leaves
+    disk_limit_bytes: int = 0  # what spilled spectrograms may take; 0: half of what is free
     device: str = "auto"  # "auto", "cpu", "cuda", or several with commas: "cuda:0,cuda:1"
     precision: str = "auto"  # "auto", "float32", "float16", "bfloat16"
     cache_dtype: str = "float32"  # "float32" or "float16"
     workers: int = 0  # processes that decode and compute features; 0: by the cores
-    start_method: str = "auto"  # of the workers: "auto", "fork", "spawn"
+    start_method: str = "auto"  # how workers are started: "auto", "fork", "spawn"
     views: int = 0  # view sets of each recipe to use, the cheapest first; 0: all
     members: tuple[str, ...] = ()  # names recipe/fold to use; empty: all
-    seed: int = 0
     progress: str = "auto"  # "auto", "bar", "lines", "quiet"
     dry_run: bool = False  # measure the first pass of each recipe and foretell, instead of answering
-    expect_clips: int = 0  # of a dry run's forecast; 0: three times this folder's
+    expect_clips: int = 0  # clips that a dry run foretells; 0: three times this folder's
     expect_seconds: float = 0.0  # s, a clip's mean length in a dry run's forecast; 0: this folder's
     as_machine: str = ""  # the machine that a dry run foretells, see named_machines; "": this one
     attempt: int = 0  # how often an engine of this run has died before
@@ -64,11 +67,12 @@ class RunSettings:
     @staticmethod
     def from_json(table: dict[str, Any]) -> "RunSettings":
         """The settings that to_json wrote."""
-        return RunSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        return RunSettings(**values)
 
 
 def parse_seconds(text: str | float, name: str) -> float:
-    """Seconds from "90", "90s", "55m", "1.5h".
+    """Seconds from "90", "90s", "55m", "1.5h"; thousands may be set off by commas, as they are in messages.
 
     Raises:
         SettingsError: anything else, or a duration that is not positive.
@@ -77,7 +81,7 @@ def parse_seconds(text: str | float, name: str) -> float:
 
 
 def parse_bytes(text: str | float, name: str) -> int:
-    """Bytes from "12G" (10^9), "800M", "1GiB" (2^30).
+    """Bytes from "12G" (10^9), "800M", "1,035M", "1GiB" (2^30).
 
     Raises:
         SettingsError: anything else, or a size that is not positive.
@@ -86,10 +90,10 @@ def parse_bytes(text: str | float, name: str) -> int:
 
 
 def _parse(text: str, units: dict[str, Any], name: str, examples: str) -> float:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*", text)
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*([a-zA-Z]*)\s*", text)
     if not match or match[2].lower() not in units:
         raise SettingsError(f"--{name} {text!r} is not understood. Write it like {examples}.")
-    value = float(match[1]) * units[match[2].lower()]
+    value = float(match[1].replace(",", "")) * units[match[2].lower()]
     if value <= 0:
         raise SettingsError(f"--{name} {text!r} is not positive. Write it like {examples}.")
     return value

@@ -1,5 +1,7 @@
 """The kernel's source under other interpreters than this one, where they are installed: Kaggle's image moves on."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -9,12 +11,20 @@ from pathlib import Path
 import pytest
 
 from soundpost.kernel.dependencies import ENTRIES, collect
+from soundpost.kernel.source_block import armoured, compressed, index
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = ("models", "front_ends", "views")
 # What needs the standard library alone: it can be run, and not only compiled, without torch for that interpreter.
-PLAIN = ("clips", "deadline", "errors", "forecast", "grouping", "labels", "locate", "named_machines", "plan", "recipes",
-         "registry", "settings", "submission", "versions")  # fmt: skip
+PLAIN = ("arguments", "contest.clips", "contest.inputs", "contest.submission", "ensemble.columns", "ensemble.recipes",
+         "engine.batching", "errors", "exit_status", "forecast.hardware", "kernel.source_block", "launch.loader",
+         "launch.requirements", "registry", "resources.deadline", "settings")  # fmt: skip
+BLOCK = """
+import hashlib, json, sys
+from soundpost.kernel.source_block import armoured, compressed, index
+modules = json.load(sys.stdin)
+print(hashlib.sha256((armoured(compressed(modules)) + index(modules)).encode()).hexdigest())
+"""
 
 
 def _interpreters(minor: int) -> Iterator[Path]:
@@ -64,6 +74,25 @@ def test_modules_of_the_standard_library_alone_can_be_imported(interpreter: Path
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_block_of_source_is_the_same_bytes_under_every_interpreter(interpreter: Path) -> None:
+    """Who builds with another Python gets the same kernel.py, block and index alike."""
+    sources = _sources()
+    here = hashlib.sha256((armoured(compressed(sources)) + index(sources)).encode()).hexdigest()
+
+    done = subprocess.run(
+        [str(interpreter), "-W", "error", "-B", "-S", "-c", BLOCK],
+        cwd=ROOT / "src",
+        env={"PATH": os.environ["PATH"]},
+        input=json.dumps(sources),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == here
 
 
 def test_this_interpreter_is_one_that_is_supported() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from soundpost.ensemble.pack_format import unpack, widen
 from soundpost.errors import WeightsError
+from soundpost.kernel.bit_allocation import BITS, choose_bits, measure, pack_members
 from soundpost.kernel.build import PACKS_BYTES
-from soundpost.kernel.pack import BITS, choose_bits, measure, pack, pack_members, quantise
+from soundpost.kernel.pack import pack, quantise
 
 # The body of GOLDEN_ARRAYS' pack, by hand: length, header, then for each array its planes.
 GOLDEN_ARRAYS = {

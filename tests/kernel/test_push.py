@@ -1,11 +1,9 @@
 """Metadata that Kaggle's client takes, and pushes by the real client against a stub on loopback."""
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import kaggle_stub
 import pytest
@@ -13,7 +11,16 @@ from kaggle_stub import Stub
 
 from soundpost.errors import SettingsError
 from soundpost.kernel import push
-from soundpost.kernel.metadata import dataset_metadata, kernel_metadata, slug, title_for
+from soundpost.kernel.command import main as build_kernel
+from soundpost.kernel.metadata import (
+    ACCELERATORS,
+    competition_slug,
+    dataset_metadata,
+    kernel_metadata,
+    slug,
+    source_names,
+    title_for,
+)
 from soundpost.kernel.push import Answer, PushError, contents, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,16 +69,6 @@ def _kernel_alone(dist: Path) -> Path:
     for path in (dist / "weights-dataset").iterdir():
         path.unlink()
     return dist
-
-
-def _build_kernel() -> ModuleType:
-    """The command, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("build_kernel", ROOT / "build_kernel.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _push(folder: Path) -> list[str]:
@@ -251,7 +248,7 @@ def test_push_of_what_build_kernel_wrote_sends_kernel_and_weights(
     assets = make_assets({"folds": 2})
     command = ("--submission", str(assets / "submission.toml"), "--dist", str(tmp_path / "out"), "--apart", "tiny0/2")
 
-    built = _build_kernel().main([*command, "--kaggle", "somebody", "--competition", COMPETITION, *options])
+    built = build_kernel([*command, "--kaggle", "somebody", "--competition", COMPETITION, *options])
     _push(tmp_path / "out")
 
     assert built == 0
@@ -273,11 +270,47 @@ def test_build_without_members_apart_attaches_no_dataset(make_assets: Callable[.
     submission = make_assets({"folds": 1}) / "submission.toml"
     command = ["--submission", str(submission), "--dist", str(tmp_path / "out")]
 
-    assert _build_kernel().main([*command, "--kaggle", "somebody", "--competition", COMPETITION]) == 0
+    assert build_kernel([*command, "--kaggle", "somebody", "--competition", COMPETITION]) == 0
 
     written = json.loads((tmp_path / "out" / "kernel" / "kernel-metadata.json").read_text())
     assert written["dataset_sources"] == []
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["kernel"]
+
+
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
+def test_push_asks_for_the_accelerator_that_was_named(
+    kaggle: Stub, make_assets: Callable[..., Path], tmp_path: Path, accelerator: str
+) -> None:
+    """A contest that scores on four cores refuses a submission from a GPU, so "none" asks for no machine by name."""
+    submission = make_assets({"folds": 1}) / "submission.toml"
+    command = ["--submission", str(submission), "--dist", str(tmp_path / "out"), "--accelerator", accelerator]
+
+    built = build_kernel([*command, "--kaggle", "somebody", "--competition", "c/birdclef-2026", "--time-limit", "85m"])
+    _push(tmp_path / "out")
+
+    body = kaggle.named("SaveKernel")[0].json()
+    assert built == 0
+    assert body["enableGpu"] == (accelerator != "none")
+    assert body.get("machineShape", "") == ACCELERATORS[accelerator]
+    assert body["competitionDataSources"] == ["birdclef-2026"]
+    assert '"time-limit": "85m",' in body["text"]
+    assert body["slug"] == "somebody/soundpost-birdclef-2026"
+
+
+def test_push_attaches_datasets_and_kernels_without_the_prefixes_of_a_pull(
+    kaggle: Stub, make_assets: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What Kaggle's own pull wrote can be given back, and reaches the server as the client sends it."""
+    submission = make_assets({"folds": 1}) / "submission.toml"
+    command = ["--submission", str(submission), "--dist", str(tmp_path / "out"), "--kaggle", "somebody"]
+    sources = ["--datasets", "datasets/ann/timm-wheels,bob/more-data", "--kernels", "code/cleo/oof-answers"]
+
+    assert build_kernel([*command, "--competition", COMPETITION, *sources]) == 0
+    _push(tmp_path / "out")
+
+    body = kaggle.named("SaveKernel")[0].json()
+    assert body["datasetDataSources"] == ["ann/timm-wheels", "bob/more-data"]
+    assert body["kernelDataSources"] == ["cleo/oof-answers"]
 
 
 def test_request_in_the_docs_is_the_one_that_is_sent(kaggle: Stub, dist: Path) -> None:
@@ -320,6 +353,48 @@ def test_contents_without_kernel_names_the_command(tmp_path: Path) -> None:
     """A push before the build says what to type first."""
     with pytest.raises(PushError, match=r"Run python build_kernel\.py --kaggle USER --competition SLUG first"):
         contents(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "birdclef-2026",
+        " birdclef-2026/ ",
+        "c/birdclef-2026",
+        "competitions/birdclef-2026",
+        "https://www.kaggle.com/competitions/birdclef-2026",
+        "https://www.kaggle.com/c/birdclef-2026/overview",
+        "http://kaggle.com/competitions/birdclef-2026/data?select=train.csv",
+        "www.kaggle.com/competitions/birdclef-2026#description",
+    ],
+)
+def test_competition_slug_is_found_in_every_form_of_address(text: str) -> None:
+    """Copied from the browser, from a pulled file, or typed."""
+    assert competition_slug(text) == "birdclef-2026"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "c/", "c", "Bird Clef", "https://www.kaggle.com/datasets/ann/birds", "https://example.org/c/birds"]
+)
+def test_competition_slug_that_is_none_is_refused(text: str) -> None:
+    """What names no contest is said to name none."""
+    with pytest.raises(SettingsError, match=r"--competition .* is no slug\. Give the contest's address"):
+        competition_slug(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["ann/birds", "datasets/ann/birds", "code/ann/birds", "https://www.kaggle.com/datasets/ann/birds/data"]
+)
+def test_source_names_are_owner_and_slug(text: str) -> None:
+    """Prefixes and addresses are taken off; several stand with commas between."""
+    assert source_names(f"{text}, bob/more", "--datasets") == ["ann/birds", "bob/more"]
+
+
+@pytest.mark.parametrize("text", ["birds", "ann/birds/3/4", "models/ann/birds", "Ann Lee/birds"])
+def test_source_names_that_are_none_are_refused(text: str) -> None:
+    """A name that the client would drop with a message is refused before anything is built."""
+    with pytest.raises(SettingsError, match=r"--datasets .* is not USER/SLUG"):
+        source_names(text, "--datasets")
 
 
 @pytest.mark.parametrize("title", TITLES)

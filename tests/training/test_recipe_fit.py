@@ -103,7 +103,7 @@ def test_recipe_fit_member_never_hears_its_fold(folder: Path) -> None:
     after = _fit(folder, "after")
 
     assert _same(before / "fold1.safetensors", after / "fold1.safetensors")
-    assert not _same(before / "fold_2.safetensors", after / "fold_2.safetensors")
+    assert not _same(before / "fold2.safetensors", after / "fold2.safetensors")
 
 
 def test_recipe_fit_folds_named_by_only_make_a_recipe_of_their_own(

@@ -13,8 +13,7 @@ import soundfile
 from nbclient import NotebookClient
 
 from soundpost.kernel.build import build
-from soundpost.kernel.docstrings import shortened
-from soundpost.kernel.render import LIMIT_BYTES, Kernel, notebook, sent_bytes
+from soundpost.kernel.render import Kernel, notebook, sent_bytes
 from soundpost.launch.loader import SETTINGS
 from soundpost.launch.main import main
 
@@ -22,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUBMISSION = ROOT / "weights" / "submission.toml"
 COLUMNS = ("Bark", "Rain", "Waves_and_surf")
 RATE = 44100  # Hz
+GOAL_BYTES = 800_000  # Kaggle allows 1,000,000
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def contest(tmp_path: Path) -> Path:
 
 
 def _environment(temporary: Path) -> dict[str, str]:
-    """That of a process which knows neither the checkout nor an older run."""
+    """The environment of a process which knows neither the checkout nor an older run."""
     temporary.mkdir()
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return {**kept, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
@@ -78,10 +78,10 @@ def _assert_valid(out: Path) -> None:
 
 
 def test_kernel_with_all_members_is_under_the_limit(kernel: Kernel) -> None:
-    """Four members travel inside one file that Kaggle takes, as a script and as a notebook."""
+    """Four members travel inside one file that Kaggle takes, script or notebook, with room for what is to come."""
     assert len(kernel.members) >= 4
-    assert kernel.size < LIMIT_BYTES
-    assert sent_bytes(notebook(kernel, "# Title")) < LIMIT_BYTES
+    assert kernel.size < GOAL_BYTES
+    assert sent_bytes(notebook(kernel, "# Title")) < GOAL_BYTES
 
 
 def test_kernel_built_twice_is_the_same_bytes(kernel: Kernel) -> None:
@@ -98,13 +98,16 @@ def test_kernel_settings_are_options_of_the_command_line(capsys: pytest.CaptureF
     assert all(f"--{name}" in printed for name in SETTINGS)
 
 
-def test_kernel_alone_in_an_empty_folder_writes_a_submission(kernel: Kernel, contest: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_kernel_alone_in_an_empty_folder_writes_a_submission(
+    kernel: Kernel, contest: Path, tmp_path: Path, method: str
+) -> None:
     """Five rows, two of them without sound: every row is valid, and the unreadable one is named."""
     script = tmp_path / "empty" / "kernel.py"
     script.parent.mkdir()
     script.write_text(kernel.text)
 
-    result = _run(script, contest)
+    result = _run(script, contest, "--start-method", method, "--workers", "2")
 
     assert result.returncode == 0, result.stdout + result.stderr
     _assert_valid(contest / "out.csv")
@@ -154,19 +157,55 @@ def test_kernel_in_a_notebook_cell_writes_a_submission(
     assert list((tmp_path / "temporary").glob("soundpost-*")) == []
 
 
-def test_kernel_traceback_shows_true_module_and_line(kernel: Kernel, contest: Path, tmp_path: Path) -> None:
-    """A defect at Kaggle is reported with the file and line of the repository."""
+def test_kernel_unpacked_is_the_repository_byte_for_byte(kernel: Kernel, tmp_path: Path) -> None:
+    """Nothing is hidden in the block, and nothing runs that is not in the repository."""
+    script = tmp_path / "kernel.py"
+    script.write_text(kernel.text)
+    written = tmp_path / "written"
+
+    command = [sys.executable, str(script), "--unpack", str(written)]
+    done = subprocess.run(
+        command, env=_environment(tmp_path / "temporary"), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = list(written.rglob("*.py"))
+    assert len(files) > 50
+    for path in files:
+        assert path.read_bytes() == (ROOT / "src" / path.relative_to(written)).read_bytes(), path
+
+
+def test_kernel_unpacked_can_be_changed_and_run_with_true_lines(kernel: Kernel, contest: Path, tmp_path: Path) -> None:
+    """A defect is reported with the file and line of the repository, and tried out without a build."""
     source = (ROOT / "src" / "soundpost" / "launch" / "main.py").read_text()
     statement = "    began = time.monotonic()\n"
     line = source[: source.index(statement)].count("\n") + 1
-    carried = shortened(source)
-    text = kernel.text.replace(carried, carried.replace(statement, "    raise ZeroDivisionError\n", 1))
     script = tmp_path / "kernel.py"
-    script.write_text(
-        "".join(x for x in text.splitlines(True) if not x.startswith('HASHES["soundpost/launch/main.py"]'))
+    script.write_text(kernel.text)
+    written = tmp_path / "written"
+    environment = _environment(tmp_path / "temporary")
+    subprocess.run([sys.executable, str(script), "--unpack", str(written)], env=environment, check=True)
+    (written / "soundpost" / "launch" / "main.py").write_text(
+        source.replace(statement, "    raise ZeroDivisionError\n", 1)
     )
 
-    result = _run(script, contest)
+    command = [sys.executable, "-m", "soundpost.launch.main", "--test-dir", str(contest / "test")]
+    done = subprocess.run(command, cwd=written, env=environment, capture_output=True, text=True, check=False)
 
-    assert result.returncode == 1
-    assert f'/soundpost/launch/main.py", line {line}, in main\n    raise ZeroDivisionError\n' in result.stderr
+    assert done.returncode == 1
+    assert f'/soundpost/launch/main.py", line {line}, in main\n    raise ZeroDivisionError\n' in done.stderr
+
+
+@pytest.mark.parametrize("options", [("--time-limt", "30m"), ("--sed=1",)])
+def test_kernel_unknown_option_is_refused_with_the_nearest(
+    kernel: Kernel, contest: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """A limit that was mistyped is never taken for the default."""
+    script = tmp_path / "kernel.py"
+    script.write_text(kernel.text)
+
+    result = _run(script, contest, *options)
+
+    assert result.returncode == 2
+    assert f"kernel.py: error: {options[0].partition('=')[0]} is no option" in result.stderr
+    assert not (contest / "out.csv").exists()

@@ -36,7 +36,7 @@ def write_recipe(
 
     Args:
         folder: made if it is not there.
-        name: of the recipe.
+        name: what the recipe is called.
         table: audio, front end, model, views and whatever else a recipe says.
         labels: in the order of the network's outputs.
         members: best first.
@@ -51,7 +51,7 @@ def write_recipe(
         if member.graph is not None:
             path.write_bytes(member.graph)
         elif member.arrays is not None:
-            save_file({key: np.ascontiguousarray(array) for key, array in member.arrays.items()}, path)
+            save_file({key: np.asarray(array, order="C") for key, array in member.arrays.items()}, path)
         rows.append({"fold": member.fold, "file": path.name, "sha256": sha256_of(path), "scores": dict(member.scores)})
     text = tomli_w.dumps({"format": FORMAT, "name": name, "labels": list(labels), **table, "members": rows})
     recipe = parse_recipe(text, str(folder / RECIPE))

@@ -15,7 +15,7 @@ class Table:
     """Clips with their labels and folds, in the order of the csv."""
 
     files: tuple[str, ...]
-    labels: tuple[str, ...]  # of all clips, sorted: the order of the network's outputs
+    labels: tuple[str, ...]  # every label of any clip, sorted: the order of the network's outputs
     truth: np.ndarray  # (clips, classes) float32, 0 or 1
     folds: tuple[str, ...]  # one per clip
 
@@ -31,7 +31,7 @@ def read_table(path: Path, make_folds: int | None, seed: int) -> Table:
     Args:
         path: the csv; FSDKaggle2019's train_curated.csv is one.
         make_folds: how many folds to deal the clips into; None takes the csv's own.
-        seed: of the dealing.
+        seed: decides how clips are dealt to folds.
 
     Raises:
         SettingsError: a column is missing.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipes import parse_recipe
 from soundpost.ensemble.weights_file import load_arrays
@@ -25,7 +26,7 @@ from soundpost.registry import settings_from
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print scores as the command line asks; exit status 0, or 2 with the reason."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m soundpost.evaluation.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

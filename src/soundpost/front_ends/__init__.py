@@ -10,4 +10,5 @@ FRONT_ENDS: dict[str, str] = {
     "reassigned_picture": "soundpost.front_ends.reassigned_picture:ReassignedPicture",
     "segments": "soundpost.front_ends.segments:Segments",
     "waveform": "soundpost.front_ends.waveform:Waveform",
+    "window_picture": "soundpost.front_ends.window_picture:WindowPicture",
 }

@@ -3,13 +3,13 @@
 `python -m soundpost.importers add --help` tells of networks of your own.
 """
 
-import argparse
 import csv
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from soundpost.arguments import Parser
 from soundpost.contest.submission import RANKED
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import KitError, SettingsError
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     """Import one experiment and say what was written; 0 if it was, 1 with the reason if not."""
     if arguments and arguments[0] == "add":
         return add.main(arguments[1:], read_labels)
-    parser = argparse.ArgumentParser(prog="python -m soundpost.importers", description=__doc__)
+    parser = Parser(prog="python -m soundpost.importers", description=__doc__)
     parser.add_argument("system", choices=sorted(IMPORTERS))
     parser.add_argument("source", type=Path, help="checkpoint, or folder of one experiment with its folds")
     parser.add_argument("--out", type=Path, required=True, help="recipe folder to write; its name is the recipe's")

@@ -21,7 +21,7 @@ from soundpost.inference.backends.graph_network import GraphNetwork
 from soundpost.inference.backends.graph_settings import GraphSettings
 from soundpost.inference.backends.opening import open_first, usable
 from soundpost.inference.fuse_batch_norm import fold_batch_norms, logits_of
-from soundpost.inference.predictor import build
+from soundpost.inference.network import build
 
 BOUND = 1e-4  # largest change of a logit, relative to the largest logit, that another order of sums may cause
 OPSET = 17  # which ONNX Runtime has had since 2022

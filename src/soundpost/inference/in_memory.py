@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.front_ends import FRONT_ENDS
-from soundpost.inference.predictor import Predictor, stack
+from soundpost.inference.activation import probabilities_of_array
+from soundpost.inference.predictor import Predictor
 from soundpost.registry import build
 from soundpost.views import VIEWS
+from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
 
 BATCH = 64  # windows shown at once
@@ -34,10 +35,10 @@ def answer(
     """A member's probabilities as the kernel gives them: mean over the recipe's first views, each over its windows.
 
     Args:
-        recipe: whose activation and average are taken.
+        recipe: gives the activation and the average.
         member: which fold.
         arrays: the member's, by name.
-        spectrograms: of the clips.
+        spectrograms: one for each clip, each (channels, bins, frames).
         n_views: how many of the recipe's views.
         device: "cpu", "cuda", ...
 
@@ -47,7 +48,7 @@ def answer(
     predictor = Predictor(recipe, member, arrays, device, "")
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
     total = np.mean([_through(predictor, spectrograms, view) for view in views], axis=0)
-    return _activated(total, recipe) if recipe.average == "logit" else total
+    return probabilities_of_array(total, recipe.activation) if recipe.average == "logit" else total
 
 
 def _through(predictor: Predictor, spectrograms: Sequence[np.ndarray], view: View) -> np.ndarray:
@@ -66,8 +67,3 @@ def _through(predictor: Predictor, spectrograms: Sequence[np.ndarray], view: Vie
                 total[clip] += window.weight * row
                 weight[clip] += window.weight
     return total / weight
-
-
-def _activated(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
-    tensor: Tensor = torch.from_numpy(logits)
-    return (tensor.softmax(1) if recipe.activation == "softmax" else tensor.sigmoid()).numpy()

@@ -16,13 +16,15 @@ from soundpost.ensemble.blend import without
 from soundpost.ensemble.recipes import Member, Recipe, parse_submission
 from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, Assets, find_assets
 from soundpost.errors import BundleError
+from soundpost.kernel.bit_allocation import pack_members
 from soundpost.kernel.dependencies import ENTRIES, collect, registered
-from soundpost.kernel.docstrings import shortened
-from soundpost.kernel.pack import pack, pack_members
+from soundpost.kernel.pack import Arrays, pack
 from soundpost.kernel.placement import OVERHEAD_BYTES, Apart, travel_apart
 from soundpost.kernel.render import LIMIT_BYTES, Kernel, write
+from soundpost.kernel.source_block import armoured, compressed
+from soundpost.settings import TIME_LIMIT, parse_seconds
 
-PACKS_BYTES = 520_000  # of all packs whose bit widths are not written down; 650,000 bytes of text
+PACKS_BYTES = 520_000  # for all packs together whose bit widths are not written down; 650,000 bytes of text
 PACKING = "packing.toml"  # beside recipe.toml: [bits], tensor -> bit width, as soundpost.kernel.calibrate wrote it
 
 
@@ -33,6 +35,7 @@ def build(
     command: str = "python build_kernel.py",
     apart: Sequence[str] | None = None,
     dataset: str = "",
+    time_limit: str = TIME_LIMIT,
 ) -> Kernel:
     """The kernel of one submission.
 
@@ -43,6 +46,7 @@ def build(
         command: what line one names.
         apart: names of members that travel by a dataset; None: those for which there is no room.
         dataset: owner/slug of that dataset, for the kernel's messages.
+        time_limit: what the kernel's settings say of a run's length, such as "85m".
 
     Raises:
         BundleError: a module that a kernel may not use, a member that is not there, bit widths of another network.
@@ -50,9 +54,9 @@ def build(
     """
     assets = _only(find_assets(submission.parent, submission.name), members)
     recipes = (*assets.submission.recipes, *assets.submission.second_level)
-    collected = collect(source, [*ENTRIES, *_registered(source, assets)])
-    modules = {path: shortened(text) for path, text in collected.items()}
-    room = LIMIT_BYTES - OVERHEAD_BYTES - sum(len(text.encode()) for text in modules.values())
+    parse_seconds(time_limit, "time-limit")
+    modules = collect(source, [*ENTRIES, *_registered(source, assets)])
+    room = LIMIT_BYTES - OVERHEAD_BYTES - len(armoured(compressed(modules)))
     sent = travel_apart(assets, (*assets.submission.second_level, *assets.submission.recipes), apart, room)
     packs = _packs(assets, _without(recipes, [file.member.name for file in sent]))
     texts = {f"weights/{SUBMISSION}": _submission_text(submission, assets, dataset if sent else "")}
@@ -63,7 +67,8 @@ def build(
     carried = [member for recipe in recipes for member in recipe.members if member.name in packs]
     members_packs = {m.name: (f"weights/{m.recipe}/{_pack_name(m)}", packs[m.name]) for m in carried}
     loader = (source / "soundpost" / "launch" / "loader.py").read_text("utf-8")
-    return replace(write(loader, modules, texts, members_packs, command), apart=sent)
+    settings = {"time-limit": time_limit}
+    return replace(write(loader, modules, texts, members_packs, command, settings), apart=sent)
 
 
 def _only(assets: Assets, names: Sequence[str]) -> Assets:
@@ -130,8 +135,8 @@ def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
             packs[member.name] = pack(arrays, bits)
     left = PACKS_BYTES - sum(map(len, packs.values()))
     for i, recipe in enumerate(unmeasured):
-        arrays = {member.name: assets.arrays(member) for member in recipe.members}
-        chosen = pack_members(arrays, None, left // (len(unmeasured) - i)).packs
+        together: dict[str, Arrays] = {member.name: assets.arrays(member) for member in recipe.members}
+        chosen = pack_members(together, None, left // (len(unmeasured) - i)).packs
         packs |= chosen
         left -= sum(map(len, chosen.values()))
     return packs

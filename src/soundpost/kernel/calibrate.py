@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.pack_format import unpack
 from soundpost.ensemble.recipes import Member, Recipe, parse_recipe
@@ -24,9 +25,11 @@ from soundpost.errors import KitError, SettingsError
 from soundpost.evaluation.dataset import Table, read_table
 from soundpost.evaluation.metrics import accuracy, lwlrap
 from soundpost.inference.in_memory import answer, spectrograms_of
+from soundpost.kernel.bit_allocation import pack_members
 from soundpost.kernel.build import PACKING, PACKS_BYTES
-from soundpost.kernel.pack import Arrays, pack, pack_members
+from soundpost.kernel.pack import Arrays, pack
 from soundpost.registry import settings_from
+from soundpost.settings import parse_bytes
 
 
 class Clips:
@@ -74,11 +77,11 @@ def effect_on(clips: Clips, arrays: Mapping[str, Arrays], rows: Sequence[int]) -
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Choose widths, or with --compare take those that are there, and print what they cost; exit status 0, or 2."""
-    parser = argparse.ArgumentParser(prog="python -m soundpost.kernel.calibrate", description=__doc__)
+    parser = Parser(prog="python -m soundpost.kernel.calibrate", description=__doc__)
     parser.add_argument("recipe", type=Path, help="folder of recipe.toml and its members")
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels,fold as for training")
-    parser.add_argument("--budget", type=int, default=PACKS_BYTES, help=f"bytes of all packs ({PACKS_BYTES})")
+    parser.add_argument("--budget", metavar="SIZE", default=f"{PACKS_BYTES:,}", help="bytes of all packs (%(default)s)")
     parser.add_argument("--count", type=int, default=48, help="clips on which effects are measured (48)")
     parser.add_argument("--compare", action="store_true", help="keep packing.toml and print the scores")
     options = parser.parse_args(argv)
@@ -95,12 +98,13 @@ def _calibrate(options: argparse.Namespace) -> None:
     recipe = parse_recipe(path.read_text("utf-8"), str(path))
     arrays = {m.name: load_arrays(options.recipe / m.file, m.sha256, m.name) for m in recipe.members}
     clips = Clips(recipe, read_table(options.csv, None, 0), options.clips)
+    packs: Mapping[str, bytes]
     if options.compare:
         bits = tomllib.loads((options.recipe / PACKING).read_text("utf-8"))["bits"]
         packs = {name: pack(member, bits) for name, member in arrays.items()}
     else:
         rows = range(0, len(clips.spectrograms), max(1, len(clips.spectrograms) // options.count))
-        packed = pack_members(arrays, effect_on(clips, arrays, rows), options.budget)
+        packed = pack_members(arrays, effect_on(clips, arrays, rows), parse_bytes(options.budget, "budget"))
         packs = packed.packs
         lines = [f'"{tensor}" = {bits:g}' for tensor, bits in packed.bits.items()]
         text = "# Bits of each tensor in a pack, by its measured effect; written by soundpost.kernel.calibrate.\n"

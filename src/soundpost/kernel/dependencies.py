@@ -61,7 +61,7 @@ def collect(source: Path, entries: Iterable[str]) -> dict[str, str]:
         key = path.relative_to(source).as_posix()
         if key in texts:
             continue
-        texts[key] = path.read_text("utf-8")
+        texts[key] = path.read_bytes().decode("utf-8")  # byte for byte: read_text would change line ends
         waiting += _needed(source, name, path, texts[key])
     return dict(sorted(texts.items()))
 
@@ -80,9 +80,11 @@ def registered(source: Path, package: str, names: Sequence[str]) -> list[str]:
     path = source / PACKAGE / package / "__init__.py"
     registry = package.upper()
     for node in ast.parse(path.read_text("utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Name) and target.id == registry for target in targets):
-            known = ast.literal_eval(node.value)
+            known: dict[str, str] = ast.literal_eval(node.value)
             break
     else:
         raise BundleError(f"{path}: no dict {registry} there. Write the registry as one literal dict.")

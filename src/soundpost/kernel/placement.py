@@ -8,9 +8,9 @@ from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.ensemble.weights_folder import Assets
 from soundpost.errors import BundleError
 
-LEAST_BITS = 4.5  # of a weight; with fewer the answers change more than a dataset costs effort
+LEAST_BITS = 4.5  # for each weight; with fewer the answers change more than a dataset costs effort
 TEXT_PER_BYTE = 1.26  # base85 and its line ends
-OVERHEAD_BYTES = 20_000  # of text: loader, recipes, hashes
+OVERHEAD_BYTES = 40_000  # loader, index of the source, recipes and hashes as text, and what a notebook's escapes add
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Apart:
 
     @property
     def n_bytes(self) -> int:
-        """Of the file."""
+        """The size of the file."""
         return self.source.stat().st_size
 
 
@@ -40,7 +40,7 @@ def travel_apart(
         assets: where the members lie.
         recipes: second levels, which are small, come in first; then each recipe's members, best first.
         asked: names of members that shall travel apart whatever their size; None: by size.
-        room_bytes: of text, for weights.
+        room_bytes: how much text there may be for weights.
 
     Raises:
         BundleError: a name that is not there.

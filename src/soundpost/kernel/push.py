@@ -4,7 +4,6 @@ The client ends with status 0 on most refusals, so what counts is what it prints
 it says so, and for refused, with its words, when it says anything else. Credentials are the client's own affair.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -14,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from soundpost.arguments import Parser
 from soundpost.errors import KitError
 from soundpost.kernel.metadata import DATASET_FILE, KERNEL_FILE
 
 CLIENT = (sys.executable, "-m", "kaggle", "--no-warn")
 CREATED, VERSIONED, PUSHED = "Dataset is being created", "Dataset version is being created", "successfully pushed"
-IN_PART = "are not valid"  # of sources that were left out of a push
+IN_PART = "are not valid"  # what the client says about sources that it left out of a push
 READY, FAILED = "ready", "failed"
 POLL_SECONDS = 10.0
 READY_SECONDS = 900.0  # a dataset that takes longer is not waited for
-SHOWN_CHARACTERS = 2000  # of the client's words, in a refusal
+SHOWN_CHARACTERS = 2000  # how much of the client's words a refusal shows
 
 Say = Callable[[str], None]
 
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class State:
-    """Of a dataset, as the client tells it."""
+    """How a dataset stands, as the client tells it."""
 
     status: str
     version: int  # the newest
@@ -163,7 +163,7 @@ def contents(folder: Path) -> list[str]:
             table["machine_shape"] if table["enable_gpu"] else "no GPU",
         ]
     )
-    sources = [*table["competition_sources"], *table["dataset_sources"]]
+    sources = [*table["competition_sources"], *table["dataset_sources"], *table["kernel_sources"]]
     lines.append(f"kernel {table['id']}, {state}, with {', '.join(sources)}:")
     return [*lines, *_sizes(folder / "kernel", KERNEL_FILE)]
 
@@ -175,7 +175,7 @@ def _sizes(folder: Path, besides: str) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Show what will be sent, ask, send; exit status 0 only when Kaggle took everything."""
-    parser = argparse.ArgumentParser(prog="python -m soundpost.kernel.push", description=__doc__)
+    parser = Parser(prog="python -m soundpost.kernel.push", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("dist"), help="what --kaggle wrote (dist)")
     parser.add_argument("--yes", action="store_true", help="send without asking")
     arguments = parser.parse_args(argv)

@@ -5,7 +5,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,24 +16,16 @@ from soundpost.contest import clips, submission
 from soundpost.contest.inputs import locate
 from soundpost.contest.submission import Sample
 from soundpost.ensemble.columns import column_priors, contest_labels, map_all
-from soundpost.ensemble.weights_folder import INPUT_ROOT, Assets, default_root, find_assets
+from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
-from soundpost.exit_status import STATUS_REFUSED
+from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
+from soundpost.launch.options import not_negative, parse
+from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
-DEFAULT_TIME = "55m"
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
-
-EPILOG = """\
-exit status:
-  0    every row holds a prediction or a fallback that the log counts
-  1    a defect; the best submission so far lies on disk
-  2    refused: settings, weights or limits with which there can be no prediction
-  3    the time ended before any clip was predicted; the submission holds class priors
-  130, 143    interrupted or terminated; the best submission so far lies on disk
-"""
 
 
 def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = None) -> int:
@@ -43,10 +36,14 @@ def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = 
         settings: defaults for the options, by their long names; None values are no defaults.
 
     Returns:
-        The exit status, see EPILOG.
+        The exit status, see the end of --help.
     """
     began = time.monotonic()
-    options, _ = _parser(settings or {}).parse_known_args(argv)
+    try:
+        options = parse(argv, settings or {})
+    except SettingsError as error:
+        print(f"error: {error}", flush=True)
+        return STATUS_REFUSED
     log = Path(options.log) if options.log else None
 
     def say(text: str) -> None:
@@ -59,11 +56,26 @@ def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = 
         say(f"warning: {old}")
     try:
         with _dry(options):
-            run = _prepare(options, _started(began), say)
-            return Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log).run()
+            run, sample = _prepare(options, _started(began))
+            return _supervised(run, sample, options, say, log)
     except KitError as error:
         say(f"error: {error}")
         return STATUS_REFUSED
+
+
+def _supervised(
+    run: RunSettings, sample: Sample, options: argparse.Namespace, say: Callable[[str], None], log: Path | None
+) -> int:
+    """The run itself, and the status that Kaggle is told."""
+    supervisor = Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log)
+    try:
+        status = supervisor.run()
+    except Exception:
+        if not is_rerun():
+            raise
+        traceback.print_exc()
+        status = STATUS_DEFECT
+    return final_status(status, supervisor.answered, Path(run.out), sample, say)
 
 
 @contextmanager
@@ -77,58 +89,7 @@ def _dry(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kernel.py",
-        description="Tag a folder of audio clips with the weights that this file carries, and write submission.csv. "
-        "On Kaggle no option is needed.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--test-dir", metavar="DIR", help="folder of the clips (default: the competition's, under /kaggle/input)")
-    add("--sample-submission", metavar="CSV", help="rows and columns to fill (default: the competition's)")
-    add("--out", metavar="CSV", default="submission.csv", help="file to write (default: submission.csv)")
-    add(
-        "--time-limit",
-        metavar="TIME",
-        default=DEFAULT_TIME,
-        help=f"of the whole run: 55m, 90s (default: {DEFAULT_TIME})",
-    )
-    add(
-        "--memory-limit", metavar="SIZE", help="of all processes together: 12G, 800M (default: what the machine allows)"
-    )
-    add("--cache-memory", metavar="SIZE", help="of spectrograms in memory: 2G (default: what --memory-limit leaves)")
-    add("--disk-limit", metavar="SIZE", help="of spilled spectrograms: 4G (default: half of what is free)")
-    add("--device", default="auto", help="auto, cpu, cuda, or several: cuda:0,cuda:1 (default: auto)")
-    add("--precision", default="auto", choices=("auto", "float32", "float16", "bfloat16"),
-        help="of the networks; auto: half on a GPU where answers stay the same to 0.005")  # fmt: skip
-    add("--cache-dtype", default="float32", choices=("float32", "float16"), help="of cached spectrograms")
-    add("--workers", type=int, default=0, help="processes that decode and compute features (default: by the cores)")
-    add("--start-method", default="auto", choices=("auto", "fork", "spawn"), help="of the workers (default: fork)")
-    add("--members", metavar="NAMES", default="", help="only these: compact/1,compact/3 (default: all)")
-    add("--views", type=int, default=0, metavar="N", help="only the N cheapest view sets of each recipe (default: all)")
-    add("--scratch", metavar="DIR", help="for spilled spectrograms (default: the system's temporary folder)")
-    add("--seed", type=int, default=0, help="of anything random; nothing is, today (default: 0)")
-    add("--log", metavar="FILE", help="gets a copy of the log")
-    add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"), help="a bar or plain lines")
-    add("--dry-run", action="store_true", help="write nothing: measure a few clips and foretell the whole run")
-    add("--expect-clips", type=int, default=0, metavar="N", help="of the dry run (default: three times this folder's)")
-    add("--expect-seconds", type=float, default=0.0, metavar="S", help="mean length of a clip (default: this folder's)")
-    add("--as", dest="as_machine", metavar="MACHINE", default="", help="foretell t4, p100, cpu, ...: an estimate")
-    add("--competition", metavar="SLUG", default="", help="whose data to look for under the input folder")
-    add("--input-root", metavar="DIR", default=str(INPUT_ROOT), help="where data is attached (default: /kaggle/input)")
-    add("--assets", metavar="DIR", help="folder of submission.toml and weights (default: those of this kernel)")
-    known = {action.dest for action in parser._actions}
-    given = {name.lstrip("-").replace("-", "_"): value for name, value in defaults.items() if value is not None}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise SystemExit(f"SETTINGS hold {', '.join(unknown)}, which is no option; known: {', '.join(sorted(known))}.")
-    parser.set_defaults(**given)
-    return parser
-
-
-def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSettings:
+def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, Sample]:
     """Everything that can be refused is refused here; then the first submission is written."""
     assets = find_assets(Path(options.assets) if options.assets else default_root())
     sample_path, test_dir = _paths(options)
@@ -146,7 +107,7 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         submission.write(out, sample, (priors for _ in sample.names))
     except OSError as error:
         raise SettingsError(f"--out {out}: cannot be written ({error.strerror}). Name a file that can.") from error
-    return RunSettings(
+    settings = RunSettings(
         assets=str(assets.root.absolute()),
         test_dir=str(test_dir.absolute()),
         sample_submission=str((sample_path or out).absolute()),
@@ -166,19 +127,13 @@ def _prepare(options: argparse.Namespace, started: float, say: object) -> RunSet
         start_method=options.start_method,
         views=max(0, int(options.views)),
         members=tuple(filter(None, str(options.members).split(","))),
-        seed=int(options.seed),
         progress=_progress(options.progress),
         dry_run=bool(options.dry_run),
-        expect_clips=_not_negative(options.expect_clips, "expect-clips"),
-        expect_seconds=float(_not_negative(options.expect_seconds, "expect-seconds")),
+        expect_clips=not_negative(options.expect_clips, "expect-clips"),
+        expect_seconds=float(not_negative(options.expect_seconds, "expect-seconds")),
         as_machine=str(options.as_machine or "").lower(),
     )
-
-
-def _not_negative(value: int | float, name: str) -> int | float:
-    if value < 0:
-        raise SettingsError(f"--{name} {value} is negative. Give a number to expect, or leave the option out.")
-    return value
+    return settings, sample
 
 
 def _paths(options: argparse.Namespace) -> tuple[Path | None, Path]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
+from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.ensemble.recipes import Recipe
@@ -31,7 +32,7 @@ from soundpost.training.trainer import Trainer
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; exit status 0, or 2 with the reason."""
-    parser = argparse.ArgumentParser(prog="python -m soundpost.training.fit", description=__doc__)
+    parser = Parser(prog="python -m soundpost.training.fit", description=__doc__)
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels[,fold]; several labels comma separated")
     parser.add_argument("--out", type=Path, required=True, help="folder of the recipe, its weights and its report")

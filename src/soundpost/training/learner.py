@@ -47,7 +47,8 @@ class Learner:
             settings: how long and how fast.
             seed: of windows, order, mixing and dropout.
         """
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this one
         self.examples = examples
         self.activation = activation
         self.settings = settings
@@ -112,17 +113,16 @@ class Learner:
         loss.backward()
         self.optimizer.step()
         for module in self.network.modules():
-            if hasattr(module, "constrain"):
-                module.constrain()
+            constrain = getattr(module, "constrain", None)
+            if constrain is not None:
+                constrain()
         return loss.item()
 
     def _loss(self, outputs: Tensor | Sequence[Tensor], targets: Tensor) -> Tensor:
         """Of the outputs that have a weight, summed with these."""
         several = outputs if isinstance(outputs, (tuple, list)) else [outputs]
-        return sum(
-            weight * self._criterion(logits, targets)
-            for weight, logits in zip(self.settings.heads, several, strict=False)
-        )
+        weighed = zip(self.settings.heads, several, strict=False)
+        return sum((weight * self._criterion(logits, targets) for weight, logits in weighed), targets.new_zeros(()))
 
     def _criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.activation == "softmax":

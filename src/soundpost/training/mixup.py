@@ -18,7 +18,7 @@ def mixed(batch: Tensor, targets: Tensor, shares: Tensor, permutation: Tensor) -
     Source: Zhang et al. 2017; the fastai v1 form, used by simongrest and filipmu.
     """
     shares = shares.maximum(1 - shares)
-    return tuple(_blend(values, values[permutation], shares) for values in (batch, targets))
+    return _blend(batch, batch[permutation], shares), _blend(targets, targets[permutation], shares)
 
 
 def _blend(values: Tensor, others: Tensor, shares: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
+from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipe_folder import NewMember, fold_file, write_recipe
 from soundpost.ensemble.recipes import Recipe
@@ -150,7 +151,7 @@ def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; exit status 0, or 2 with the reason."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m soundpost.training.recipe_fit",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -36,7 +36,8 @@ class Trainer:
             frames_per_second: of the front end.
             seed: of composing, order, lengths and dropout.
         """
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this one
         self.device = bank.powers.device
         self.settings = settings[1]
         self.bank = Bank(bank.powers[:, sources], bank.lengths[:, sources], bank.truth[sources])

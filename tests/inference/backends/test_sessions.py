@@ -18,8 +18,8 @@ from soundpost.importers.onnx_export import export
 from soundpost.inference.backends import BACKENDS, opening
 from soundpost.inference.backends.opening import open_first, open_session, usable
 from soundpost.inference.backends.session import Session
-from soundpost.inference.predictor import build
-from soundpost.resources.memory_monitor import return_free_memory
+from soundpost.inference.network import build
+from soundpost.resources.memory import return_free_memory
 
 MEMBER = Member("tiny", "1", "fold1.safetensors", "")
 RECIPE = Recipe(
