@@ -16,6 +16,7 @@ recipe.toml
     [aliases]                          # label -> column of the submission, where the names differ
     [gains]                            # what members and views add: see soundpost.ensemble.passes
     [[members]]                        # best first: fold, file, sha256, scores; bytes when it comes by a dataset
+    [members.exported]                 # the same network as an ONNX file: file, sha256; bytes as above
 
 submission.toml
 
@@ -57,6 +58,7 @@ class Member:
     sha256: str  # what that file must have
     scores: Mapping[str, float] = field(default_factory=dict)  # out of fold: lwlrap, accuracy
     n_bytes: int = 0  # size of a file that comes as an attached dataset; 0: it lies beside recipe.toml
+    exported: "Member | None" = None  # the same network as an ONNX file, for runtimes beside torch
 
     @property
     def name(self) -> str:
@@ -141,17 +143,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     if incomplete or not table["members"] or table.get("views") == []:
         lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
         raise SettingsError(f"{where}: {lack}. Write it again with the trainer or importer.")
-    members = tuple(
-        Member(
-            table["name"],
-            str(m["fold"]),
-            m["file"],
-            m["sha256"],
-            MappingProxyType(dict(m.get("scores", {}))),
-            int(m.get("bytes", 0)),
-        )
-        for m in table["members"]
-    )
+    members = tuple(_member(entry, table["name"], where) for entry in table["members"])
     return Recipe(
         name=table["name"],
         labels=labels,
@@ -208,6 +200,21 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> No
     unknown = sorted(set(table) - known)
     if unknown:
         raise SettingsError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(known))}. Remove it.")
+
+
+def _member(entry: Mapping[str, Any], recipe: str, where: str) -> Member:
+    exported = entry.get("exported")
+    if exported is not None and not {"file", "sha256"} <= set(exported):
+        raise SettingsError(f"{where}: exported of fold {entry['fold']} lacks file or sha256. Export it again.")
+    return Member(
+        recipe,
+        str(entry["fold"]),
+        entry["file"],
+        entry["sha256"],
+        MappingProxyType(dict(entry.get("scores", {}))),
+        int(entry.get("bytes", 0)),
+        _member({"fold": entry["fold"], **exported}, recipe, where) if exported is not None else None,
+    )
 
 
 def _named(table: Mapping[str, Any], where: str) -> Named:

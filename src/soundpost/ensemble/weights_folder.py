@@ -17,7 +17,7 @@ import numpy as np
 
 from soundpost.ensemble.attached import Attached
 from soundpost.ensemble.recipes import Member, Submission, parse_submission
-from soundpost.ensemble.weights_file import load_arrays
+from soundpost.ensemble.weights_file import GRAPH, load_arrays
 from soundpost.errors import SettingsError
 
 SUBMISSION = "submission.toml"
@@ -46,6 +46,17 @@ class Assets:
         path = self._attached.path(member) if member.n_bytes else self.path(member)
         return load_arrays(path, member.sha256, member.name)
 
+    def graph(self, member: Member) -> bytes | None:
+        """The member's network as an ONNX file, for runtimes beside torch; None where its recipe names none.
+
+        Raises:
+            WeightsError: that file is missing or altered; torch does without it.
+        """
+        if member.exported is None:
+            return None
+        graph: bytes = self.arrays(member.exported)[GRAPH].tobytes()
+        return graph
+
     def missing_advice(self) -> str:
         """What is attached, for an error that says that no member is left; empty when none comes by a dataset."""
         recipes = (*self.submission.recipes, *self.submission.second_level)
@@ -54,7 +65,8 @@ class Assets:
     @cached_property
     def _attached(self) -> Attached:
         recipes = (*self.submission.recipes, *self.submission.second_level)
-        apart = [member for recipe in recipes for member in recipe.members if member.n_bytes]
+        files = [file for recipe in recipes for member in recipe.members for file in (member, member.exported) if file]
+        apart = [file for file in files if file.n_bytes]
         return Attached(self.input_root, apart, self.submission.dataset)
 
 

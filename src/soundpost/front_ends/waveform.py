@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from soundpost.functional.mel import check_waveforms
+from soundpost.functional.stft import check_waveforms
 
 
 @dataclass(frozen=True)

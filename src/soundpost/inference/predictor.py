@@ -14,11 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.errors import ShapeError, WeightsError, sentence
 from soundpost.inference.activation import probabilities_of
 from soundpost.inference.autotune import Choice, half_choice
+from soundpost.inference.backends.candidates import Candidates
+from soundpost.inference.backends.graph_network import GraphNetwork
+from soundpost.inference.backends.graph_recipe import graph_candidates, is_graph_recipe
+from soundpost.inference.device_errors import is_out_of_memory
 from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.inference.network import build, copy_on_cpu
 from soundpost.views.view import View
+
+TRIED_WINDOWS = 8  # of the first batch, on which runtimes are compared
+NO_PROBABILITY = 1e-3  # how far from [0, 1] rounding may take one
 
 
 class Predictor:
@@ -32,6 +40,8 @@ class Predictor:
         precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
             (is_half becomes False) where that does not hold.
         choice: decides about half precision, shared by the members of a recipe; its own when there is none.
+        candidates: runtimes for the member's graph, the only ones of a recipe that is an ONNX file; tried on the first
+            batch where the device is the CPU.
     """
 
     n_members = 1
@@ -44,16 +54,23 @@ class Predictor:
         device: str,
         precision: str,
         choice: Choice | None = None,
+        candidates: Candidates | None = None,
     ) -> None:
         self.recipe = recipe
         self.member = member
-        self.device = torch.device(device)
-        network = build(recipe, member, arrays)
+        is_graph = is_graph_recipe(recipe)
+        self.device = torch.device("cpu" if is_graph else device)
+        self._candidates = candidates or (graph_candidates(recipe, arrays) if is_graph else None)
+        if is_graph and self._candidates is not None:
+            network: nn.Module = self._candidates.first(member.name)
+        else:
+            network = build(recipe, member, arrays)
         self.model: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._exact = self.model  # the network in float32, whatever the other one is rounded to
-        self._is_folded = self._is_settled = False
+        self._is_folded = is_graph
+        self._is_settled = False
         self._choice = choice or half_choice()
-        self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
+        self.half = None if is_graph else {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
         self._cpu_twin: Predictor | None = None
         self._float32_twin: Predictor | None = None
@@ -62,7 +79,8 @@ class Predictor:
     def n_bytes(self) -> int:
         """Size of the network's weights, in float32 and in half precision where both are kept."""
         networks = {id(model): model for model in (self.model, self._exact)}
-        return sum(tensor.nbytes for model in networks.values() for tensor in model.state_dict().values())
+        graphs = sum(model.n_bytes for model in networks.values() if isinstance(model, GraphNetwork))
+        return graphs + sum(tensor.nbytes for model in networks.values() for tensor in model.state_dict().values())
 
     def on_cpu(self) -> "Predictor":
         """The same member on the CPU in float32, for a window that fits no GPU; made once, without the GPU's memory."""
@@ -125,11 +143,24 @@ class Predictor:
                     self._fold(inputs)
                     if self.is_half:
                         self._settle_half(inputs)
+                    if self._candidates is not None:
+                        self._settle_backend(inputs, self._candidates)
                     self._is_settled = True
 
     def answer(self, inputs: Tensor) -> Tensor:
-        """Answers of prepared windows by the settled network."""
-        return self.through(self.model, inputs, self.is_half)
+        """Answers of prepared windows by the settled network; by torch's, from now on, where a runtime gives none."""
+        model = self.model
+        if not isinstance(model, GraphNetwork) or isinstance(self._exact, GraphNetwork):
+            return self.through(model, inputs, self.is_half)
+        try:
+            return self.through(model, inputs, is_half=False)
+        except (RuntimeError, ShapeError) as error:
+            if is_out_of_memory(error):
+                raise
+            if self._candidates is not None:
+                self._candidates.choice.tell(f"{self.member.name}: torch from now on, as {sentence(error)}")
+        self.model = self._exact
+        return self.through(self._exact, inputs, is_half=False)
 
     def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
         """Prepared windows through a network that gives logits, up to the recipe's answers.
@@ -140,6 +171,8 @@ class Predictor:
             logits = logits_of(network(inputs)).float()
         if is_half:
             logits = logits.where(logits.isfinite().all(dim=-1, keepdim=True), torch.nan)
+        if self.recipe.activation == "none":
+            self._refuse_no_probabilities(logits)
         return logits if self.recipe.average == "logit" else probabilities_of(logits, self.recipe.activation)
 
     def probabilities(self, answers: Tensor) -> Tensor:
@@ -161,6 +194,36 @@ class Predictor:
         self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
         if self.is_half:
             self.model = rounded
+
+    @torch.inference_mode()
+    def _settle_backend(self, inputs: Tensor, candidates: Candidates) -> None:
+        """Take the fastest runtime whose answers agree with those of what computes now."""
+        usual = "torch" if not isinstance(self.model, GraphNetwork) else candidates.names[0]
+        some = inputs[:TRIED_WINDOWS]
+        ways: dict[str, Callable[[], Tensor]] = {
+            usual: lambda: self.probabilities(self.through(self.model, some, self.is_half))
+        }
+        for name in candidates.names:
+            if name != usual:
+                ways[name] = lambda name=name: self.probabilities(  # type: ignore[misc]
+                    self.through(candidates.network(name), some, is_half=False)
+                )
+        taken = candidates.choice.take(self.member.name, ways)
+        if taken != usual:
+            self.model = candidates.network(taken)
+            self.is_half = False
+            if isinstance(self._exact, GraphNetwork):
+                self._exact = self.model
+        candidates.close()
+
+    def _refuse_no_probabilities(self, values: Tensor) -> None:
+        finite = values[values.isfinite()]
+        if finite.numel() and (float(finite.min()) < -NO_PROBABILITY or float(finite.max()) > 1 + NO_PROBABILITY):
+            least, most = float(finite.min()), float(finite.max())
+            raise WeightsError(
+                f"member {self.member.name}: answers from {least:.4g} to {most:.4g} are no probabilities, which "
+                'activation = "none" takes them for. Say "sigmoid" or "softmax" in its recipe.toml.'
+            )
 
 
 def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:

@@ -1,6 +1,5 @@
 """Which of several ways to a member's answers is taken: the fastest on its first real windows of those that agree."""
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -29,9 +28,8 @@ class BackendChoice:
     """
 
     def __init__(self, asked: str = AUTO, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.lock = threading.Lock()
         self._asked = asked
-        self._tell = tell
+        self.tell = tell
         self._speed: dict[str, float] = {}  # times as fast as the first way
         self._failed: set[str] = set()
 
@@ -58,7 +56,7 @@ class BackendChoice:
             if difference is None:
                 continue
             taken = difference <= BOUND or self._asked == name
-            self._tell(
+            self.tell(
                 f"{member}: {name} {'taken' if taken else 'not taken'} in place of {first}: {self._speed[name]:.2f} "
                 f"times as fast, probabilities within {difference:.1g}"
             )
@@ -75,7 +73,7 @@ class BackendChoice:
         rounds = [{name: _seconds(ways[name]) for name in able} for _ in range(REPEATS)]
         best = {name: min(seconds[name] for seconds in rounds) for name in able}
         self._speed = {name: best[first] / max(1e-9, best[name]) for name in able}
-        self._tell(
+        self.tell(
             f"{member}: one batch of {len(usual)} windows: "
             + ", ".join(f"{name} {1e3 * seconds:.1f} ms" for name, seconds in best.items())
         )
@@ -89,7 +87,7 @@ class BackendChoice:
             return float((answer - usual).abs().max())
         except (RuntimeError, MemoryError) as error:
             self._failed.add(name)
-            self._tell(f"{member}: {name} not taken: {sentence(error)}")
+            self.tell(f"{member}: {name} not taken: {sentence(error)}")
             return None
 
 

@@ -21,6 +21,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, graph: bytes, lanes: int = 1) -> None:
+        del lanes  # one session serves them all
         onnxruntime = import_module("onnxruntime")
 
         options = onnxruntime.SessionOptions()
