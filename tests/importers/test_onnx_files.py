@@ -17,7 +17,7 @@ from soundpost.importers.onnx_member import add_onnx
 from soundpost.inference.in_memory import answer, spectrograms_of
 
 FILES = Path(sys.prefix) / "onnx-files"  # wheels, as `make .venv/onnx-files` downloads them
-SAME = 1e-6  # of a probability: the same runtime, another batch
+SAME = 1e-6  # how far another batch may move a probability by the same runtime
 
 Adder = Callable[..., Recipe]
 
@@ -77,7 +77,7 @@ def answers_of(recipe: Recipe, weights: Path, waveforms: list[np.ndarray]) -> np
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
-    """Of logits."""
+    """Probabilities of logits."""
     return 1 / (1 + np.exp(-np.asarray(values, np.float64)))
 
 
@@ -180,7 +180,13 @@ def test_network_of_one_clip_a_call_takes_its_scalars_from_the_recipe(add: Adder
     """(1, samples) and two scalars: windows go in one by one, whatever the batch is."""
     limits = {"fmin": 46.875, "fmax": 2093.75}  # Hz
     model = {"output": "confidence", "pooling": "mean", "constants": limits}
-    table = {"audio": {"sample_rate": 16000}, "front_end": {"name": "waveform"}, "activation": "none", "model": model}
+    table = {
+        "audio": {"sample_rate": 16000},
+        "front_end": {"name": "waveform"},
+        "views": [{"name": "whole", "max_frames": 480_000}],  # samples: clips of up to 30 s are shown whole
+        "activation": "none",
+        "model": model,
+    }
     recipe = add("swift_f0/model.onnx", 1, table)
     waveforms = clips(16000, 1.0, 1.0, 2.5)
 

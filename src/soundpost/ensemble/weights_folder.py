@@ -50,7 +50,7 @@ class Assets:
         """The member's network as an ONNX file, for runtimes beside torch; None where its recipe names none.
 
         Raises:
-            WeightsError: that file is missing or altered; torch does without it.
+            WeightsError: its file is missing or altered; torch does without it.
         """
         if member.exported is None:
             return None

@@ -45,7 +45,7 @@ def export(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> 
     """The member's network as the bytes of an .onnx file; its input is what the recipe's views prepare.
 
     Args:
-        recipe: of the member; its front end and views give the windows that the answers are compared on.
+        recipe: the member's; its front end and views give the windows that the answers are compared on.
         member: which fold.
         arrays: its state dict.
 
@@ -68,7 +68,7 @@ def export_network(network: nn.Module, batches: Sequence[Tensor], name: str) -> 
     Args:
         network: in evaluation mode, on the CPU.
         batches: what it is to be compared on, (windows, ..., frames) each.
-        name: of the member, for messages.
+        name: the member's, for messages.
 
     Raises:
         As export.

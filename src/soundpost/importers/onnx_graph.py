@@ -64,7 +64,7 @@ def refuse_state(graph: Graph, answer: str, where: str) -> None:
     """A second input that comes back as an output is a state, which runs from call to call.
 
     Args:
-        graph: of the file.
+        graph: what the file holds.
         answer: name of the output that answers; "" where it is not known yet.
         where: the file, for the message.
 

@@ -20,7 +20,7 @@ from soundpost.inference.backends.opening import open_first, usable
 from soundpost.inference.backends.session import Port, Session
 from soundpost.registry import settings_from
 
-SAME_ALONE = 1e-4  # of the largest value: what a batch mate may move by rounding; more means that windows are mixed
+SAME_ALONE = 1e-4  # what a batch mate may move by rounding, of the largest value; more means that windows mix
 
 
 def add_onnx(
@@ -37,7 +37,7 @@ def add_onnx(
     Args:
         files: one .onnx file for each fold.
         weights: folder of submission.toml; the recipe goes into the folder of its name there.
-        name: of the recipe.
+        name: what the recipe is called.
         table: audio, front_end, views, [model] as GraphSettings has it, and whatever else a recipe.toml has.
         labels: in the order of the output's classes.
         scores: out-of-fold lwlrap of each file; empty when it is not known.
@@ -78,7 +78,7 @@ def fitted(
     """[model] of a recipe with everything said that the graph leaves open, after windows of noise went through it.
 
     Args:
-        graph: of one file.
+        graph: what one file holds.
         given: [model] as the person wrote it.
         table: whose audio, front end, views and activation are meant.
         n_classes: how many labels there are.

@@ -10,7 +10,7 @@ from soundpost.front_ends import FRONT_ENDS
 from soundpost.registry import build
 from soundpost.views import VIEWS
 
-SECONDS = (1.0, 3.0, 12.0)  # of the noise
+SECONDS = (1.0, 3.0, 12.0)  # how long each noise is
 COUNT = 2  # windows of each length, so that a batch can be told from a window
 
 

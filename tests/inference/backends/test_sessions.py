@@ -32,7 +32,7 @@ RECIPE = Recipe(
     members=(MEMBER,),
     priors=(0.25,) * 4,
 )
-SAME = 1e-5  # of a logit: other kernels add in another order
+SAME = 1e-5  # how far other kernels, which add in another order, may move a logit
 SOURCE = Path(__file__).parents[3] / "src"
 
 

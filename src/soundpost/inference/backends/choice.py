@@ -11,7 +11,7 @@ from soundpost.inference.backends.opening import AUTO
 
 BOUND = 1e-3  # largest difference of a probability from the first way's
 LEAST_GAIN = 1.05  # times as fast as the first way, at least; less may be noise
-REPEATS = 5  # of each way, in turns; the best one counts, as whatever disturbs makes it longer
+REPEATS = 5  # rounds in which every way has a turn; the best one counts, as whatever disturbs makes it longer
 
 Way = Callable[[], Tensor]
 
@@ -92,6 +92,6 @@ class BackendChoice:
 
 
 def _seconds(way: Way) -> float:
-    started = time.perf_counter()  # of wall clock, as a runtime may compute in a thread of its own
+    started = time.perf_counter()  # wall clock, as a runtime may compute in a thread of its own
     way()
     return time.perf_counter() - started

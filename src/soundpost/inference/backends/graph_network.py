@@ -15,7 +15,7 @@ class GraphNetwork(nn.Module):
     """Used as any network of the kit is; it computes on the cores, whatever the device of its windows is.
 
     Args:
-        session: of one runtime, with the graph.
+        session: one runtime with the graph.
         settings: how windows go in and the answer comes out.
         n_classes: how many numbers a window's answer has.
         n_bytes: size of the file.

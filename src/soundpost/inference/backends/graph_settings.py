@@ -9,7 +9,7 @@ import numpy as np
 from soundpost.errors import SettingsError
 
 ONNX = "onnx"  # [model] name of a recipe whose members are graphs
-AXES = ("batch", "channels", "bins", "frames")  # of prepared windows, in their order
+AXES = ("batch", "channels", "bins", "frames")  # what prepared windows have, in their order
 POOLINGS = ("", "max", "mean")
 
 
@@ -18,10 +18,12 @@ class GraphSettings:
     """How windows go into a graph and how its answer becomes (batch, classes)."""
 
     input: str = ""  # its name; "": the one input that is no constant
-    axes: tuple[str, ...] = ()  # of the input, in its order, out of batch, channels, bins, frames; (): as prepared
+    axes: tuple[
+        str, ...
+    ] = ()  # what the input has, in its order, out of batch, channels, bins, frames; (): as prepared
     output: str = ""  # which output answers; "": the only one
     pooling: str = ""  # over the frames of a frame-wise output: "max" or "mean", of its values as they are
-    class_axis: int = -1  # of the output; 0: it has no batch axis, or no class axis for its one class
+    class_axis: int = -1  # where the output has them; 0: it has no batch axis, or no class axis for its one class
     one_by_one: bool = False  # one window a call, where the graph takes no more or mixes them
     constants: Mapping[str, Any] = field(default_factory=dict)  # further inputs: a number, a list, {shape, value}
 

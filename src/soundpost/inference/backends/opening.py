@@ -10,7 +10,7 @@ from soundpost.inference.backends.session import Session
 from soundpost.registry import pick
 
 AUTO, TORCH = "auto", "torch"
-CHOICES = (AUTO, TORCH, *BACKENDS)  # of --backend
+CHOICES = (AUTO, TORCH, *BACKENDS)  # what --backend takes
 ADVICE = "Attach the dataset that `python build_kernel.py --with {name}` writes, or install it: pip install {name}"
 
 
