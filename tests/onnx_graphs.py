@@ -41,3 +41,24 @@ def tagger_logits(windows: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """What tagger answers, by numpy: (batch, 1, 16, frames) -> (batch, 4)."""
     logits: np.ndarray = windows.mean((1, 3)) @ (scale * WEIGHTS.T)
     return logits
+
+
+def slow_tagger(scale: float = 1.0, products: int = 40) -> bytes:
+    """What tagger answers, after products of large matrices that depend on the windows and add nothing."""
+    size = 500
+    nodes = [
+        helper.make_node("ReduceMean", ["windows"], ["means"], axes=[1, 3], keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["bare"]),
+        helper.make_node("ReduceMean", ["windows"], ["level"], axes=[0, 1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["level", "large"], ["product0"]),
+        *(helper.make_node("MatMul", [f"product{i}", "large"], [f"product{i + 1}"]) for i in range(products)),
+        helper.make_node("ReduceMean", [f"product{products}"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["bare", "nothing"], ["logits"]),
+    ]
+    constants = {
+        "weights": scale * WEIGHTS.T.copy(),
+        "large": np.full((size, size), 1 / size, np.float32),
+        "zero": np.zeros((), np.float32),
+    }
+    return graph_bytes(nodes, {"windows": ("batch", 1, 16, "frames")}, {"logits": ("batch", 4)}, constants)

@@ -153,7 +153,7 @@ NOTES = "basic_pitch/saved_models/icassp_2022/nmp.onnx"
 def test_frame_wise_output_is_a_member_by_name_and_pooling(
     add: Adder, files: Path, tmp_path: Path, pooling: str, rule: Callable[..., np.ndarray]
 ) -> None:
-    """Of three frame-wise outputs one is named, and pooled over its frames."""
+    """One of three frame-wise outputs is named, and pooled over its frames."""
     output = "StatefulPartitionedCall:1"
     table = waveform_of(43_844, 22050, model={"output": output, "pooling": pooling}, activation="none")
     recipe = add(NOTES, 88, table)
