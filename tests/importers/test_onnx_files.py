@@ -16,7 +16,7 @@ from soundpost.errors import SettingsError, WeightsError
 from soundpost.importers.onnx_member import add_onnx
 from soundpost.inference.in_memory import answer, spectrograms_of
 
-FILES = Path(sys.prefix) / "onnx-files"  # wheels, as `make .venv/onnx-files` downloads them
+FILES = Path(sys.prefix) / "onnx-files"  # wheels, as `make .venv/onnx-files/downloaded` fetches them
 SAME = 1e-6  # how far another batch may move a probability by the same runtime
 
 Adder = Callable[..., Recipe]
@@ -27,7 +27,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every .onnx file of the downloaded packages, under the package's own path."""
     wheels = sorted(FILES.glob("*.whl"))
     if not wheels:
-        pytest.skip(f"no packages in {FILES}: run make .venv/onnx-files")
+        pytest.skip(f"no packages in {FILES}: run make .venv/onnx-files/downloaded")
     folder = tmp_path_factory.mktemp("published")
     for wheel in wheels:
         with ZipFile(wheel) as packed:

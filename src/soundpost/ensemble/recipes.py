@@ -25,6 +25,7 @@ submission.toml
     recipes = ["compact"]              # folders beside this file
     second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
     dataset = ""                       # owner/slug that holds the members with bytes
+    [[wheels]]                         # runtimes that come by it: package, python, file, sha256, bytes
 """
 
 import hashlib
@@ -98,6 +99,23 @@ class Submission:
     blend: Named
     second_level: tuple[Recipe, ...] = ()  # their front end is "first_level": the inputs of their stage of the blend
     dataset: str = ""  # owner/slug of the dataset that holds members that do not lie beside their recipe
+    wheels: tuple["Wheel", ...] = ()  # runtimes that it holds as well
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package that comes by a dataset, for one version of Python."""
+
+    package: str
+    python: str  # "3.12"
+    file: str
+    sha256: str
+    n_bytes: int
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages."""
+        return f"{self.package} for Python {self.python}"
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
@@ -169,7 +187,7 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         where: the file, for messages.
     """
     table = _table(text, where)
-    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset"}, where)
+    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset", "wheels"}, where)
     second_level = table.get("second_level", [])
     absent = [name for name in (*table.get("recipes", []), *second_level) if name not in recipes]
     if absent or not table.get("recipes"):
@@ -181,7 +199,15 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         blend=_named({"name": blend} if isinstance(blend, str) else blend, f"{where} [blend]"),
         dataset=table.get("dataset", ""),
         second_level=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in second_level),
+        wheels=tuple(_wheel(entry, where) for entry in table.get("wheels", [])),
     )
+
+
+def _wheel(entry: Mapping[str, Any], where: str) -> Wheel:
+    try:
+        return Wheel(entry["package"], entry["python"], entry["file"], entry["sha256"], int(entry["bytes"]))
+    except KeyError as error:
+        raise SettingsError(f"{where} [[wheels]]: {error} missing. Build the kernel again.") from error
 
 
 def _table(text: str, where: str) -> dict[str, Any]:

@@ -63,6 +63,11 @@ class Assets:
         return self._attached.contents() if any(m.n_bytes for r in recipes for m in r.members) else ""
 
     @cached_property
+    def wheels(self) -> Attached:
+        """Where the runtimes of the submission may lie."""
+        return Attached(self.input_root, self.submission.wheels, self.submission.dataset)
+
+    @cached_property
     def _attached(self) -> Attached:
         recipes = (*self.submission.recipes, *self.submission.second_level)
         files = [file for recipe in recipes for member in recipe.members for file in (member, member.exported) if file]

@@ -71,14 +71,14 @@ def registered(source: Path, package: str, names: Sequence[str]) -> list[str]:
 
     Args:
         source: the folder that holds the kit.
-        package: such as "models", whose __init__.py holds the dict MODELS.
+        package: such as "models", whose __init__.py holds the dict MODELS, or "inference.backends".
         names: what the recipes ask for.
 
     Raises:
         BundleError: no such registry, or no such name in it.
     """
-    path = source / PACKAGE / package / "__init__.py"
-    registry = package.upper()
+    path = source.joinpath(PACKAGE, *package.split("."), "__init__.py")
+    registry = package.split(".")[-1].upper()
     for node in ast.parse(path.read_text("utf-8")).body:
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
             continue

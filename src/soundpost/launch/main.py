@@ -23,6 +23,7 @@ from soundpost.launch import requirements
 from soundpost.launch.options import not_negative, parse
 from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
+from soundpost.launch.wheels import install
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
@@ -67,7 +68,14 @@ def _supervised(
     run: RunSettings, sample: Sample, options: argparse.Namespace, say: Callable[[str], None], log: Path | None
 ) -> int:
     """The run itself, and the status that Kaggle is told."""
-    supervisor = Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log)
+    assets = find_assets(Path(run.assets), input_root=Path(run.input_root))
+
+    def provide(folder: Path, should_stop: Callable[[], bool]) -> str:
+        wheels = () if run.backend == "torch" else assets.submission.wheels
+        return install(wheels, assets.wheels, folder, run.time_limit_seconds, should_stop, say)
+
+    relay = not _has_own_output()
+    supervisor = Supervisor(run, _scratch_root(options), say, relay=relay, log=log, provide=provide)
     try:
         status = supervisor.run()
     except Exception:

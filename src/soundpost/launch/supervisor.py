@@ -57,16 +57,25 @@ class Supervisor:
         relay: whether the engine's output must be read and printed here, because this process's own output is no
             file that a child could write to (a notebook).
         log: a file that gets a copy of the engine's output.
+        provide: makes a folder of packages for the engine before its first start, within the private folder; is told
+            that folder and whom to ask whether a signal has come.
     """
 
     def __init__(
-        self, settings: RunSettings, scratch_root: Path, say: Callable[[str], None], relay: bool, log: Path | None
+        self,
+        settings: RunSettings,
+        scratch_root: Path,
+        say: Callable[[str], None],
+        relay: bool,
+        log: Path | None,
+        provide: Callable[[Path, Callable[[], bool]], str] = lambda *_: "",
     ) -> None:
         self.settings = settings
         self.scratch_root = scratch_root
         self.say = say
         self.relay = relay
         self.log = log
+        self.provide = provide
         self.answered = 0  # clips in the submission that lies on disk
         self.errors: list[str] = []
         self._failures = 0  # engines that did not end well
@@ -81,6 +90,7 @@ class Supervisor:
         remove_dead(self.scratch_root)
         with self._signals(), private_folder(self.scratch_root, self._patience) as scratch:
             settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
+            settings = replace(settings, packages=self.provide(scratch, lambda: bool(self._signal)))
             status = STATUS_DEFECT
             for attempt in range(ATTEMPTS):
                 status = self._attempt(replace(settings, attempt=attempt, engine_started=time.monotonic()), scratch)
