@@ -13,7 +13,7 @@ from soundpost.arguments import Parser
 from soundpost.contest.submission import RANKED
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import KitError, SettingsError
-from soundpost.importers import add
+from soundpost.importers import add, export
 from soundpost.importers.argus import import_argus
 from soundpost.importers.erc2019 import import_erc2019, import_seventh, import_seventh_one_channel
 from soundpost.importers.ex4sperans import import_ex4sperans
@@ -38,6 +38,8 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Import one experiment and say what was written; 0 if it was, 1 with the reason if not."""
+    if arguments and arguments[0] == "export":
+        return export.main(arguments[1:])
     if arguments and arguments[0] == "add":
         return add.main(arguments[1:], read_labels)
     parser = Parser(prog="python -m soundpost.importers", description=__doc__)

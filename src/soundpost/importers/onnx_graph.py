@@ -44,10 +44,12 @@ def read_graph(path: Path) -> Graph:
             f"{path}: not ONNX, or cut, after {len(data):,} bytes ({_words(error)}). Take the whole file again, or "
             "export the network again."
         ) from error
-    _refuse_external_data(model, path)
-    _refuse_custom_operators(onnx, model, path)
     try:
+        _refuse_external_data(model, path)
+        _refuse_custom_operators(onnx, model, path)
         onnx.checker.check_model(model)
+    except WeightsError:
+        raise
     except Exception as error:  # ValidationError, and what the C++ side raises for a graph that was altered
         raise WeightsError(
             f"{path}: the graph is not valid ONNX ({_words(error)}). Export the network again, or take the file again."

@@ -30,6 +30,8 @@ class OnnxRuntime:
         options.log_severity_level = FATAL
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self.inputs = tuple(map(_port, self._session.get_inputs()))
+            self.outputs = tuple(map(_port, self._session.get_outputs()))
         except Exception as error:  # its classes share no base but Exception
             problem = runtime_error("onnxruntime", error)
             if isinstance(problem, MemoryError):
@@ -38,8 +40,6 @@ class OnnxRuntime:
                 f"ONNX Runtime {onnxruntime.__version__} cannot load the graph of {len(graph):,} bytes ({problem}). "
                 "Take the whole file again, or export it with an older opset."
             ) from error
-        self.inputs = tuple(map(_port, self._session.get_inputs()))
-        self.outputs = tuple(map(_port, self._session.get_outputs()))
 
     def run(self, arrays: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """The outputs of these names, in this order."""

@@ -39,6 +39,8 @@ class OpenVino:
         try:
             self._model = self._core.read_model(graph)
             self._idle.append(self._request())
+            self.inputs = tuple(map(_port, self._model.inputs))
+            self.outputs = tuple(map(_port, self._model.outputs))
         except Exception as error:  # RuntimeError as a rule, but its front ends raise others
             problem = runtime_error("openvino", error)
             if isinstance(problem, MemoryError):
@@ -47,8 +49,6 @@ class OpenVino:
                 f"OpenVINO {openvino.__version__} cannot load the graph of {len(graph):,} bytes ({problem}). "
                 "Take the whole file again, or leave it to ONNX Runtime."
             ) from error
-        self.inputs = tuple(map(_port, self._model.inputs))
-        self.outputs = tuple(map(_port, self._model.outputs))
 
     def run(self, arrays: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """The outputs of these names, in this order."""
