@@ -39,8 +39,10 @@ def cases() -> list[Any]:
     found = []
     for path in sorted(Path(TEMPLATES).glob("*.toml")):
         if template(path.stem).get("views"):
-            for change in [{}, *VARIANTS.get(path.stem, [])]:
-                found.append(pytest.param(path.stem, change, id=" ".join([path.stem, *map(str, change.values())])))
+            found += [
+                pytest.param(path.stem, change, id=" ".join([path.stem, *map(str, change.values())]))
+                for change in [{}, *VARIANTS.get(path.stem, [])]
+            ]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Imported by every Python that has this folder on its path: fakes become models and front ends, disks slow, CUDA stuck."""
+"""Imported by every Python that has this folder on its path: fakes become models, disks slow, CUDA stuck."""
 
 import os
 import time

@@ -22,8 +22,8 @@ class PassPlan:
     """One pass of the plan, or several that share their batches: what is shown to whom."""
 
     works: Sequence[Pass]  # which members, and the view that is the same for all of them
-    recipe: Recipe  # of the members
-    view: View  # of the recipe, built
+    recipe: Recipe  # whose folds these are
+    view: View  # what is shown of each clip
     keep: bool  # whether a later pass needs the same spectrograms
 
 
@@ -45,7 +45,7 @@ class ClipStates:
         self.open = set(todo)  # clips that need something yet
         self.failed = 0  # clips that folds could not answer together, because one of them raised
         self._attempts: Counter[int] = Counter()
-        self.windows: dict[int, tuple[Window, ...]] = {}  # of ready clips
+        self.windows: dict[int, tuple[Window, ...]] = {}  # what is shown of each ready clip
         self._sums: dict[int, np.ndarray] = {}
         self._pending: dict[int, set[int]] = {}  # windows of ready clips that lack their answer
         self._turns: Counter[int] = Counter()  # how often a clip has been made ready

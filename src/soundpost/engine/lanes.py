@@ -53,9 +53,9 @@ class Done:
     """What came of a job."""
 
     job: Job
-    units: tuple[Unit, ...] = ()  # that could be read, in the order of the answers
+    units: tuple[Unit, ...] = ()  # those that could be read, in the order of the answers
     answers: np.ndarray | None = None  # (units, classes) or (units, members, classes); None when the job failed whole
-    seconds: float = 0.0  # of wall clock
+    seconds: float = 0.0  # wall clock that it took
     damaged: tuple[int, ...] = ()  # clips whose spectrogram could not be read back
     losses: MemoryLosses = field(default_factory=MemoryLosses)  # what lack of memory cost
     error: str = ""  # why it failed

@@ -11,8 +11,8 @@ from soundpost.inference.batch_model import BatchModel
 from soundpost.inference.sizes import TYPICAL_SECONDS
 from soundpost.resources.memory_budget import FOLD_GROUP_BYTES
 
-FIRST_SHARE = 0.7  # of the time that is left: what the first pass may be expected to take and still reach every clip
-SHARED_TIME = 0.8  # of the time that is left: folds that would not end in it do not share batches
+FIRST_SHARE = 0.7  # share of the time left that the first pass may take and be expected to reach every clip
+SHARED_TIME = 0.8  # share of the time left in which folds must be expected to end, to share batches
 SHARED_WINDOWS = 4  # windows of a typical clip, at least, that a batch through all its folds has time for
 
 

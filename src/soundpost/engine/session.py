@@ -58,7 +58,7 @@ class Session:
     cores: int
     batch_frames: dict[str, int]  # recipe -> most windows x frames in a batch, for the memory's sake
     speed: dict[str, Estimate]  # recipe -> seconds per window x frame of one lane
-    max_seconds: float  # of one clip's audio, for the memory's sake
+    max_seconds: float  # longest audio of a clip that is read, for the memory's sake
     expected_bytes: int  # resident beside the cache, when all lanes are at work
     dead: set[int] = field(default_factory=set)  # clips that cannot be read
 

@@ -12,7 +12,7 @@ class Pass:
 
     member: int  # index in the run's list of members
     view: int  # index in the recipe's views
-    gain: float  # of the blend's score when this pass joins, as the recipe recorded or guessed
+    gain: float  # what this pass adds to the blend's score, as the recipe recorded or guessed
 
     def name(self, members: Sequence[tuple[Recipe, Member]]) -> str:
         """recipe/fold view, as logs call it."""

@@ -35,7 +35,7 @@ class Measured:
     """What the first pass of one recipe took, in seconds of cores and lanes."""
 
     audio_seconds: float  # as the headers say
-    decoded_seconds: float  # of audio after trimming and the length rule, of the clips decoded in this pass
+    decoded_seconds: float  # audio after trimming and the length rule, over the clips decoded in this pass
     decoded: int  # clips decoded in this pass
     decode: float
     features: float

@@ -32,7 +32,7 @@ GRACE_SECONDS = 4.0  # after a signal, for the engine's last write
 WAIT_SECONDS = 0.15  # for a killed engine to be gone, and for its scratch folder to be removed
 ATTEMPTS = 3  # engines in one run; the last one works without a GPU
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)  # how a process ends that a driver or a library broke
-SHOWN_BYTES = 200  # of a line that is no event
+SHOWN_BYTES = 200  # so much of a line that is no event is said
 LEAST_SECONDS = 6.0  # the time that must be left for another engine to be worth its start
 ENGINE_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
