@@ -14,7 +14,7 @@ import importlib
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ def measure(name: str, made: tuple[nn.Module, tuple[int, int, int]], repeats: in
     def by_torch(batch: Tensor) -> Tensor:
         return logits_of(folded(batch.contiguous(memory_format=torch.channels_last)))
 
-    ways: dict[str, Callable[[Tensor], Tensor]] = {"torch": by_torch}
+    ways: dict[str, Any] = {"torch": by_torch}
     for runtime in usable():
         ways[runtime] = GraphNetwork(open_session(runtime, graph), GraphSettings(), N_CLASSES, len(graph))
     answers = {way: function(windows).sigmoid() for way, function in ways.items()}

@@ -13,10 +13,12 @@ import pytest
 import soundfile
 import tomli_w
 import torch
-from conftest import LABELS, RATE, RecipeMaker
+from conftest import LABELS, RATE, RecipeMaker, SettingsMaker
 from onnx_graphs import slow_tagger, tagger, tagger_logits
+from stand_in_gpus import GPUS, stand_in
 from test_runs import PYTHONPATH, Started, start, stop, table
 
+from soundpost.engine import run as run_module
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.front_ends.log_mel import LogMel, LogMelSettings
@@ -32,7 +34,7 @@ TABLE: dict[str, Any] = {
     "views": [{"name": "whole"}],
     "priors": [0.1, 0.2, 0.3, 0.4],
 }
-SMALL = 0.02  # of the random weights, so that logits of some 40 dB stay where a sigmoid is not flat
+SMALL = 0.02  # scale of the weights, so that logits of some 40 dB stay where a sigmoid is not flat
 SAME = 2e-5  # how far a probability may move: submission.csv and another order of sums
 
 Weights = Callable[..., Path]
@@ -239,6 +241,22 @@ def test_dry_run_of_onnx_members_ends_in_a_verdict(
     assert run.finish() == 0, run.said()
     assert re.search(r"verdict: (fits|does not fit)", run.said()), run.said()
     assert "theirs/0 whole" in run.said()
+
+
+def test_onnx_member_beside_gpus_is_computed_on_the_cores(
+    make_onnx: Weights,
+    make_clips: Callable[..., Path],
+    make_settings: SettingsMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lanes are the GPUs', the network's memory is the host's, and the answers are numpy's."""
+    stand_in(monkeypatch, *GPUS)
+    contest = make_clips()
+    settings = make_settings(make_onnx(), contest)
+
+    assert run_module.run(settings) == 0
+
+    np.testing.assert_allclose(table(Path(settings.out)), by_hand(contest), rtol=0, atol=SAME)
 
 
 # ---------------------------------------------------------------- torch members with an exported graph

@@ -105,14 +105,16 @@ def attach(beside: dict[str, bytes | Path], folder: Path) -> Path:
     return folder / "input"
 
 
+@pytest.mark.parametrize("apart", [(), ("theirs/0", "theirs/1")], ids=["inside", "by the dataset"])
 def test_kernel_of_onnx_members_installs_its_runtime_offline_and_answers(
-    theirs: Path, runtime: Downloaded, make_clips: Callable[..., Path], tmp_path: Path
+    theirs: Path, runtime: Downloaded, make_clips: Callable[..., Path], tmp_path: Path, apart: tuple[str, ...]
 ) -> None:
     """An image without any runtime, a dataset with the wheel: two folds without torch's code answer as numpy does."""
     contest = make_clips()
-    kernel = build(SOURCE, theirs / "submission.toml", wheels=[runtime])
+    kernel = build(SOURCE, theirs / "submission.toml", apart=apart, wheels=[runtime])
     (tmp_path / "kernel.py").write_text(kernel.text)
-    attached = attach(dict(kernel.beside), tmp_path)
+    attached = attach({**kernel.beside, **{file.file: file.source for file in kernel.apart}}, tmp_path)
+    assert len(kernel.apart) == len(apart)
 
     done = run(tmp_path / "kernel.py", contest, attached, tmp_path)
 

@@ -25,7 +25,7 @@ from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, 
 from soundpost.inference.network import build, copy_on_cpu
 from soundpost.views.view import View
 
-TRIED_WINDOWS = 8  # of the first batch, on which runtimes are compared
+TRIED_WINDOWS = 8  # how much of the first batch runtimes are compared on
 NO_PROBABILITY = 1e-3  # how far from [0, 1] rounding may take one
 
 

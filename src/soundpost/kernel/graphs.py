@@ -15,7 +15,7 @@ def exported_graphs(assets: Assets, recipes: Sequence[Recipe], packs: Mapping[st
 
     Args:
         assets: where the members lie.
-        recipes: of the first level.
+        recipes: those of the first level.
         packs: member -> its pack, whose quantised weights are what the kernel computes with.
     """
     graphs = {}

@@ -14,7 +14,7 @@ from soundpost.ensemble.recipes import Wheel
 from soundpost.errors import WeightsError
 
 MOST_SECONDS = 120.0  # for all wheels together
-SHARE = 0.1  # of the run's time, at most
+SHARE = 0.1  # at most so much of the run's time
 FOLDER = "packages"
 POLL_SECONDS = 0.05
 SHOWN = 200  # characters of what pip says
@@ -34,7 +34,7 @@ def install(
         wheels: those that the kernel was built with, for several Pythons.
         attached: where they may lie.
         scratch: the run's private folder, which goes at its end.
-        limit_seconds: of the whole run.
+        limit_seconds: what the whole run has.
         should_stop: whether a signal has come.
         say: takes one sentence for the log.
 
