@@ -5,6 +5,7 @@ An .onnx file is one array, "graph": its bytes. What is in them is the business 
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -38,13 +39,19 @@ def load_arrays(path: Path, sha256: str, member: str) -> dict[str, np.ndarray]:
             f"part of it ({path.stat().st_size} bytes). Take the file the recipe was written with."
         )
     if path.suffix == ".onnx":
-        return {GRAPH: np.fromfile(path, np.uint8)}
+        return {GRAPH: np.frombuffer(path.read_bytes(), np.uint8)}
     if path.suffix == ".pack":
         return unpack(path.read_bytes(), f"member {member}: {path}")
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"member {member}: {path} is not safetensors ({error}). Import it again.") from error
+
+
+def graph_bytes(array: np.ndarray) -> bytes:
+    """The bytes of an .onnx file from its array, without a copy where they came straight from the file."""
+    whole: Any = array.base
+    return whole if isinstance(whole, bytes) and len(whole) == array.nbytes else array.tobytes()
 
 
 def sha256_of(path: Path) -> str:

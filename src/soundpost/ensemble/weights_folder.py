@@ -17,7 +17,7 @@ import numpy as np
 
 from soundpost.ensemble.attached import Attached
 from soundpost.ensemble.recipes import Member, Submission, parse_submission
-from soundpost.ensemble.weights_file import GRAPH, load_arrays
+from soundpost.ensemble.weights_file import GRAPH, graph_bytes, load_arrays
 from soundpost.errors import SettingsError
 
 SUBMISSION = "submission.toml"
@@ -54,8 +54,7 @@ class Assets:
         """
         if member.exported is None:
             return None
-        graph: bytes = self.arrays(member.exported)[GRAPH].tobytes()
-        return graph
+        return graph_bytes(self.arrays(member.exported)[GRAPH])
 
     def missing_advice(self) -> str:
         """What is attached, for an error that says that no member is left; empty when none comes by a dataset."""

@@ -20,7 +20,7 @@ class BackendChoice:
     """The runtime of a recipe's members, decided once for the whole run, by one lane for all.
 
     The first member's first windows decide which way is fastest; each member's own first windows, whether its answers
-    agree. What a way raises is its end for this recipe, and is told.
+    agree. A way that raises or differs is not tried again for this recipe, and is told.
 
     Args:
         asked: "auto", or the runtime that is taken whatever its speed; its difference is told all the same.
@@ -62,6 +62,7 @@ class BackendChoice:
             )
             if taken:
                 return name
+            self._failed.add(name)
         return first
 
     def _measure(self, member: str, ways: Mapping[str, Way], usual: Tensor) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from soundpost.ensemble.recipes import Recipe
-from soundpost.ensemble.weights_file import GRAPH
+from soundpost.ensemble.weights_file import GRAPH, graph_bytes
 from soundpost.errors import WeightsError
 from soundpost.inference.backends.candidates import Candidates
 from soundpost.inference.backends.choice import BackendChoice
@@ -46,5 +46,6 @@ def graph_candidates(
         )
     settings = settings_from(GraphSettings, recipe.model.settings, f"{recipe.name} [model]")
     runtimes = usable() if names is None else names
-    graph = np.asarray(arrays[GRAPH], np.uint8).tobytes()
-    return Candidates(graph, settings, len(recipe.labels), runtimes, choice or BackendChoice(), lanes)
+    return Candidates(
+        graph_bytes(arrays[GRAPH]), settings, len(recipe.labels), runtimes, choice or BackendChoice(), lanes
+    )
