@@ -39,6 +39,7 @@ from typing import Any
 from soundpost.errors import SettingsError
 
 FORMAT = 1
+ONNX = "onnx"  # [model] name of a recipe whose members are ONNX files
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class Recipe:
     average: str = "probability"
     activation: str = "sigmoid"
     gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether the members are ONNX files, for which there is no torch network."""
+        return self.model.name == ONNX
 
     def digest(self) -> str:
         """Names the spectrograms of this recipe: equal audio and front-end settings give equal digests."""

@@ -14,7 +14,6 @@ from soundpost.ensemble.weights_file import sha256_of
 from soundpost.ensemble.weights_folder import RECIPE, Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.importers.onnx_export import export
-from soundpost.inference.backends.graph_recipe import is_graph_recipe
 
 
 def export_recipe(assets: Assets, name: str) -> tuple[Path, ...]:
@@ -32,8 +31,8 @@ def export_recipe(assets: Assets, name: str) -> tuple[Path, ...]:
         WeightsError: a member whose export answers otherwise; nothing is written then.
     """
     recipe = next((recipe for recipe in assets.submission.recipes if recipe.name == name), None)
-    if recipe is None or is_graph_recipe(recipe):
-        known = ", ".join(recipe.name for recipe in assets.submission.recipes if not is_graph_recipe(recipe)) or "none"
+    if recipe is None or recipe.is_graph:
+        known = ", ".join(recipe.name for recipe in assets.submission.recipes if not recipe.is_graph) or "none"
         raise SettingsError(f"--recipe {name}: no recipe of torch networks is called so; known: {known}. Correct it.")
     graphs = [export(recipe, member, assets.arrays(member)) for member in recipe.members]
     folder = assets.root / name

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from soundpost.ensemble.recipe_folder import NewMember, write_recipe
-from soundpost.ensemble.recipes import Recipe
+from soundpost.ensemble.recipes import ONNX, Recipe
 from soundpost.errors import SettingsError, ShapeError, WeightsError
 from soundpost.importers.onnx_graph import Graph, read_graph, refuse_state
 from soundpost.importers.tried_windows import tried_windows
 from soundpost.inference.backends.graph_network import GraphNetwork, arranged, input_of, output_of
-from soundpost.inference.backends.graph_settings import AXES, ONNX, GraphSettings, constant
+from soundpost.inference.backends.graph_settings import AXES, GraphSettings, constant
 from soundpost.inference.backends.opening import open_first, usable
 from soundpost.inference.backends.session import Port, Session
 from soundpost.registry import settings_from

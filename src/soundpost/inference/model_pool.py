@@ -14,7 +14,7 @@ from soundpost.errors import DeviceError, KitError, SettingsError, WeightsError,
 from soundpost.inference.autotune import Choice, half_choice
 from soundpost.inference.backends.candidates import Candidates
 from soundpost.inference.backends.choice import BackendChoice
-from soundpost.inference.backends.graph_recipe import graph_candidates, is_graph_recipe
+from soundpost.inference.backends.graph_recipe import graph_candidates
 from soundpost.inference.backends.graph_settings import GraphSettings
 from soundpost.inference.backends.opening import AUTO, usable
 from soundpost.inference.device_errors import is_device_error, is_out_of_memory
@@ -113,7 +113,7 @@ class ModelPool:
         return {device: self._on(device, recipe, member, arrays) for device in dict.fromkeys(self.devices)}
 
     def _has_graphs(self) -> bool:
-        return any(is_graph_recipe(recipe) or member.exported for recipe, member in self.members)
+        return any(recipe.is_graph or member.exported for recipe, member in self.members)
 
     def _candidates(
         self, recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray], device: str
@@ -125,7 +125,7 @@ class ModelPool:
         """
         choice = self._backend_choices.setdefault(recipe.name, BackendChoice(self._backend, self.notes.append))
         lanes = max(1, self.devices.count(device))
-        if is_graph_recipe(recipe):
+        if recipe.is_graph:
             return graph_candidates(recipe, arrays, self._runtimes, choice, lanes)
         if device != "cpu" or not self._runtimes:
             return None

@@ -19,7 +19,7 @@ from soundpost.inference.activation import probabilities_of
 from soundpost.inference.autotune import Choice, half_choice
 from soundpost.inference.backends.candidates import Candidates
 from soundpost.inference.backends.graph_network import GraphNetwork
-from soundpost.inference.backends.graph_recipe import graph_candidates, is_graph_recipe
+from soundpost.inference.backends.graph_recipe import graph_candidates
 from soundpost.inference.device_errors import is_out_of_memory
 from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.inference.network import build, copy_on_cpu
@@ -58,7 +58,7 @@ class Predictor:
     ) -> None:
         self.recipe = recipe
         self.member = member
-        is_graph = is_graph_recipe(recipe)
+        is_graph = recipe.is_graph
         self.device = torch.device("cpu" if is_graph else device)
         self._candidates = candidates or (graph_candidates(recipe, arrays) if is_graph else None)
         if is_graph and self._candidates is not None:

@@ -14,15 +14,11 @@ from typing import Any
 import tomli_w
 
 from soundpost.ensemble.blend import without
-from soundpost.ensemble.recipes import Member, Recipe, Wheel, parse_submission
+from soundpost.ensemble.recipes import ONNX, Member, Recipe, Wheel, parse_submission
 from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, Assets, find_assets
 from soundpost.errors import BundleError
-from soundpost.inference.backends import BACKENDS
-from soundpost.inference.backends.graph_recipe import is_graph_recipe
-from soundpost.inference.backends.graph_settings import ONNX
 from soundpost.kernel.bit_allocation import pack_members
 from soundpost.kernel.dependencies import ENTRIES, collect, registered
-from soundpost.kernel.graphs import exported_graphs
 from soundpost.kernel.pack import Arrays, pack
 from soundpost.kernel.placement import OVERHEAD_BYTES, Apart, travel_apart
 from soundpost.kernel.render import LIMIT_BYTES, Kernel, write
@@ -67,7 +63,7 @@ def build(
     room = LIMIT_BYTES - OVERHEAD_BYTES - len(armoured(compressed(modules)))
     sent = travel_apart(assets, (*assets.submission.second_level, *assets.submission.recipes), apart, room)
     packs = _packs(assets, _without(recipes, [file.member.name for file in sent]))
-    graphs = exported_graphs(assets, assets.submission.recipes, packs) if wheels else {}
+    graphs = _graphs(assets, packs) if wheels else {}
     attached = dataset if sent or wheels else ""
     texts = {f"weights/{SUBMISSION}": _submission_text(submission, assets, attached, [w.wheel for w in wheels])}
     texts |= {f"weights/{r.name}/{RECIPE}": _recipe_text(assets, r, packs, sent, graphs) for r in recipes}
@@ -120,13 +116,20 @@ def _registered(source: Path, assets: Assets, has_runtimes: bool) -> list[str]:
     """Modules that are reached by name only."""
     first, second = assets.submission.recipes, assets.submission.second_level
     models = {r.model.name for r in (*first, *second)}
-    runtimes = list(BACKENDS) if ONNX in models or has_runtimes else []
+    runtimes = registered(source, "inference.backends", None) if ONNX in models or has_runtimes else []
     return [
-        *registered(source, "inference.backends", runtimes),
+        *runtimes,
         *registered(source, "models", sorted(models - {ONNX})),
         *registered(source, "front_ends", sorted({r.front_end.name for r in first})),
         *registered(source, "views", sorted({view.name for r in first for view in r.views})),
     ]
+
+
+def _graphs(assets: Assets, packs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Member -> graph; the exporter, with torch and onnx, is imported by builds that need it alone."""
+    from soundpost.kernel.graphs import exported_graphs
+
+    return exported_graphs(assets, assets.submission.recipes, packs)
 
 
 def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
@@ -134,7 +137,7 @@ def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
     packs: dict[str, bytes] = {}
     unmeasured = []
     for recipe in recipes:
-        if is_graph_recipe(recipe):
+        if recipe.is_graph:
             packs |= {member.name: pack(assets.arrays(member), {}) for member in recipe.members}
             continue
         path = assets.root / recipe.name / PACKING

@@ -7,7 +7,6 @@ from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_folder import Assets
 from soundpost.errors import WeightsError
 from soundpost.importers.onnx_export import export
-from soundpost.inference.backends.graph_recipe import is_graph_recipe
 
 
 def exported_graphs(assets: Assets, recipes: Sequence[Recipe], packs: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -20,7 +19,7 @@ def exported_graphs(assets: Assets, recipes: Sequence[Recipe], packs: Mapping[st
     """
     graphs = {}
     for recipe in recipes:
-        if is_graph_recipe(recipe):
+        if recipe.is_graph:
             continue
         for member in recipe.members:
             packed = packs.get(member.name)

@@ -4,19 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from soundpost.ensemble.recipes import Recipe
+from soundpost.ensemble.recipes import ONNX, Recipe
 from soundpost.ensemble.weights_file import GRAPH, graph_bytes
 from soundpost.errors import WeightsError
 from soundpost.inference.backends.candidates import Candidates
 from soundpost.inference.backends.choice import BackendChoice
-from soundpost.inference.backends.graph_settings import ONNX, GraphSettings
+from soundpost.inference.backends.graph_settings import GraphSettings
 from soundpost.inference.backends.opening import usable
 from soundpost.registry import settings_from
-
-
-def is_graph_recipe(recipe: Recipe) -> bool:
-    """Whether the members of a recipe are ONNX files, for which there is no torch network."""
-    return recipe.model.name == ONNX
 
 
 def graph_candidates(

@@ -8,7 +8,6 @@ import numpy as np
 
 from soundpost.errors import SettingsError
 
-ONNX = "onnx"  # [model] name of a recipe whose members are graphs
 AXES = ("batch", "channels", "bins", "frames")  # what prepared windows have, in their order
 POOLINGS = ("", "max", "mean")
 
