@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FILL = 0.75  # the share of a low rate that a band may take up; what is left lets the weights tell it from its mirror images
+# Share of a low rate that a band may take up; the rest lets the weights tell the band from its mirror images.
+FILL = 0.75
 
 TOGETHER = 4  # filters that are transformed at once
 

@@ -117,11 +117,13 @@ def _registered(source: Path, assets: Assets, has_runtimes: bool) -> list[str]:
     first, second = assets.submission.recipes, assets.submission.second_level
     models = {r.model.name for r in (*first, *second)}
     runtimes = registered(source, "inference.backends", None) if ONNX in models or has_runtimes else []
+    steps = sorted({str(step.get("name")) for step in assets.submission.after})
     return [
         *runtimes,
         *registered(source, "models", sorted(models - {ONNX})),
         *registered(source, "front_ends", sorted({r.front_end.name for r in first})),
         *registered(source, "views", sorted({view.name for r in first for view in r.views})),
+        *(registered(source, "after", steps) if steps else ()),
     ]
 
 

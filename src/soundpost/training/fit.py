@@ -17,9 +17,10 @@ from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
-from soundpost.errors import KitError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.evaluation.dataset import Table, read_table
 from soundpost.evaluation.metrics import lwlrap
+from soundpost.exit_status import refusing
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.in_memory import answer, spectrograms_of
 from soundpost.models import MODELS
@@ -30,9 +31,10 @@ from soundpost.training.out_of_fold import fold_scores, score_tables, write_out_
 from soundpost.training.trainer import Trainer
 
 
+@refusing
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; exit status 0, or 2 with the reason."""
-    parser = Parser(prog="python -m soundpost.training.fit", description=__doc__)
+    parser = Parser(prog="soundpost train", description=__doc__)
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels[,fold]; several labels comma separated")
     parser.add_argument("--out", type=Path, required=True, help="folder of the recipe, its weights and its report")
@@ -44,11 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
-    try:
-        _fit(options)
-    except KitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _fit(options)
     return 0
 
 
