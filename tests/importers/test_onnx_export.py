@@ -138,7 +138,7 @@ def test_export_command_refuses_a_recipe_that_is_not_there(
     weights = make_assets()
     before = tomllib.loads((weights / "tiny0" / "recipe.toml").read_text())
 
-    assert main(["export", "--recipe", "other", "--weights", str(weights)]) == 1
+    assert main(["export", "--recipe", "other", "--weights", str(weights)]) == 2
 
     assert "--recipe other: no recipe of torch networks is called so; known: tiny0" in capsys.readouterr().err
     assert tomllib.loads((weights / "tiny0" / "recipe.toml").read_text()) == before
