@@ -119,7 +119,7 @@ def test_kernel_of_onnx_members_installs_its_runtime_offline_and_answers(
     done = run(tmp_path / "kernel.py", contest, attached, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "onnxruntime installed from the attached dataset in" in done.stdout.splitlines()[0]
+    assert "onnxruntime installed from the attached dataset in" in done.stdout.splitlines()[1]
     assert check(tmp_path / "submission.csv", read_sample(contest / "sample_submission.csv", LABELS)) == []
     np.testing.assert_allclose(table(tmp_path / "submission.csv"), by_hand(contest), rtol=0, atol=SAME)
 
@@ -137,9 +137,9 @@ def test_kernel_whose_wheel_was_altered_goes_on_with_torch_and_says_so_first(
     done = run(tmp_path / "kernel.py", make_clips(), attached, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "onnxruntime not installed: " in done.stdout.splitlines()[0]
-    assert "was altered" in done.stdout.splitlines()[0]
-    assert done.stdout.splitlines()[0].endswith("Networks are computed by torch.")
+    assert "onnxruntime not installed: " in done.stdout.splitlines()[1]
+    assert "was altered" in done.stdout.splitlines()[1]
+    assert done.stdout.splitlines()[1].endswith("Networks are computed by torch.")
     assert "12 of 12 clips predicted" in done.stdout
 
 
