@@ -11,7 +11,7 @@ submission: .venv/installed
 	$(BIN)/python build_kernel.py
 	$(BIN)/python kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out submission.csv
 
-test: .venv/installed
+test: .venv/installed .venv/onnx-files/downloaded
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,10 +31,14 @@ push: .venv/installed
 	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)" $(OPTIONS)
 	$(BIN)/python -m soundpost.kernel.push
 
-.venv/installed: requirements.txt requirements-dev.txt requirements-timm.txt pyproject.toml
+.venv/installed: requirements.txt requirements-dev.txt requirements-timm.txt requirements-onnx.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-timm.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-timm.txt --requirement requirements-onnx.txt --editable .
+	touch $@
+
+.venv/onnx-files/downloaded: requirements-onnx-files.txt .venv/installed
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(@D) --requirement $<
 	touch $@
 
 .venv-image/installed: requirements-image.txt

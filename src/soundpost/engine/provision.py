@@ -114,7 +114,7 @@ def _models(settings: RunSettings, assets: Assets, report: Report, progress: Pro
         report.skip(name, reason)
         progress.say(f"member skipped: {name}: {reason}")
 
-    models = ModelPool(assets, settings.members, settings.views, settings.precision, skipped)
+    models = ModelPool(assets, settings.members, settings.views, settings.precision, skipped, settings.backend)
     report.passes_planned = len(models.passes)
     return models
 

@@ -15,11 +15,13 @@ from soundpost.inference.predictor import Predictor
 from soundpost.inference.profiling import fit_worst_batch, probe
 from soundpost.inference.shared_windows import frames_in_room, frames_of_group
 from soundpost.resources.deadline import Estimate
+from soundpost.resources.memory import MIB
 from soundpost.resources.memory_budget import CUDNN_PLAN_BYTES, CUDNN_PLANS, GPU_SHARE, PINNED_BATCHES
 from soundpost.views.view import View
 
 PROBE_SECONDS = 10.0  # audio in the batch that tries a network out
 LONG_CLIP_SECONDS = 30.0  # a clip of this length must fit a GPU's batch
+CPU_BATCH_BYTES = 256 * MIB  # what a batch may take of the host where a network computes on cores beside a GPU
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 
 
@@ -128,6 +130,9 @@ class TryOut:
         if self._devices.on_gpu:
             frames = []
             for device, predictor in predictors.items():
+                if predictor.device.type == "cpu":  # an ONNX file: its lane is the GPU's, its memory the host's
+                    frames.append(max(1, int(CPU_BATCH_BYTES / probed.bytes_per_frame)))
+                    continue
                 with _named(device):
                     free, _ = torch.cuda.mem_get_info(device)
                     most = min(GPU_FRAMES, int(GPU_SHARE * free / probed.bytes_per_frame))

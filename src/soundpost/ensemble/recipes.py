@@ -17,6 +17,7 @@ recipe.toml
     [aliases]                          # label -> column of the submission, where the names differ
     [gains]                            # what members and views add: see soundpost.ensemble.passes
     [[members]]                        # best first: fold, file, sha256, scores; bytes when it comes by a dataset
+    [members.exported]                 # the same network as an ONNX file: file, sha256; bytes as above
 
 submission.toml
 
@@ -25,6 +26,7 @@ submission.toml
     recipes = ["compact"]              # folders beside this file
     second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
     dataset = ""                       # owner/slug that holds the members with bytes
+    [[wheels]]                         # runtimes that come by it: package, python, file, sha256, bytes
     [contest]                          # soundpost.contest.settings.ContestSettings; what is left out is learnt
     [[after]]                          # steps on the finished table, in their order: name of AFTER, and its settings
 """
@@ -49,6 +51,7 @@ RECIPE_KEYS = {"format", "name", "labels", "audio", "front_end", "model", "views
     "gains",
     "windows",
 }
+ONNX = "onnx"  # [model] name of a recipe whose members are ONNX files
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,11 @@ class Member:
 
     recipe: str
     fold: str
-    file: str  # beside recipe.toml, a .safetensors file
+    file: str  # beside recipe.toml, a .safetensors or .onnx file
     sha256: str  # what that file must have
     scores: Mapping[str, float] = field(default_factory=dict)  # out of fold: lwlrap, accuracy
     n_bytes: int = 0  # size of a file that comes as an attached dataset; 0: it lies beside recipe.toml
+    exported: "Member | None" = None  # the same network as an ONNX file, for runtimes beside torch
 
     @property
     def name(self) -> str:
@@ -94,6 +98,11 @@ class Recipe:
     gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
     windows: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_graph(self) -> bool:
+        """Whether the members are ONNX files, for which there is no torch network."""
+        return self.model.name == ONNX
+
     def digest(self) -> str:
         """Names the spectrograms of this recipe: equal audio and front-end settings give equal digests."""
         front_end = {"name": self.front_end.name, **self.front_end.settings}
@@ -114,6 +123,23 @@ class Submission:
     dataset: str = ""  # owner/slug of the dataset that holds members that do not lie beside their recipe
     contest: Mapping[str, Any] = field(default_factory=dict)  # [contest]
     after: tuple[Mapping[str, Any], ...] = ()  # [[after]], steps on the finished table
+    wheels: tuple["Wheel", ...] = ()  # runtimes that it holds as well
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package that comes by a dataset, for one version of Python."""
+
+    package: str
+    python: str  # "3.12"
+    file: str
+    sha256: str
+    n_bytes: int
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages."""
+        return f"{self.package} for Python {self.python}"
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
@@ -170,17 +196,7 @@ def _members(table: Mapping[str, Any], where: str) -> tuple[Member, ...]:
     if incomplete or not table["members"] or table.get("views") == []:
         lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
         raise SettingsError(f"{where}: {lack}. Write it again with the trainer or importer.")
-    return tuple(
-        Member(
-            table["name"],
-            str(m["fold"]),
-            m["file"],
-            m["sha256"],
-            MappingProxyType(dict(m.get("scores", {}))),
-            int(m.get("bytes", 0)),
-        )
-        for m in table["members"]
-    )
+    return tuple(_member(entry, table["name"], where) for entry in table["members"])
 
 
 def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submission:
@@ -192,7 +208,9 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         where: the file, for messages.
     """
     table = _table(text, where)
-    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset", "contest", "after"}, where)
+    _refuse_unknown(
+        table, {"format", "recipes", "blend", "second_level", "dataset", "contest", "after", "wheels"}, where
+    )
     second_level = table.get("second_level", [])
     absent = [name for name in (*table.get("recipes", []), *second_level) if name not in recipes]
     if absent or not table.get("recipes"):
@@ -206,7 +224,15 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         second_level=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in second_level),
         contest=MappingProxyType(dict(table.get("contest", {}))),
         after=tuple(MappingProxyType(dict(step)) for step in table.get("after", [])),
+        wheels=tuple(_wheel(entry, where) for entry in table.get("wheels", [])),
     )
+
+
+def _wheel(entry: Mapping[str, Any], where: str) -> Wheel:
+    try:
+        return Wheel(entry["package"], entry["python"], entry["file"], entry["sha256"], int(entry["bytes"]))
+    except KeyError as error:
+        raise SettingsError(f"{where} [[wheels]]: {error} missing. Build the kernel again.") from error
 
 
 def _table(text: str, where: str) -> dict[str, Any]:
@@ -236,6 +262,21 @@ def _refuse_other_rates(table: Mapping[str, Any], where: str) -> None:
             f"{where}: [audio] gives {given} Hz and [front_end] takes it for {expected} Hz. Write the rate of the "
             "training into both."
         )
+
+
+def _member(entry: Mapping[str, Any], recipe: str, where: str) -> Member:
+    exported = entry.get("exported")
+    if exported is not None and not {"file", "sha256"} <= set(exported):
+        raise SettingsError(f"{where}: exported of fold {entry['fold']} lacks file or sha256. Export it again.")
+    return Member(
+        recipe,
+        str(entry["fold"]),
+        entry["file"],
+        entry["sha256"],
+        MappingProxyType(dict(entry.get("scores", {}))),
+        int(entry.get("bytes", 0)),
+        _member({"fold": entry["fold"], **exported}, recipe, where) if exported is not None else None,
+    )
 
 
 def _named(table: Mapping[str, Any], where: str) -> Named:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import KitError, WeightsError, sentence
-from soundpost.importers.tried_windows import tried_windows
+from soundpost.graph_export.tried_windows import tried_windows
 
 SAME_ALONE = 1e-3  # share of the largest answer that another order of sums may change when a window has company
 

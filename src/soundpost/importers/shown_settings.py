@@ -32,6 +32,7 @@ FIXED: dict[str, Mapping[str, str]] = {
     "picture_stack": {},
     "reassigned_picture": {"filters": "Gaussian, not a Fourier transform"},
     "segments": {**MEL, "decibels": "relative to nothing; with statistics of the whole clip"},
+    "waveform": {},
     "window_picture": {"window": MEL["window"], "spectrum": "power 2"},
 }
 

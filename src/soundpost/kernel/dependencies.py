@@ -38,6 +38,7 @@ NEVER_BUNDLED = tuple(
         "archive",
         "cli",
         "evaluation",
+        "graph_export",
         "importers",
         "kernel",
         "launch.loader",
@@ -79,19 +80,19 @@ def collect(source: Path, entries: Iterable[str]) -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
-def registered(source: Path, package: str, names: Sequence[str]) -> list[str]:
+def registered(source: Path, package: str, names: Sequence[str] | None) -> list[str]:
     """Full names of the modules that a package's registry has for these names.
 
     Args:
         source: the folder that holds the kit.
-        package: such as "models", whose __init__.py holds the dict MODELS.
-        names: what the recipes ask for.
+        package: such as "models", whose __init__.py holds the dict MODELS, or "inference.backends".
+        names: what the recipes ask for; None: all.
 
     Raises:
         BundleError: no such registry, or no such name in it.
     """
-    path = source / PACKAGE / package / "__init__.py"
-    registry = package.upper()
+    path = source.joinpath(PACKAGE, *package.split("."), "__init__.py")
+    registry = package.split(".")[-1].upper()
     for node in ast.parse(path.read_text("utf-8")).body:
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
             continue
@@ -101,6 +102,7 @@ def registered(source: Path, package: str, names: Sequence[str]) -> list[str]:
             break
     else:
         raise BundleError(f"{path}: no dict {registry} there. Write the registry as one literal dict.")
+    names = list(known) if names is None else names
     for name in names:
         if name not in known:
             raise BundleError(
