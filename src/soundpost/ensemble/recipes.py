@@ -5,7 +5,7 @@ recipe.toml
     format = 1
     name = "compact"
     average = "probability"            # over the windows of a clip: "probability" or "logit"
-    activation = "sigmoid"             # "sigmoid" (multi-label) or "softmax" (single label)
+    activation = "sigmoid"             # "sigmoid" (multi-label), "softmax" (single label), "none" (has been done)
     labels = ["Baby_cry", ...]         # in the order of the network's outputs
     priors = [0.1, ...]                # one per label: what a clip without an answer gets
 
@@ -40,8 +40,9 @@ from typing import Any
 from soundpost.errors import SettingsError
 
 FORMAT = 1
+DEFAULT_RATE = 44100  # Hz, of [audio] where nothing is said
 AVERAGES = ("probability", "logit")  # the first is what a recipe has that names none
-ACTIVATIONS = ("sigmoid", "softmax")
+ACTIVATIONS = ("sigmoid", "softmax", "none")
 RECIPE_KEYS = {"format", "name", "labels", "audio", "front_end", "model", "views", "members", "priors", "aliases"} | {
     "average",
     "activation",
@@ -129,6 +130,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     for key, choices in (("average", AVERAGES), ("activation", ACTIVATIONS)):
         if table.get(key, choices[0]) not in choices:
             raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
+    _refuse_other_rates(table, where)
     labels, priors, aliases = _columns(table, where)
     return Recipe(
         name=table["name"],
@@ -223,6 +225,17 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> No
     unknown = sorted(set(table) - known)
     if unknown:
         raise SettingsError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(known))}. Remove it.")
+
+
+def _refuse_other_rates(table: Mapping[str, Any], where: str) -> None:
+    """A front end that is told one rate and given another would place every band elsewhere, without a word."""
+    given = table.get("audio", {}).get("sample_rate", DEFAULT_RATE)
+    expected = table["front_end"].get("sample_rate", given)
+    if given != expected:
+        raise SettingsError(
+            f"{where}: [audio] gives {given} Hz and [front_end] takes it for {expected} Hz. Write the rate of the "
+            "training into both."
+        )
 
 
 def _named(table: Mapping[str, Any], where: str) -> Named:
