@@ -1,5 +1,5 @@
 # `make submission` runs the main job on a synthesised folder, `make test` runs every test. Beside these: `make image`
-# runs kernel and engine on the package versions of Kaggle's image, `make push` builds and sends to Kaggle.
+# runs kernel and engine on the package versions of Kaggle's image, `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE := .venv-image/bin
@@ -11,7 +11,7 @@ submission: .venv/installed
 	$(BIN)/python build_kernel.py
 	$(BIN)/python kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out submission.csv
 
-test: .venv/installed
+test: .venv/installed .venv/onnx-files/downloaded
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,14 +24,21 @@ image: .venv/installed .venv-image/installed
 	$(IMAGE)/python sample/kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out sample/submission.csv
 	$(IMAGE)/python -m pytest --numprocesses auto $(ENGINE_TESTS)
 
+gpu: .venv/installed
+	$(BIN)/python benchmarks/gpu.py $(OPTIONS)
+
 push: .venv/installed
 	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)" $(OPTIONS)
 	$(BIN)/python -m soundpost.kernel.push
 
-.venv/installed: requirements.txt requirements-dev.txt requirements-timm.txt pyproject.toml
+.venv/installed: requirements.txt requirements-dev.txt requirements-timm.txt requirements-onnx.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-timm.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-timm.txt --requirement requirements-onnx.txt --editable .
+	touch $@
+
+.venv/onnx-files/downloaded: requirements-onnx-files.txt .venv/installed
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(@D) --requirement $<
 	touch $@
 
 .venv-image/installed: requirements-image.txt
@@ -39,4 +46,4 @@ push: .venv/installed
 	$(IMAGE)/python -m pip install --quiet --disable-pip-version-check -r requirements-image.txt
 	touch $@
 
-.PHONY: submission test image push
+.PHONY: submission test image gpu push

@@ -48,6 +48,8 @@ class RunSettings:
     disk_limit_bytes: int = 0  # what spilled spectrograms may take; 0: half of what is free
     device: str = "auto"  # "auto", "cpu", "cuda", or several with commas: "cuda:0,cuda:1"
     precision: str = "auto"  # "auto", "float32", "float16", "bfloat16"
+    packages: str = ""  # folder of installed runtimes that the engine puts on its path
+    backend: str = "auto"  # what computes networks on cores: "auto", "torch", "onnxruntime", "openvino"
     cache_dtype: str = "float32"  # "float32" or "float16"
     workers: int = 0  # processes that decode and compute features; 0: by the cores
     start_method: str = "auto"  # how workers are started: "auto", "fork", "spawn"

@@ -32,6 +32,10 @@ class Embedder:
         twin = self._predictor.in_float32()
         return Embedder(twin) if twin else None
 
+    def can_share(self, view: View) -> bool:  # noqa: ARG002 - the protocol names it
+        """Nothing is shared: the class layer of shared windows reads other shapes than that of single ones."""
+        return False
+
     @torch.inference_mode()
     def __call__(self, batch: Tensor, view: View) -> Tensor:
         """(windows, channels, bins, frames) -> (windows, features) float32.

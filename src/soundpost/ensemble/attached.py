@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from soundpost.ensemble.recipes import Member
+from soundpost.ensemble.recipes import Member, Wheel
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.errors import WeightsError
 from soundpost.resources.folders import walk_folders
@@ -27,7 +27,7 @@ class Attached:
         dataset: owner/slug of the one that holds them, for messages; may be empty.
     """
 
-    def __init__(self, root: Path, members: Sequence[Member], dataset: str) -> None:
+    def __init__(self, root: Path, members: Sequence[Member | Wheel], dataset: str) -> None:
         self._root = root
         self._sizes = {member.n_bytes for member in members}
         self._names = {member.file for member in members}
@@ -38,7 +38,7 @@ class Attached:
         self._folders: list[Path] = []
         self._is_searched = False
 
-    def path(self, member: Member) -> Path:
+    def path(self, member: Member | Wheel) -> Path:
         """The file that holds a member.
 
         Raises:
@@ -55,7 +55,8 @@ class Attached:
         for path, n_bytes in self._by_name[member.file]:
             state = f"holds {n_bytes:,} of {member.n_bytes:,} bytes" if n_bytes != member.n_bytes else "was altered"
             what = f"{path} {state}"
-        raise WeightsError(f"member {member.name}: {what}. {self._advice()}")
+        kind = "member " if isinstance(member, Member) else ""
+        raise WeightsError(f"{kind}{member.name}: {what}. {self._advice()}")
 
     def contents(self) -> str:
         """What there is under the input folder, as a sentence for an error."""

@@ -1,4 +1,4 @@
-"""Members and a table -> a recipe folder: recipe.toml and one safetensors file for each fold."""
+"""Members and a table -> a recipe folder: recipe.toml and one file for each fold, safetensors or ONNX."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,12 @@ class NewMember:
     fold: str
     arrays: Mapping[str, np.ndarray] | None = None  # named as the network's state dict; None where its file is there
     scores: Mapping[str, float] = field(default_factory=dict)  # lwlrap, accuracy, as far as they are known
+    graph: bytes | None = None  # an .onnx file in place of arrays
 
 
-def fold_file(folder: Path, fold: str) -> Path:
+def fold_file(folder: Path, fold: str, suffix: str = ".safetensors") -> Path:
     """Where the weights of a fold lie, for everything that writes or reads a recipe folder by the fold's name."""
-    return folder / f"fold{fold}.safetensors"
+    return folder / f"fold{fold}{suffix}"
 
 
 def write_recipe(
@@ -46,8 +47,10 @@ def write_recipe(
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for member in members:
-        path = fold_file(folder, member.fold)
-        if member.arrays is not None:
+        path = fold_file(folder, member.fold, ".safetensors" if member.graph is None else ".onnx")
+        if member.graph is not None:
+            path.write_bytes(member.graph)
+        elif member.arrays is not None:
             save_file({key: np.asarray(array, order="C") for key, array in member.arrays.items()}, path)
         rows.append({"fold": member.fold, "file": path.name, "sha256": sha256_of(path), "scores": dict(member.scores)})
     text = tomli_w.dumps({"format": FORMAT, "name": name, "labels": list(labels), **table, "members": rows})

@@ -1,7 +1,11 @@
-"""A member's file -> its named arrays, after its sha256 was found to be the recipe's; nothing in it is executed."""
+"""A member's file -> its named arrays, after its sha256 was found to be the recipe's; nothing in it is executed.
+
+An .onnx file is one array, "graph": its bytes. What is in them is the business of the runtime that computes it.
+"""
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -10,12 +14,14 @@ from safetensors.numpy import load_file
 from soundpost.ensemble.pack_format import unpack
 from soundpost.errors import WeightsError
 
+GRAPH = "graph"  # the one array of a member that is an ONNX file
+
 
 def load_arrays(path: Path, sha256: str, member: str) -> dict[str, np.ndarray]:
     """The arrays of one member by name, as its network's state dict calls them.
 
     Args:
-        path: a .safetensors file, or a .pack file such as a kernel carries.
+        path: a .safetensors or .onnx file, or a .pack file such as a kernel carries.
         sha256: what the file must have, as the recipe says, in hex.
         member: recipe/fold, for messages.
 
@@ -32,12 +38,20 @@ def load_arrays(path: Path, sha256: str, member: str) -> dict[str, np.ndarray]:
             f"member {member}: {path} has sha256 {found[:12]}..., the recipe has {sha256[:12]}...: another file, or a "
             f"part of it ({path.stat().st_size} bytes). Take the file the recipe was written with."
         )
+    if path.suffix == ".onnx":
+        return {GRAPH: np.frombuffer(path.read_bytes(), np.uint8)}
     if path.suffix == ".pack":
         return unpack(path.read_bytes(), f"member {member}: {path}")
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"member {member}: {path} is not safetensors ({error}). Import it again.") from error
+
+
+def graph_bytes(array: np.ndarray) -> bytes:
+    """The bytes of an .onnx file from its array, without a copy where they came straight from the file."""
+    whole: Any = array.base
+    return whole if isinstance(whole, bytes) and len(whole) == array.nbytes else array.tobytes()
 
 
 def sha256_of(path: Path) -> str:

@@ -9,16 +9,17 @@ Both are the same tree, so that nothing above knows which one it reads:
 What does not fit into a kernel comes as a dataset and lies somewhere under the input folder.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from soundpost.ensemble.attached import Attached
-from soundpost.ensemble.recipes import Member, Submission, parse_submission
-from soundpost.ensemble.weights_file import load_arrays
+from soundpost.ensemble.recipes import Member, Named, Recipe, Submission, parse_submission
+from soundpost.ensemble.weights_file import GRAPH, graph_bytes, load_arrays
 from soundpost.errors import SettingsError
 
 SUBMISSION = "submission.toml"
@@ -47,15 +48,31 @@ class Assets:
         path = self._attached.path(member) if member.n_bytes else self.path(member)
         return load_arrays(path, member.sha256, member.name)
 
+    def graph(self, member: Member) -> bytes | None:
+        """The member's network as an ONNX file, for runtimes beside torch; None where its recipe names none.
+
+        Raises:
+            WeightsError: its file is missing or altered; torch does without it.
+        """
+        if member.exported is None:
+            return None
+        return graph_bytes(self.arrays(member.exported)[GRAPH])
+
     def missing_advice(self) -> str:
         """What is attached, for an error that says that no member is left; empty when none comes by a dataset."""
         recipes = (*self.submission.recipes, *self.submission.second_level)
         return self._attached.contents() if any(m.n_bytes for r in recipes for m in r.members) else ""
 
     @cached_property
+    def wheels(self) -> Attached:
+        """Where the runtimes of the submission may lie."""
+        return Attached(self.input_root, self.submission.wheels, self.submission.dataset)
+
+    @cached_property
     def _attached(self) -> Attached:
         recipes = (*self.submission.recipes, *self.submission.second_level)
-        apart = [member for recipe in recipes for member in recipe.members if member.n_bytes]
+        files = [file for recipe in recipes for member in recipe.members for file in (member, member.exported) if file]
+        apart = [file for file in files if file.n_bytes]
         return Attached(self.input_root, apart, self.submission.dataset)
 
 
@@ -97,4 +114,13 @@ def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INP
     if not path.is_file():
         raise SettingsError(f"{path} is not there. Name the folder of a {SUBMISSION}, or train or import one first.")
     texts = {found.parent.name: found.read_text("utf-8") for found in sorted(root.glob(f"*/{RECIPE}"))}
-    return Assets(root, parse_submission(path.read_text("utf-8"), texts, str(path)), input_root)
+    parsed = parse_submission(path.read_text("utf-8"), texts, str(path))
+    return Assets(root, replace(parsed, recipes=tuple(_placed(recipe, root) for recipe in parsed.recipes)), input_root)
+
+
+def _placed(recipe: Recipe, root: Path) -> Recipe:
+    """A recipe whose network stands in a file of its folder, with that folder's place."""
+    if "file" not in recipe.model.settings:
+        return recipe
+    settings = {**recipe.model.settings, "folder": str((root / recipe.name).absolute())}
+    return replace(recipe, model=Named(recipe.model.name, MappingProxyType(settings)))

@@ -9,5 +9,6 @@ FRONT_ENDS: dict[str, str] = {
     "picture_stack": "soundpost.front_ends.picture_stack:PictureStack",
     "reassigned_picture": "soundpost.front_ends.reassigned_picture:ReassignedPicture",
     "segments": "soundpost.front_ends.segments:Segments",
+    "waveform": "soundpost.front_ends.waveform:Waveform",
     "window_picture": "soundpost.front_ends.window_picture:WindowPicture",
 }

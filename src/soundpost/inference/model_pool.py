@@ -10,10 +10,15 @@ import torch
 from soundpost.ensemble.passes import Pass, all_passes
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.ensemble.weights_folder import Assets
-from soundpost.errors import DeviceError, KitError, SettingsError, sentence
+from soundpost.errors import DeviceError, KitError, SettingsError, WeightsError, sentence
 from soundpost.inference.autotune import Choice, half_choice
+from soundpost.inference.backends.candidates import Candidates
+from soundpost.inference.backends.choice import BackendChoice
+from soundpost.inference.backends.graph_recipe import graph_candidates
+from soundpost.inference.backends.graph_settings import GraphSettings
+from soundpost.inference.backends.opening import AUTO, usable
 from soundpost.inference.device_errors import is_device_error, is_out_of_memory
-from soundpost.inference.devices import choose_precision
+from soundpost.inference.devices import beside_computing, choose_precision
 from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
 from soundpost.inference.sizes import Sizes
@@ -28,13 +33,20 @@ class ModelPool:
         n_views: view sets of each recipe to use, the cheapest first; 0: all.
         precision: "auto", "float32", "float16" or "bfloat16".
         skipped: told the name of a member that is left out, and why.
+        backend: "auto", "torch", or a runtime by name, for networks on the CPU.
 
     Raises:
-        SettingsError: a name that no member has.
+        SettingsError: a name that no member has, or a runtime that was asked for and cannot be used.
     """
 
     def __init__(
-        self, assets: Assets, names: Sequence[str], n_views: int, precision: str, skipped: Callable[[str, str], None]
+        self,
+        assets: Assets,
+        names: Sequence[str],
+        n_views: int,
+        precision: str,
+        skipped: Callable[[str, str], None],
+        backend: str = AUTO,
     ) -> None:
         self.recipes = assets.submission.recipes
         self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
@@ -44,6 +56,9 @@ class ModelPool:
         self.notes: deque[str] = deque()  # what lanes have found out, for the log
         self._assets = assets
         self._precision = precision
+        self._backend = backend
+        self._runtimes = usable(backend) if backend != AUTO or self._has_graphs() else ()
+        self._backend_choices: dict[str, BackendChoice] = {}
         self._tell = skipped
         self._skipped: set[int] = set()
         self._loader = ThreadPoolExecutor(1, "loader")
@@ -97,6 +112,40 @@ class ModelPool:
         arrays = self._assets.arrays(member)
         return {device: self._on(device, recipe, member, arrays) for device in dict.fromkeys(self.devices)}
 
+    def _has_graphs(self) -> bool:
+        return any(recipe.is_graph or member.exported for recipe, member in self.members)
+
+    def _candidates(
+        self, recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray], device: str
+    ) -> Candidates | None:
+        """Runtimes for the member's graph; None where torch computes it, on a GPU or for want of a graph.
+
+        Raises:
+            WeightsError: a runtime was asked for, and the member has no graph that it could compute.
+        """
+        choice = self._backend_choices.setdefault(recipe.name, BackendChoice(self._backend, self.notes.append))
+        lanes = max(1, self.devices.count(device))
+        if recipe.is_graph:
+            return graph_candidates(recipe, arrays, self._runtimes, choice, lanes)
+        if device != "cpu" or not self._runtimes:
+            return None
+        try:
+            graph = self._assets.graph(member)
+        except WeightsError as error:
+            if self._backend != AUTO:
+                raise
+            self.notes.append(f"{member.name}: torch alone computes it: {error}")
+            return None
+        if graph is None:
+            if self._backend == AUTO:
+                return None
+            raise WeightsError(
+                f"member {member.name}: --backend {self._backend} computes ONNX graphs, and its recipe names none. "
+                f"Export it: python -m soundpost.importers export --recipe {recipe.name}, or build the kernel with "
+                f"--with {self._backend}; or take --backend auto."
+            )
+        return Candidates(graph, GraphSettings(), len(recipe.labels), self._runtimes, choice, lanes)
+
     def _on(self, device: str, recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> Predictor:
         """A member's network on a device; tried once more, with what the allocator holds unused, where it has no room.
 
@@ -106,14 +155,16 @@ class ModelPool:
         precision = choose_precision(self._precision, device)
         key = (recipe.name, precision)
         choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
+        candidates = self._candidates(recipe, member, arrays, device)
         try:
             try:
-                return Predictor(recipe, member, arrays, device, precision, choice)
+                with beside_computing(device):
+                    return Predictor(recipe, member, arrays, device, precision, choice, candidates)
             except RuntimeError as error:
                 if device == "cpu" or not is_out_of_memory(error):
                     raise
             torch.cuda.empty_cache()
-            predictor = Predictor(recipe, member, arrays, device, precision, choice)
+            predictor = Predictor(recipe, member, arrays, device, precision, choice, candidates)
         except Exception as error:
             if device != "cpu" and is_device_error(error):
                 raise DeviceError(

@@ -9,19 +9,22 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
 from soundpost.ensemble.blend import without
-from soundpost.ensemble.recipes import Member, Recipe, parse_submission
+from soundpost.ensemble.recipes import ONNX, Member, Recipe, Wheel, parse_submission
 from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, Assets, find_assets
 from soundpost.errors import BundleError
 from soundpost.kernel.bit_allocation import pack_members
 from soundpost.kernel.dependencies import ENTRIES, collect, registered
+from soundpost.kernel.own_source import files_of, needs
 from soundpost.kernel.pack import Arrays, pack
 from soundpost.kernel.placement import OVERHEAD_BYTES, Apart, travel_apart
 from soundpost.kernel.render import LIMIT_BYTES, Kernel, write
 from soundpost.kernel.source_block import armoured, compressed
+from soundpost.kernel.wheels import Downloaded
 from soundpost.settings import TIME_LIMIT, parse_seconds
 
 PACKS_BYTES = 520_000  # for all packs together whose bit widths are not written down; 650,000 bytes of text
@@ -36,6 +39,7 @@ def build(
     apart: Sequence[str] | None = None,
     dataset: str = "",
     time_limit: str = TIME_LIMIT,
+    wheels: Sequence[Downloaded] = (),
 ) -> Kernel:
     """The kernel of one submission.
 
@@ -47,6 +51,7 @@ def build(
         apart: names of members that travel by a dataset; None: those for which there is no room.
         dataset: owner/slug of that dataset, for the kernel's messages.
         time_limit: what the kernel's settings say of a run's length, such as "85m".
+        wheels: runtimes that go into the dataset; with them go the graphs of all members that torch computes.
 
     Raises:
         BundleError: a module that a kernel may not use, a member that is not there, bit widths of another network.
@@ -55,12 +60,15 @@ def build(
     assets = _only(find_assets(submission.parent, submission.name), members)
     recipes = (*assets.submission.recipes, *assets.submission.second_level)
     parse_seconds(time_limit, "time-limit")
-    modules = collect(source, [*ENTRIES, *_registered(source, assets)])
+    own = {path: text for recipe in recipes for path, text in files_of(recipe, assets.root).items()}
+    modules = collect(source, [*ENTRIES, *_registered(source, assets, bool(wheels)), *_asked_by(assets)]) | own
     room = LIMIT_BYTES - OVERHEAD_BYTES - len(armoured(compressed(modules)))
     sent = travel_apart(assets, (*assets.submission.second_level, *assets.submission.recipes), apart, room)
     packs = _packs(assets, _without(recipes, [file.member.name for file in sent]))
-    texts = {f"weights/{SUBMISSION}": _submission_text(submission, assets, dataset if sent else "")}
-    texts |= {f"weights/{r.name}/{RECIPE}": _recipe_text(assets, r, packs, sent) for r in recipes}
+    graphs = _graphs(assets, packs) if wheels else {}
+    attached = dataset if sent or wheels else ""
+    texts = {f"weights/{SUBMISSION}": _submission_text(submission, assets, attached, [w.wheel for w in wheels])}
+    texts |= {f"weights/{r.name}/{RECIPE}": _recipe_text(assets, r, packs, sent, graphs) for r in recipes}
     parse_submission(
         texts[f"weights/{SUBMISSION}"], {r.name: texts[f"weights/{r.name}/{RECIPE}"] for r in recipes}, str(submission)
     )
@@ -68,7 +76,9 @@ def build(
     members_packs = {m.name: (f"weights/{m.recipe}/{_pack_name(m)}", packs[m.name]) for m in carried}
     loader = (source / "soundpost" / "launch" / "loader.py").read_text("utf-8")
     settings = {"time-limit": time_limit}
-    return replace(write(loader, modules, texts, members_packs, command, settings), apart=sent)
+    beside: dict[str, bytes | Path] = {_graph_name(name): graph for name, graph in graphs.items()}
+    beside |= {file.wheel.file: file.path for file in wheels}
+    return replace(write(loader, modules, texts, members_packs, command, settings), apart=sent, beside=beside)
 
 
 def _only(assets: Assets, names: Sequence[str]) -> Assets:
@@ -104,16 +114,38 @@ def _without(recipes: Sequence[Recipe], names: Sequence[str]) -> tuple[Recipe, .
     return tuple(r for r in cut if r.members)
 
 
-def _registered(source: Path, assets: Assets) -> list[str]:
+def _registered(source: Path, assets: Assets, has_runtimes: bool) -> list[str]:
     """Modules that are reached by name only."""
     first, second = assets.submission.recipes, assets.submission.second_level
+    models = {r.model.name for r in (*first, *second)}
+    runtimes = registered(source, "inference.backends", None) if ONNX in models or has_runtimes else []
     steps = sorted({str(step.get("name")) for step in assets.submission.after})
     return [
-        *registered(source, "models", sorted({r.model.name for r in (*first, *second)})),
+        *runtimes,
+        *registered(source, "models", sorted(models - {ONNX})),
         *registered(source, "front_ends", sorted({r.front_end.name for r in first})),
         *registered(source, "views", sorted({view.name for r in first for view in r.views})),
         *(registered(source, "after", steps) if steps else ()),
     ]
+
+
+def _asked_by(assets: Assets) -> list[str]:
+    """Modules of the kit that networks in files of their own import; what else these import is checked."""
+    return [
+        module
+        for recipe in assets.submission.recipes
+        for path, text in files_of(recipe, assets.root).items()
+        for module in needs(
+            text, assets.root.joinpath(*Path(path).parts[1:]), recipe.model.settings.get("packages", ())
+        ).modules
+    ]
+
+
+def _graphs(assets: Assets, packs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Member -> graph; the exporter, with torch and onnx, is imported by builds that need it alone."""
+    from soundpost.kernel.graphs import exported_graphs
+
+    return exported_graphs(assets, assets.submission.recipes, packs)
 
 
 def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
@@ -121,6 +153,9 @@ def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
     packs: dict[str, bytes] = {}
     unmeasured = []
     for recipe in recipes:
+        if recipe.is_graph:
+            packs |= {member.name: pack(assets.arrays(member), {}) for member in recipe.members}
+            continue
         path = assets.root / recipe.name / PACKING
         if not path.is_file():
             unmeasured.append(recipe)
@@ -144,8 +179,13 @@ def _packs(assets: Assets, recipes: Sequence[Recipe]) -> dict[str, bytes]:
     return packs
 
 
-def _submission_text(submission: Path, assets: Assets, dataset: str) -> str:
+def _submission_text(submission: Path, assets: Assets, dataset: str, wheels: Sequence[Wheel]) -> str:
     table = tomllib.loads(submission.read_text("utf-8"))
+    if wheels:
+        table["wheels"] = [
+            {"package": w.package, "python": w.python, "file": w.file, "sha256": w.sha256, "bytes": w.n_bytes}
+            for w in wheels
+        ]
     if dataset:
         table["dataset"] = dataset
     left = assets.submission
@@ -157,16 +197,39 @@ def _submission_text(submission: Path, assets: Assets, dataset: str) -> str:
     return tomli_w.dumps(table)
 
 
-def _recipe_text(assets: Assets, recipe: Recipe, packs: Mapping[str, bytes], sent: Sequence[Apart]) -> str:
+def _recipe_text(
+    assets: Assets,
+    recipe: Recipe,
+    packs: Mapping[str, bytes],
+    sent: Sequence[Apart],
+    graphs: Mapping[str, bytes],
+) -> str:
     files = {file.member.name: {"file": file.file, "bytes": file.n_bytes} for file in sent}
     table = tomllib.loads((assets.root / recipe.name / RECIPE).read_text("utf-8"))
     members = {member.fold: member for member in recipe.members}
     table["members"] = [
-        {**entry, **(files.get(member.name) or _packed(member, packs[member.name]))}
+        {**_bare(entry), **(files.get(member.name) or _packed(member, packs[member.name])), **_exported(member, graphs)}
         for entry in table["members"]
         if (member := members.get(str(entry["fold"])))
     ]
     return tomli_w.dumps(table)
+
+
+def _bare(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A member's entry without the graph that lies in the weights folder, which no kernel carries."""
+    return {key: value for key, value in entry.items() if key != "exported"}
+
+
+def _exported(member: Member, graphs: Mapping[str, bytes]) -> dict[str, Any]:
+    graph = graphs.get(member.name)
+    if graph is None:
+        return {}
+    digest = hashlib.sha256(graph).hexdigest()
+    return {"exported": {"file": _graph_name(member.name), "sha256": digest, "bytes": len(graph)}}
+
+
+def _graph_name(member: str) -> str:
+    return f"{member.replace('/', '-')}.onnx"
 
 
 def _packed(member: Member, data: bytes) -> dict[str, str]:

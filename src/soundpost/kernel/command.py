@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from soundpost.arguments import Parser
+from soundpost.ensemble.weights_file import sha256_of
 from soundpost.ensemble.weights_folder import SUBMISSION, default_root
 from soundpost.exit_status import refusing
 from soundpost.kernel.build import build
@@ -29,6 +30,7 @@ from soundpost.kernel.metadata import (
     title_for,
 )
 from soundpost.kernel.render import WARNING_BYTES, Kernel, check_size, notebook, sent_bytes
+from soundpost.kernel.wheels import RUNTIMES, download
 from soundpost.settings import TIME_LIMIT
 
 SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package
@@ -49,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     push = _push(options) if options.kaggle is not None else None
     dataset = push["dataset"]["id"] if push else ""
     command = _command(options, members)
-    kernel = build(SOURCE, options.submission, members, command, apart, dataset, options.time_limit)
+    runtimes = [name for name in options.runtimes.split(",") if name]
+    wheels = download(runtimes, options.dist / "wheels") if runtimes else ()
+    kernel = build(SOURCE, options.submission, members, command, apart, dataset, options.time_limit, wheels)
     if options.check:
         return _check(kernel, options.out)
     if push:
@@ -74,6 +78,13 @@ def _parser() -> Parser:
     add("--out", type=Path, default=ROOT / "kernel.py", help="the file to write (kernel.py)")
     add("--members", default="", help="carry only these, such as compact/1,compact/2 (all)")
     add("--apart", help="send these members by a dataset (those that do not fit; '' for none)")
+    add(
+        "--with",
+        dest="runtimes",
+        metavar="NAMES",
+        default="",
+        help=f"runtimes for the dataset, and the graphs of all members: {', '.join(RUNTIMES)} (none)",
+    )
     add("--time-limit", metavar="TIME", default=TIME_LIMIT, help="of a run, for the kernel's SETTINGS (%(default)s)")
     add("--check", action="store_true", help="write nothing; say whether the file is up to date")
     add("--notebook", action="store_true", help="write the same code as a notebook beside it, too")
@@ -101,6 +112,7 @@ def _command(options: argparse.Namespace, members: Sequence[str]) -> str:
     words = ["python", "build_kernel.py"]
     words += ["--members", ",".join(members)] if members else []
     words += ["--apart", options.apart] if options.apart is not None else []
+    words += ["--with", options.runtimes] if options.runtimes else []
     words += ["--time-limit", options.time_limit] if options.time_limit != TIME_LIMIT else []
     if submission != default_root() / SUBMISSION:
         known = submission.is_relative_to(ROOT)
@@ -170,7 +182,7 @@ def write_push(kernel: Kernel, push: dict[str, dict[str, Any]], dist: Path, as_n
     folder = dist / "kernel"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if not kernel.apart:
+    if not kernel.apart and not kernel.beside:
         push["kernel"]["dataset_sources"].remove(push["dataset"]["id"])
     code = folder / push["kernel"]["code_file"]
     if as_notebook:
@@ -180,7 +192,7 @@ def write_push(kernel: Kernel, push: dict[str, dict[str, Any]], dist: Path, as_n
         _write(kernel, code)
     (folder / KERNEL_FILE).write_text(json.dumps(push["kernel"], indent=2) + "\n", "utf-8")
     _write_apart(kernel, dist / "weights-dataset")
-    if kernel.apart:
+    if kernel.apart or kernel.beside:
         text = json.dumps(push["dataset"], indent=2) + "\n"
         (dist / "weights-dataset" / DATASET_FILE).write_text(text, "utf-8")
     print(f"push it: make push, or python -m soundpost.kernel.push {dist}")
@@ -189,9 +201,15 @@ def write_push(kernel: Kernel, push: dict[str, dict[str, Any]], dist: Path, as_n
 def _write_apart(kernel: Kernel, folder: Path) -> None:
     """The files of the dataset, flat; a folder of an older build goes."""
     shutil.rmtree(folder, ignore_errors=True)
-    if not kernel.apart:
+    if not kernel.apart and not kernel.beside:
         return
     folder.mkdir(parents=True)
+    for name, content in kernel.beside.items():
+        if isinstance(content, Path):
+            shutil.copyfile(content, folder / name)
+        else:
+            (folder / name).write_bytes(content)
+        print(f"{folder / name}, {(folder / name).stat().st_size:,} bytes, sha256 {sha256_of(folder / name)}")
     for file in kernel.apart:
         shutil.copyfile(file.source, folder / file.file)
         print(f"{file.member.name} travels by a dataset: {folder / file.file}, {file.n_bytes:,} bytes")

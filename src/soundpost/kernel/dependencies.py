@@ -38,6 +38,7 @@ NEVER_BUNDLED = tuple(
         "archive",
         "cli",
         "evaluation",
+        "graph_export",
         "importers",
         "kernel",
         "launch.loader",
@@ -79,19 +80,19 @@ def collect(source: Path, entries: Iterable[str]) -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
-def registered(source: Path, package: str, names: Sequence[str]) -> list[str]:
+def registered(source: Path, package: str, names: Sequence[str] | None) -> list[str]:
     """Full names of the modules that a package's registry has for these names.
 
     Args:
         source: the folder that holds the kit.
-        package: such as "models", whose __init__.py holds the dict MODELS.
-        names: what the recipes ask for.
+        package: such as "models", whose __init__.py holds the dict MODELS, or "inference.backends".
+        names: what the recipes ask for; None: all.
 
     Raises:
         BundleError: no such registry, or no such name in it.
     """
-    path = source / PACKAGE / package / "__init__.py"
-    registry = package.upper()
+    path = source.joinpath(PACKAGE, *package.split("."), "__init__.py")
+    registry = package.split(".")[-1].upper()
     for node in ast.parse(path.read_text("utf-8")).body:
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
             continue
@@ -101,6 +102,7 @@ def registered(source: Path, package: str, names: Sequence[str]) -> list[str]:
             break
     else:
         raise BundleError(f"{path}: no dict {registry} there. Write the registry as one literal dict.")
+    names = list(known) if names is None else names
     for name in names:
         if name not in known:
             raise BundleError(
@@ -114,7 +116,7 @@ def _needed(source: Path, name: str, path: Path, text: str) -> Iterator[tuple[st
     parts = name.split(".")
     for depth in range(1, len(parts)):
         yield ".".join(parts[:depth]), f"{path}"
-    for node in ast.walk(_without_typing(ast.parse(text, str(path)))):
+    for node in ast.walk(without_typing(ast.parse(text, str(path)))):
         where = f"{path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if node.value.startswith(f"{PACKAGE}.") and _path(source, node.value):
@@ -146,7 +148,7 @@ def _check_third_party(module: str, where: str, by_name: Sequence[str] = ()) -> 
         )
 
 
-def _without_typing(tree: ast.Module) -> ast.Module:
+def without_typing(tree: ast.Module) -> ast.Module:
     """The tree without what stands under `if TYPE_CHECKING:`, which no kernel runs."""
 
     class Drop(ast.NodeTransformer):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.ensemble.weights_file import GRAPH
 from soundpost.ensemble.weights_folder import Assets
 from soundpost.errors import BundleError
 
@@ -18,7 +19,7 @@ class Apart:
     """A member that travels as a file of a dataset, flat and uncompressed."""
 
     member: Member
-    source: Path  # its safetensors file
+    source: Path  # its safetensors or ONNX file
 
     @property
     def file(self) -> str:
@@ -53,8 +54,9 @@ def travel_apart(
         return tuple(Apart(member, assets.path(member)) for member in members if member.name in asked)
     apart = []
     for member in members:
-        values = sum(array.size for array in assets.arrays(member).values())
-        needed = values * LEAST_BITS / 8 * TEXT_PER_BYTE
+        arrays = assets.arrays(member)
+        values = sum(array.size for array in arrays.values())
+        needed = values * (8 if GRAPH in arrays else LEAST_BITS) / 8 * TEXT_PER_BYTE
         if needed <= room_bytes:
             room_bytes -= int(needed)
         else:

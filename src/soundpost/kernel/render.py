@@ -11,7 +11,7 @@ stay text, because they name the files, scores and hashes that a person looks up
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Kernel:
     parts: Mapping[str, int]  # what -> bytes; they sum to the whole
     members: tuple[str, ...]  # names of those inside
     apart: tuple[Apart, ...] = ()  # members that travel by a dataset
+    beside: Mapping[str, bytes | Path] = field(default_factory=dict)  # further files of that dataset, by name
 
     @property
     def size(self) -> int:

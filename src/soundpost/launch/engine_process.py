@@ -56,6 +56,8 @@ def main(argv: list[str]) -> int:
     settings = RunSettings.from_json(json.loads(Path(argv[0]).read_text()))
     if os.getppid() != settings.supervisor_pid:
         return STATUS_DEFECT  # it died before die_with_parent was in force
+    if settings.packages:
+        sys.path.insert(0, settings.packages)
     tell = teller(int(os.environ.pop("SOUNDPOST_EVENTS")))
     try:
         if settings.dry_run:

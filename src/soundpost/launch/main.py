@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from soundpost.launch.options import not_negative, parse
 from soundpost.launch.rehearsal import rehearsal
 from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
+from soundpost.launch.wheels import install
 from soundpost.registry import settings_from
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
@@ -82,7 +83,13 @@ def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, l
 
 def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supervisor:
     relay = log.relay if log.path or log.is_quiet or not _has_own_output() else None
-    return Supervisor(run, _scratch_root(options), log.say, relay)
+    assets = find_assets(Path(run.assets), input_root=Path(run.input_root))
+
+    def provide(folder: Path, should_stop: Callable[[], bool]) -> str:
+        wheels = () if run.backend == "torch" else assets.submission.wheels
+        return install(wheels, assets.wheels, folder, run.time_limit_seconds, should_stop, log.say)
+
+    return Supervisor(run, _scratch_root(options), log.say, relay, provide)
 
 
 def _rehearsed(run: RunSettings, options: argparse.Namespace, log: Log) -> int:
@@ -117,6 +124,8 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
     recipes = assets.submission.recipes
+    for lack in requirements.lacking(recipes):
+        log.say(f"warning: {lack}")
     contest = _contest(sample_path, test_dir, assets)
     sample = contest.sample
     try:
@@ -148,6 +157,7 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
         disk_limit_bytes=parse_bytes(options.disk_limit, "disk-limit") if options.disk_limit else 0,
         device=options.device,
         precision=options.precision,
+        backend=options.backend,
         cache_dtype=options.cache_dtype,
         workers=int(options.workers),
         start_method=options.start_method,

@@ -86,6 +86,8 @@ def _parser(prog: str) -> Parser:
     add("--device", default="auto", help="auto, cpu, cuda, or several: cuda:0,cuda:1 (default: auto)")
     add("--precision", default="auto", choices=("auto", "float32", "float16", "bfloat16"),
         help="of the networks; auto: half on a GPU where answers stay the same to 0.005")  # fmt: skip
+    add("--backend", default="auto", choices=("auto", "torch", "onnxruntime", "openvino"),
+        help="of networks on cores; auto: the fastest here whose answers agree to 0.001")  # fmt: skip
     add("--cache-dtype", default="float32", choices=("float32", "float16"), help="of cached spectrograms")
     add("--workers", type=int, default=0, help="processes that decode and compute features (default: by the cores)")
     add("--start-method", default="auto", choices=("auto", "fork", "spawn"), help="of the workers (default: fork)")

@@ -53,11 +53,13 @@ class Supervisor:
     """Starts engines until one ends well, time is up, or a signal comes.
 
     Args:
-        settings: of the run; scratch is set here.
+        settings: those of the run; scratch is set here.
         scratch_root: where the run's private folder is made.
         say: prints one line of the log.
         relay: takes the engine's output, where that must be read here: because there is a copy of it, or because this
             process's own output is no file that a child could write to (a notebook); None: the engine prints itself.
+        provide: makes a folder of packages for the engine before its first start, within the private folder; is told
+            that folder and whom to ask whether a signal has come.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class Supervisor:
         scratch_root: Path,
         say: Callable[[str], None],
         relay: Callable[[str], None] | None,
+        provide: Callable[[Path, Callable[[], bool]], str] = lambda *_: "",
     ) -> None:
         self.settings = settings
         self.scratch_root = scratch_root
         self.say = say
         self.relay = relay
+        self.provide = provide
         self.record = None if settings.dry_run else RunRecord(settings)
         self.answered = 0  # clips in the submission that lies on disk
         self.errors: list[str] = []
@@ -92,6 +96,7 @@ class Supervisor:
         remove_dead(self.scratch_root)
         with self._signals(), private_folder(self.scratch_root, self._patience) as scratch:
             settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
+            settings = replace(settings, packages=self.provide(scratch, lambda: bool(self._signal)))
             status = STATUS_DEFECT
             for attempt in range(ATTEMPTS):
                 status = self._attempt(replace(settings, attempt=attempt, engine_started=time.monotonic()), scratch)

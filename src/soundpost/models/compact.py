@@ -51,7 +51,7 @@ class Residual(nn.Module):
         self.norm1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
-        self.pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+        self.pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
         self.match = nn.Conv2d(channels, width, 1, bias=False) if channels != width else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -98,7 +98,5 @@ class Compact(nn.Module):
 
 
 def _log_mean_exp(values: Tensor, axes: tuple[int, ...]) -> Tensor:
-    count = 1
-    for axis in axes:
-        count *= values.shape[axis]
-    return torch.logsumexp(values, dim=axes, keepdim=True) - log(count)
+    largest = values.amax(axes, keepdim=True)
+    return largest + (values - largest).exp().mean(axes, keepdim=True).log()

@@ -24,7 +24,7 @@ class FitSettings:
     epochs: int = 800  # passes over the training clips, each clip the first source of one composed clip
     batch: int = 64  # clips
     learning_rate: float = 3e-3  # at the end of the warm-up
-    weight_decay: float = 0.05  # of AdamW, on convolutions and linear layers only
+    weight_decay: float = 0.05  # AdamW's, on convolutions and linear layers only
     warm_up: int = 10  # epochs
     average_decay: float = 0.998  # per step, of the moving average of the weights
     shortest: float = 0.5  # s; clips of a batch are equally long,

@@ -13,7 +13,7 @@ from soundpost.training.mixup import mixed
 from soundpost.training.one_cycle import FASTAI_V1, rate_and_momentum
 from soundpost.training.windows import Examples
 
-MOMENTUM = 0.1  # of batch norms' running statistics, once there were enough batches
+MOMENTUM = 0.1  # what batch norms' running statistics keep at each batch, once there were enough batches
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class LearnerSettings:
     epochs: int = 10  # passes over the training clips, each of which shows one window
     batch: int = 16  # windows
     learning_rate: float = 1e-3  # at the top of the cycle
-    weight_decay: float = 0.01  # of AdamW
+    weight_decay: float = 0.01  # AdamW's
     heads: tuple[float, ...] = (1.0,)  # weights of the losses of the network's outputs, the first that of prediction
     mixup: float = 0.0  # both parameters of the Beta distribution of shares; 0 mixes nothing
     longest: int = 0  # frames that windows are cut to, at a place drawn for each; 0 cuts nothing
@@ -45,7 +45,7 @@ class Learner:
             examples: what it learns from.
             activation: "sigmoid" or "softmax", what follows its logits at prediction.
             settings: how long and how fast.
-            seed: of windows, order, mixing and dropout.
+            seed: decides windows, order, mixing and dropout.
         """
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this one
@@ -64,7 +64,7 @@ class Learner:
 
         Args:
             checkpoint: file to go on from where it exists, and to write after every epoch.
-            name: of the member, for the progress bar.
+            name: the member's, for the progress bar.
             stop_after: epochs after which to stop early, as an interruption would.
         """
         if checkpoint is not None and checkpoint.exists():
@@ -119,7 +119,7 @@ class Learner:
         return loss.item()
 
     def _loss(self, outputs: Tensor | Sequence[Tensor], targets: Tensor) -> Tensor:
-        """Of the outputs that have a weight, summed with these."""
+        """The loss of the outputs that have a weight, summed with these."""
         several = outputs if isinstance(outputs, (tuple, list)) else [outputs]
         weighed = zip(self.settings.heads, several, strict=False)
         return sum((weight * self._criterion(logits, targets) for weight, logits in weighed), targets.new_zeros(()))
@@ -130,7 +130,7 @@ class Learner:
         return functional.binary_cross_entropy_with_logits(logits, targets)
 
     def _save(self, checkpoint: Path) -> None:
-        """Of a finished training the network alone: what only going on would need is left out."""
+        """The network alone, of a finished training: what only going on would need is left out."""
         state = {"losses": self.losses, "network": self.network.state_dict()}
         if len(self.losses) < self.settings.epochs:
             state["optimizer"] = self.optimizer.state_dict()

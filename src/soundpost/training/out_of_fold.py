@@ -12,7 +12,7 @@ from soundpost.evaluation.dataset import Table
 from soundpost.evaluation.metrics import accuracy, lwlrap
 from soundpost.training.config import Plan
 
-DIGITS = 6  # of probabilities and scores that are written
+DIGITS = 6  # so many are written of probabilities and scores
 
 
 def write_out_of_fold(out: Path, table: Table, held_out: np.ndarray) -> None:

@@ -10,9 +10,9 @@ def crop_and_masks(random: np.random.RandomState, frames: int, width: int, bins:
 
     Args:
         random: the published code used NumPy's global generator.
-        frames: of the clip, more than width; the last start is never drawn.
+        frames: those of the clip, more than width; the last start is never drawn.
         width: frames of the crop.
-        bins: of the clip.
+        bins: those of the clip.
     """
     start = int(random.randint(0, frames - width))
     bin_start = int(random.uniform(0, LAST_START) * bins)

@@ -38,7 +38,7 @@ from soundpost.training.learner import Learner, LearnerSettings
 from soundpost.training.windows import Windows
 from soundpost.views import VIEWS
 
-DIGITS = 6  # of scores and priors that are written
+DIGITS = 6  # so many are written of scores and priors
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,18 @@ def train(
     """Members of one recipe; those that a former call has finished are taken from its checkpoints.
 
     Args:
-        name: of the recipe.
+        name: what the recipe is called.
         template: recipe.toml without name, labels and members.
         table: labels, truth and folds of the clips.
-        spectrograms: of the clips, as spectrograms_of makes them.
+        spectrograms: those of the clips, as spectrograms_of makes them.
         out: folder of recipe.toml, fold files and checkpoints; made if it is not there.
         settings: how long and how fast.
         folds: each member hears all folds but its own; empty: one member for every fold.
         aliases: label -> column of the submission.
         start: folder of a recipe whose members of the same folds are begun with, as far as names and shapes agree.
         n_scored: clips of its fold that a member is scored by, spread over the table; 0: all.
-        seed: of everything random.
-        device: that trains and answers.
+        seed: decides everything random.
+        device: the one that trains and answers.
     """
     chosen = tuple(folds) or table.fold_names
     if unknown := sorted(set(chosen) - set(table.fold_names)):

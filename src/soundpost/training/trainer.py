@@ -32,9 +32,9 @@ class Trainer:
             network: freshly made, on the bank's device.
             bank: mel powers of all sources.
             sources: (clips,) rows of the bank that may be heard.
-            settings: of composing and of fitting.
-            frames_per_second: of the front end.
-            seed: of composing, order, lengths and dropout.
+            settings: how clips are composed and members fitted.
+            frames_per_second: the front end's.
+            seed: decides composing, order, lengths and dropout.
         """
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this one
@@ -65,7 +65,7 @@ class Trainer:
 
         Args:
             checkpoint: file to go on from where it exists, and to write every settings.checkpoint epochs.
-            name: of the member, for the progress bar.
+            name: the member's, for the progress bar.
             stop_after: epochs after which to stop early, as an interruption would.
         """
         if checkpoint is not None and checkpoint.exists():

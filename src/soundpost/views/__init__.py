@@ -3,6 +3,7 @@
 VIEWS: dict[str, str] = {
     "adaptive_crops": "soundpost.views.adaptive_crops:AdaptiveCrops",
     "band_shifts": "soundpost.views.band_shifts:BandShifts",
+    "fixed_windows": "soundpost.views.fixed_windows:FixedWindows",
     "lit_crops": "soundpost.views.lit_crops:LitCrops",
     "masked_crops": "soundpost.views.masked_crops:MaskedCrops",
     "segments": "soundpost.views.segments:Segments",
