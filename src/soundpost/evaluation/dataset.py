@@ -46,7 +46,7 @@ def read_table(path: Path, make_folds: int | None, seed: int) -> Table:
     truth = np.zeros((len(several), len(labels)), np.float32)
     for clip, row in enumerate(several):
         truth[clip, [labels.index(label) for label in row]] = 1
-    folds = _deal(truth, make_folds, seed) if make_folds else tuple(csv["fold"])
+    folds = deal(truth, make_folds, seed) if make_folds else tuple(csv["fold"])
     return Table(tuple(csv["fname"]), labels, truth, folds)
 
 
@@ -71,7 +71,7 @@ def read_labels(path: Path, labels: Sequence[str], aliases: Mapping[str, str]) -
     return tuple(csv["fname"]), np.array([[label in row for label in labels] for row in several], np.float32)
 
 
-def _deal(truth: np.ndarray, n_folds: int, seed: int) -> tuple[str, ...]:
+def deal(truth: np.ndarray, n_folds: int, seed: int) -> tuple[str, ...]:
     """Folds that share every label set out evenly: clips shuffled, sorted by rarest label, dealt like cards."""
     order = np.random.default_rng(seed).permutation(len(truth))
     rarest = np.where(truth > 0, truth.sum(0), np.inf).argmin(1)
