@@ -55,6 +55,7 @@ class MultilabelStratifiedSettings:
     count: int = 5
     seed: int = 42
     shuffled: bool = True
+    is_reversed: bool = False  # as one published trainer counted: its model 0 is deaf to the last fold
 
 
 class MultilabelStratified:
@@ -85,4 +86,5 @@ class MultilabelStratified:
         # A seed without shuffling is refused by the constructor, and decides ties all the same.
         folds = MultilabelStratifiedKFold(n_splits=chosen.count, shuffle=True, random_state=chosen.seed)
         folds.shuffle = chosen.shuffled
-        return named([held_out for _, held_out in folds.split(np.zeros(len(truth)), truth)], len(truth))
+        rows = [held_out for _, held_out in folds.split(np.zeros(len(truth)), truth)]
+        return named(rows[::-1] if chosen.is_reversed else rows, len(truth))

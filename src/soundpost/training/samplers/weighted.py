@@ -13,6 +13,7 @@ class WeightedSettings:
     """How likely."""
 
     weights: dict[str, float] = field(default_factory=lambda: {"curated": 1.0, "noisy": 0.5})  # set -> weight of a clip
+    draws: int = 0  # an epoch; 0: what the weights of the clips add up to
 
 
 class Weighted:
@@ -29,7 +30,8 @@ class Weighted:
     def __call__(self, sources: Sequence[str], targets: Tensor, generator: Generator) -> Tensor:
         """(draws,) rows, none of them twice."""
         odds = torch.tensor([self.settings.weights.get(source, 0.0) for source in sources], dtype=torch.float64)
-        draws = sum(int(weight * sources.count(name)) for name, weight in self.settings.weights.items())
+        added = sum(int(weight * sources.count(name)) for name, weight in self.settings.weights.items())
+        draws = self.settings.draws or added
         return torch.multinomial(odds, min(draws, int((odds > 0).sum())), replacement=False, generator=generator)
 
 
