@@ -1,5 +1,7 @@
 """argus as trained: transforms for given draws, mixers, samplers, loss, optimiser, plateau, second level, choice."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from soundpost.training.augmentations.spec_augment import SpecAugment, SpecAugme
 from soundpost.training.batch import Batch
 from soundpost.training.best_epoch import BestEpoch, BestEpochSettings
 from soundpost.training.choose import best, every_choice
-from soundpost.training.folds.split import kfold_rows
+from soundpost.training.folds.split import KFold, KFoldSettings
 from soundpost.training.losses.binary import Bce, BceSettings
 from soundpost.training.losses.loss import of_sources
 from soundpost.training.losses.noise_robust import Lq, LqSettings, SoftBootstrap, SoftBootstrapSettings
@@ -33,7 +35,7 @@ from soundpost.training.samplers.by_source import BySource, BySourceSettings
 from soundpost.training.schedules.by_score import Plateau, PlateauSettings
 from soundpost.training.schedules.schedule import Length
 from soundpost.training.search import ARGUS_NETWORK, ARGUS_SECOND_LEVEL, trial
-from soundpost.training.sets.corrected import corrected, labels_of
+from soundpost.training.sets.corrected import Corrected, CorrectedSettings, corrected, counts, labels_of
 
 
 def batch_of(pictures: np.ndarray, targets: np.ndarray | None = None) -> Batch:
@@ -276,10 +278,13 @@ def test_clips_of_argus_come_in_the_published_order(place: TrainingSet, case: di
 
 
 @pytest.mark.parametrize(("place", "case"), training("argus", "corrections"))
-def test_corrections_of_argus_make_the_published_table(place: TrainingSet, case: dict[str, Any]) -> None:
+def test_corrections_of_argus_make_the_published_table(
+    place: TrainingSet, case: dict[str, Any], tmp_path: Path
+) -> None:
     """Removed, relabelled, and what the map names that is not there."""
     table = pd.DataFrame(case["table"], columns=["fname", "labels", "fold"])
-    found = corrected(table, case["corrections"])
+    (tmp_path / "map.json").write_text(json.dumps(case["corrections"]))
+    found = Corrected(CorrectedSettings("map.json"))(table, tmp_path)
     rows = [[row.fname, labels_of(row.labels), row.fold] for row in found.itertuples()]
     assert case["expected"]["rows"] == rows
     said = table["fname"].map(case["corrections"]).dropna()
@@ -290,8 +295,6 @@ def test_corrections_of_argus_make_the_published_table(place: TrainingSet, case:
 @pytest.mark.parametrize(("place", "case"), training("argus", "corrections_counts"))
 def test_corrections_of_argus_are_counted_as_published(place: TrainingSet, case: dict[str, Any]) -> None:
     """The maps themselves are not here: what is counted of them adds up, and a map of such numbers is counted so."""
-    from soundpost.training.sets.corrected import counts
-
     for member, maps in case["expected"].items():
         for name, expected in maps.items():
             if expected is None:
@@ -365,8 +368,10 @@ def test_optimiser_of_argus_takes_the_published_steps(place: TrainingSet, case: 
 @pytest.mark.parametrize(("place", "case"), training("argus", "folds"))
 def test_folds_of_argus_hold_out_the_published_rows(place: TrainingSet, case: dict[str, Any]) -> None:
     """Five folds of scikit-learn, seed 42."""
-    folds = kfold_rows(case["rows"], len(case["expected"]["held_out"]), 42)
-    for expected, rows in zip(case["expected"]["held_out"], folds, strict=True):
+    count = len(case["expected"]["held_out"])
+    folds = np.array(KFold(KFoldSettings(count, 42))([""] * case["rows"], np.zeros((case["rows"], 1)), ()), int)
+    for fold, expected in enumerate(case["expected"]["held_out"]):
+        rows = np.flatnonzero(folds == fold)
         found = {"size": len(rows), "first": rows[:12].tolist(), "last": rows[-12:].tolist(), "sum": int(rows.sum())}
         assert expected == found
 

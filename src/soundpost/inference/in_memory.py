@@ -1,7 +1,7 @@
 """A member's answers over spectrograms in memory, without cache, lanes or deadline."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -46,23 +46,33 @@ def answer(
     """
     predictor = Predictor(recipe, member, arrays, device, "")
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
-    total = np.mean([_through(predictor, spectrograms, view) for view in views], axis=0)
+    n_classes = len(recipe.labels)
+    total = np.mean([through(predictor, n_classes, spectrograms, view) for view in views], axis=0)
     return _activated(total, recipe) if recipe.average == "logit" else total
 
 
-def _through(predictor: Predictor, spectrograms: Sequence[np.ndarray], view: View) -> np.ndarray:
-    """Weighted mean of the answers to each clip's windows, (clips, classes) float64."""
+def through(
+    predict: Callable[[Tensor, View], Tensor], n_classes: int, spectrograms: Sequence[np.ndarray], view: View
+) -> np.ndarray:
+    """Weighted mean of the answers to each clip's windows, (clips, classes) float64.
+
+    Args:
+        predict: windows as the view cut them, and the view -> (windows, classes).
+        n_classes: how many.
+        spectrograms: of the clips.
+        view: whose windows are shown.
+    """
     groups: dict[int, list[tuple[int, Window]]] = defaultdict(list)
     for clip, spectrogram in enumerate(spectrograms):
         for window in view.windows(spectrogram.shape[-1]):
             groups[window.frames].append((clip, window))
-    total = np.zeros((len(spectrograms), len(predictor.recipe.labels)))
+    total = np.zeros((len(spectrograms), n_classes))
     weight = np.zeros((len(spectrograms), 1))
     for same_length in groups.values():
         for begin in range(0, len(same_length), BATCH):
             part = same_length[begin : begin + BATCH]
             batch = stack([spectrograms[clip] for clip, _ in part], [window for _, window in part], view)
-            for (clip, window), row in zip(part, predictor(batch, view).double().cpu().numpy(), strict=True):
+            for (clip, window), row in zip(part, predict(batch, view).double().cpu().numpy(), strict=True):
                 total[clip] += window.weight * row
                 weight[clip] += window.weight
     return total / weight

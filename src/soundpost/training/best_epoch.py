@@ -71,3 +71,11 @@ class SlowStarts:
             self._waited = 0
             return True
         return False
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint needs."""
+        return {"best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from where another one was."""
+        self._best, self._waited = state["best"], int(state["waited"])

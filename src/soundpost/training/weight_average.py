@@ -1,7 +1,9 @@
-"""How the learning rate goes, and the average of the weights along the way."""
+"""The average of the weights along the way, and the learning rate that goes with it."""
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,3 +35,12 @@ class WeightAverage:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        return {"updates": self.updates, "network": self.network.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where another one was."""
+        self.updates = state["updates"]
+        self.network.load_state_dict(state["network"])

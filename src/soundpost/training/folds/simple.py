@@ -16,7 +16,10 @@ class ColumnSettings:
 
 
 class Column:
-    """The csv's own column "fold"."""
+    """The csv's own column "fold".
+
+    No golden case: there is nothing to compute.
+    """
 
     Settings: ClassVar[type] = ColumnSettings
 
@@ -42,6 +45,8 @@ class Deal:
     """Folds that share every label set out evenly: clips shuffled, sorted by rarest label, dealt like cards.
 
     No published system did it; the compact network's csv may be dealt so.
+
+    No golden case: it is our own.
     """
 
     Settings: ClassVar[type] = DealSettings
@@ -65,6 +70,8 @@ class NoFold:
     """One member that hears every clip; no score can be told from clips that it has heard.
 
     Source: systems specification of ERC2019, whose networks were trained on all clips.
+
+    No golden case: there is nothing to compute.
     """
 
     Settings: ClassVar[type] = NoFoldSettings

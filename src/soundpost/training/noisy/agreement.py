@@ -10,7 +10,7 @@ import numpy as np
 
 from soundpost.errors import SettingsError
 from soundpost.training.measures import precision_of_clips
-from soundpost.training.noisy.selection import Selection
+from soundpost.training.noisy.selection import Heard, Selection
 
 STEPS = 10_000  # thresholds from 0 to 1 that are tried
 MODES = ("fullmatch", "relabelall", "merge")
@@ -31,7 +31,7 @@ class Agreement:
     def __init__(self, settings: AgreementSettings) -> None:
         self.settings = settings
 
-    def __call__(self, truth: np.ndarray, answers: np.ndarray) -> Selection:
+    def __call__(self, truth: np.ndarray, answers: np.ndarray, heard: Heard | None = None) -> Selection:
         """Count rows, in the order of the table; among equal ones the first of the table."""
         best = np.argsort(-precision_of_clips(truth, answers), kind="stable")[: self.settings.count]
         rows = np.sort(best)
@@ -56,7 +56,7 @@ class Relabel:
             raise SettingsError(f"relabel: mode '{settings.mode}'; known: {', '.join(MODES)}. Correct it.")
         self.settings = settings
 
-    def __call__(self, truth: np.ndarray, answers: np.ndarray) -> Selection:
+    def __call__(self, truth: np.ndarray, answers: np.ndarray, heard: Heard | None = None) -> Selection:
         """Rows in the order of the table."""
         given = truth > 0
         found = answers > threshold_for(answers, self.settings.labels_per_clip)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from soundpost.training.measures import precision_of_clips
-from soundpost.training.noisy.selection import Selection
+from soundpost.training.noisy.selection import Heard, Selection
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class BestOfEachLabel:
     def __init__(self, settings: BestOfEachLabelSettings) -> None:
         self.settings = settings
 
-    def __call__(self, truth: np.ndarray, answers: np.ndarray) -> Selection:
+    def __call__(self, truth: np.ndarray, answers: np.ndarray, heard: Heard | None = None) -> Selection:
         """Rows in the order of the table; among equal ones the first of the table is flagged."""
         rows = self.rows_by(truth, precision_of_clips(truth, answers))
         return Selection(rows, truth[rows].astype(np.float32))

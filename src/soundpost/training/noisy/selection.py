@@ -15,15 +15,23 @@ class Selection:
     truth: np.ndarray  # (kept, classes) float32, the labels that they are given
 
 
+Heard = tuple[np.ndarray, np.ndarray]
+
+
 class NoisyRule(Protocol):
     """Chooses among noisy clips by what an earlier stage says of them."""
 
     Settings: ClassVar[type]
 
-    def __call__(self, truth: np.ndarray, answers: np.ndarray) -> Selection:
+    def __call__(self, truth: np.ndarray, answers: np.ndarray, heard: Heard | None = None) -> Selection:
         """Noisy clips, by their labels and answers, (clips, classes) each.
 
-        A member's answers are its own, or of members that are deaf to its fold; nothing else keeps it deaf to its fold.
+        A member's answers are its own and heard are clips outside its fold: so it stays deaf to its fold.
+
+        Args:
+            truth: of the noisy clips.
+            answers: of the noisy clips, probabilities.
+            heard: truth and answers of the curated clips that the member hears, for rules that look at its mistakes.
         """
         ...
 
@@ -36,7 +44,9 @@ class AsGivenSettings:
 class AsGiven:
     """Every clip with the labels it came with.
 
-    Source: systems specification of qrfaction, whose first stage heard them all. It is no rule that a case could hold.
+    Source: systems specification of qrfaction, whose first stage heard them all.
+
+    No golden case: it is no choice.
     """
 
     Settings: ClassVar[type] = AsGivenSettings
@@ -44,7 +54,7 @@ class AsGiven:
     def __init__(self, settings: AsGivenSettings) -> None:
         self.settings = settings
 
-    def __call__(self, truth: np.ndarray, answers: np.ndarray) -> Selection:
+    def __call__(self, truth: np.ndarray, answers: np.ndarray, heard: Heard | None = None) -> Selection:
         """All rows."""
         return Selection(np.arange(len(truth)), truth.astype(np.float32))
 

@@ -14,7 +14,10 @@ class ClassBalancedSettings:
 
 
 class ClassBalanced:
-    """A clip is as likely as its rarest class is rare; no published system of the eight did it, so no golden case."""
+    """A clip is as likely as its rarest class is rare.
+
+    No golden case: it is our own.
+    """
 
     Settings: ClassVar[type] = ClassBalancedSettings
 

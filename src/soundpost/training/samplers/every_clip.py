@@ -14,7 +14,10 @@ class EveryClipSettings:
 
 
 class EveryClip:
-    """All clips in a new order in every epoch; most systems' way. There is nothing that a golden case could hold."""
+    """All clips in a new order in every epoch; most systems' way.
+
+    No golden case: a permutation has none.
+    """
 
     Settings: ClassVar[type] = EveryClipSettings
 

@@ -93,7 +93,10 @@ class WarmCosineSettings:
 
 
 class WarmCosine(LambdaLR):
-    """Straight up, then along a cosine to nearly nothing; the compact network's."""
+    """Straight up, then along a cosine to nearly nothing; the compact network's.
+
+    No golden case: it is our own.
+    """
 
     Settings: ClassVar[type] = WarmCosineSettings
     BY: ClassVar[str] = "batch"

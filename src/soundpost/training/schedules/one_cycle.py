@@ -41,11 +41,5 @@ def rate_and_momentum(cycle: OneCycle, peak: float, batch: int, batches: int) ->
     return _cosine(peak, last, done), _cosine(inner, outer, done)
 
 
-def spread_peaks(low: float, high: float, groups: int) -> tuple[float, ...]:
-    """Peaks of groups of layers, from input to output, evenly spaced on a log scale, as fastai spreads them."""
-    ratio = (high / low) ** (1 / (groups - 1))
-    return tuple(low * ratio**i for i in range(groups))
-
-
 def _cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) / 2 * (cos(pi * done) + 1)

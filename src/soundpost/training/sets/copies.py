@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+import pandas as pd
+import torch
 from torch import Tensor
 
 from soundpost.errors import SettingsError
@@ -33,16 +37,15 @@ COPIES: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 @dataclass(frozen=True)
 class CopiesSettings:
-    """Which, and of what."""
+    """Which of them."""
 
-    of: str = "curated"  # name of another set; a copy belongs to its clip's fold
     names: tuple[str, ...] = tuple(COPIES)
 
 
 class Copies:
-    """A clip's copies, one for each name; they follow their clip's fold and are never validated on.
+    """Every clip, and one copy of it for each name; a copy has its clip's fold and is never validated on.
 
-    Source: systems specification of the seventh place.
+    Source: systems specification of the seventh place. No golden case beyond those of the effects themselves.
     """
 
     Settings: ClassVar[type] = CopiesSettings
@@ -52,6 +55,11 @@ class Copies:
             raise SettingsError(f"copies: {', '.join(unknown)}; known: {', '.join(COPIES)}. Correct the names.")
         self.settings = settings
 
-    def of(self, waveform: Tensor, rate: int) -> list[Tensor]:
-        """Copies of a waveform (samples,), each (samples,)."""
-        return [COPIES[name](waveform[None], rate)[0] for name in self.settings.names]
+    def __call__(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+        """The table and, below it, its rows again with the name of a copy in the column copy."""
+        return pd.concat([table, *(table.assign(copy=name) for name in self.settings.names)], ignore_index=True)
+
+
+def copied(waveform: np.ndarray, name: str, rate: int) -> np.ndarray:
+    """A copy of a waveform (samples,); without a name the waveform itself."""
+    return COPIES[name](torch.from_numpy(waveform)[None], rate)[0].numpy() if name else waveform
