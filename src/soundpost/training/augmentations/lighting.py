@@ -19,6 +19,7 @@ class LightingSettings:
     probability: float = 0.75  # of a change of brightness, and of one of contrast
     brightness: tuple[float, float] = (0.4, 0.6)  # of the change; 0.5 is none
     contrast: tuple[float, float] = (0.8, 1.25)  # of the factor, evenly on a log scale
+    divisor: float = 1.0  # by which values are divided first, 255 for pictures of bytes
 
 
 class Lighting:
@@ -43,5 +44,6 @@ class Lighting:
     def apply(self, batch: Batch, drawn: Tensor) -> Batch:
         """Pictures of the same sizes; those to which nothing happens stay as they are to the last bit."""
         change, factor = (batch.per_clip(drawn[:, column]) for column in (0, 1))
-        lit = torch.sigmoid((torch.logit(batch.inputs, CLOSEST) + torch.logit(change)) * factor)
-        return batch.with_inputs(torch.where((change == 0.5) & (factor == 1), batch.inputs, lit))
+        pictures = batch.inputs / self.settings.divisor
+        lit = torch.sigmoid((torch.logit(pictures, CLOSEST) + torch.logit(change)) * factor)
+        return batch.with_inputs(torch.where((change == 0.5) & (factor == 1), pictures, lit))
