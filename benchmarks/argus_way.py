@@ -23,7 +23,7 @@ from soundpost.training.recipe_fit import make_network
 
 RECIPE = "argus"
 MOST_TILES = 16  # in a batch
-SPREAD = 30.0  # of the drawn last layer, without which all answers lie near one half
+SPREAD = 30.0  # how widely the last layer is drawn, without which all answers lie near one half
 
 
 def write_weights(folder: Path, folds: int, labels: list[str]) -> None:
@@ -42,7 +42,7 @@ def write_weights(folder: Path, folds: int, labels: list[str]) -> None:
 def published_way(weights: Path, test_dir: Path) -> np.ndarray:
     """(clips, classes), the geometric mean of all folds."""
     from soundpost.ensemble.weights_folder import find_assets
-    from soundpost.inference.predictor import build
+    from soundpost.inference.network import build
 
     assets = find_assets(weights)
     recipe = assets.submission.recipes[0]

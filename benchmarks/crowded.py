@@ -17,7 +17,7 @@ from pathlib import Path
 from measuring import make_clips, run
 
 BURN = "block = bytearray(20_000_000)\nwhile True:\n    for i in range(0, len(block), 4096):\n        block[i] = 1"
-CLIPS_PER_SECOND = 400  # of the longest limit; more than two cores answer
+CLIPS_PER_SECOND = 400  # clips for each second of the longest limit; more than two cores answer
 CLIP_SECONDS = 0.6
 
 

@@ -80,7 +80,7 @@ def theirs(name: str) -> Call:
 
         return lambda y: scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(y, 2560)[::690])
     return {
-        "trim": lambda y: librosa.effects.trim(y),
+        "trim": librosa.effects.trim,
         "log_mel": log_mel,
         "log_mel, 2 deltas": deltas,
         "picture": picture,

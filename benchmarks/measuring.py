@@ -25,7 +25,7 @@ class Usage:
 
     wall_seconds: float
     cpu_seconds: float  # user and system, of all its processes
-    peak_bytes: int  # of all its processes, shared pages once
+    peak_bytes: int  # most that all its processes used, shared pages once
     peak_shared_bytes: int  # what of them was shared memory, which is where spectrograms lie
     peak_rest_bytes: int  # what of them was anything else
     status: int

@@ -26,7 +26,7 @@ def loop(test_dir: Path, padded: bool) -> dict[str, list[float]]:
     import torch
 
     from soundpost.ensemble.weights_folder import default_root, find_assets
-    from soundpost.inference.predictor import build
+    from soundpost.inference.network import build
 
     assets = find_assets(default_root())
     recipe = assets.submission.recipes[0]

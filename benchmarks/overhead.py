@@ -27,13 +27,14 @@ def bare(test_dir: Path) -> dict[str, float]:
     import torch
 
     from soundpost.audio.decode import AudioSettings, decode
-    from soundpost.engine.run import LANE_BYTES
     from soundpost.ensemble.weights_folder import default_root, find_assets
     from soundpost.front_ends import FRONT_ENDS
-    from soundpost.inference.predictor import Predictor, stack
+    from soundpost.inference.predictor import Predictor
     from soundpost.inference.profiling import probe
     from soundpost.registry import pick, settings_from
+    from soundpost.resources.memory_budget import LANE_BYTES
     from soundpost.views import VIEWS
+    from soundpost.views.batch import stack
 
     torch.set_num_threads(1)
     assets = find_assets(default_root())
@@ -65,8 +66,8 @@ def bare(test_dir: Path) -> dict[str, float]:
         batches = []
         for frames, group in groups.items():
             size = max(1, int(most / frames))
-            for part in (group[i : i + size] for i in range(0, len(group), size)):
-                batches.append(stack([s for s, _ in part], [w for _, w in part], view))
+            parts = (group[i : i + size] for i in range(0, len(group), size))
+            batches += [stack([s for s, _ in part], [w for _, w in part], view) for part in parts]
         for batch in batches:
             for predictor in predictors:
                 started = time.process_time()

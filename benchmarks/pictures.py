@@ -40,7 +40,7 @@ PUBLISHED = {  # top-3 error over 9,473 clips of 41 classes, as the notebooks pr
     "mix": 0.0849,
 }
 AGAINST = "log_db"
-FILTERS_PER_ROW = 2  # of the reassigned pictures; 10 in the release, at a cost in proportion
+FILTERS_PER_ROW = 2  # filters for each row of the reassigned pictures; 10 in the release, at a cost in proportion
 SHRINK = 2  # pixels of a picture, along both axes, whose mean the network sees as one
 MODEL = {"name": "resnet", "layers": [1, 1, 1, 1], "stem": 16, "hidden": 64}
 LEARNS = LearnerSettings(epochs=30, batch=16, learning_rate=5e-3, mixup=0.3, longest=192 // SHRINK)
@@ -59,7 +59,7 @@ def recipe_of(name: str) -> dict[str, Any]:
 
 
 def pictures(name: str, table: Table) -> np.ndarray:
-    """Of every clip, (clips, 3, 224, 224) uint8; stacks are made of the pictures that they name."""
+    """The pictures of every clip, (clips, 3, 224, 224) uint8; stacks are made of the pictures that they name."""
     file = OUT / f"{name}.npy"
     if file.is_file():
         return np.load(file)

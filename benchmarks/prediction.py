@@ -10,7 +10,6 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import tomli_w
@@ -19,8 +18,9 @@ from torch import nn
 
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.importers.recipe_files import ImportedMember, write_imported
-from soundpost.inference.fold_group import Team
-from soundpost.inference.predictor import Predictor, build
+from soundpost.inference.fold_group import FoldGroup
+from soundpost.inference.network import build
+from soundpost.inference.predictor import Predictor
 from soundpost.training.recipe_fit import make_network
 from soundpost.views.tiles import Tiles, TilesSettings
 
@@ -73,12 +73,12 @@ def main() -> None:
         plain = build(recipe, recipe.members[0], found.arrays(recipe.members[0])).to(memory_format=torch.channels_last)
         half = Predictor(recipe, recipe.members[0], found.arrays(recipe.members[0]), "cpu", "bfloat16")
         half.settle(inputs)
-        team = Team(folds)
-        ways: dict[str, tuple[Callable[[], torch.Tensor], int]] = {
+        group = FoldGroup(folds)
+        ways = {
             "eager": (lambda: first.through(plain, inputs, is_half=False), 1),
             "folded": (lambda: first.answer(inputs), 1),
             "folded, bfloat16": (lambda: half.through(half.model, inputs, is_half=True), 1),
-            f"{FOLDS} folds that share a batch": (lambda: team(batch, view), FOLDS),
+            f"{FOLDS} folds that share a batch": (lambda: group(batch, view), FOLDS),
         }
         taken: dict[str, list[float]] = {name: [] for name in ways}
         exact = first.answer(inputs)

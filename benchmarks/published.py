@@ -37,7 +37,7 @@ N_CLIPS = 60
 LIMITS = {"none": None, "30 s": 30, "120 s": 120}
 BLEND_LIMIT = 120  # s
 STATUS_TOO_LATE = 3  # the time ended before any clip was predicted; the submission holds class priors
-DRAWS = 200  # of random answers, whose mean lwlrap is chance
+DRAWS = 200  # how many random answers are drawn, whose mean lwlrap is chance
 N_CLASSES = 10
 # Test file of each system's golden cases, and what the names of those about networks hold.
 GOLDEN = {

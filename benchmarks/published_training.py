@@ -27,7 +27,7 @@ from soundpost.ensemble.weights_file import load_arrays
 from soundpost.evaluation.dataset import Table, read_table
 from soundpost.importers.recipe_files import TEMPLATES, ImportedMember, template, write_imported
 from soundpost.importers.resnets import PICTURES
-from soundpost.inference.predictor import build
+from soundpost.inference.network import build
 from soundpost.training.plan import read_plan
 from soundpost.training.recipe_fit import (
     LearnerSettings,
@@ -76,7 +76,7 @@ _LAST: dict[str, list[np.ndarray]] = {}
 
 
 def spectrograms(name: str) -> list[np.ndarray]:
-    """Of all clips, as a recipe sees them; those of the last front end are kept."""
+    """The spectrograms of all clips, as a recipe sees them; those of the last front end are kept."""
     if "picture" in RECIPES[name]:
         return list(pictures(RECIPES[name]["picture"], clips()))
     table = table_of(name)

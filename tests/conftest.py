@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import tomli_w
 import torch
+import torchvision_beside_cpu_torch  # noqa: F401 - so that timm can be imported
 from safetensors.numpy import save_file
 
 from soundpost.models.compact import Compact, CompactSettings

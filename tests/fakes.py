@@ -18,11 +18,11 @@ FOREVER_SECONDS = 10_000.0
 
 @dataclass(frozen=True)
 class FakeSettings(CompactSettings):
-    """Of the compact network, and what goes wrong."""
+    """Sizes of the compact network, and what goes wrong."""
 
-    seconds: float = 0.0  # that each forward pass takes longer
+    seconds: float = 0.0  # how much longer each forward pass takes
     most: int = 1  # windows in a batch that fits into memory
-    most_frames: int = 100_000  # of a window that fits into memory
+    most_frames: int = 100_000  # longest window that fits into memory
     scale: float = 1.0  # radians for each unit of a logit
 
 
@@ -65,7 +65,7 @@ class Hungry(Fake):
         return self.logits(log_mels)
 
     def logits(self, log_mels: Tensor) -> Tensor:
-        """Of a batch that fits."""
+        """The answers to a batch that fits."""
         return super().forward(log_mels)
 
 
@@ -114,7 +114,7 @@ class Endless(Fake):
 
 @dataclass(frozen=True)
 class StallingSettings(LogMelSettings):
-    """Of the log-mel, and which clips hang."""
+    """Settings of the log-mel, and which clips hang."""
 
     stalls_from: int = 0  # samples of a clip from which on it is never done
 
@@ -133,9 +133,9 @@ class Stalling(LogMel):
 
 @dataclass(frozen=True)
 class DeadlySettings(LogMelSettings):
-    """Of the log-mel, and which clip kills."""
+    """Settings of the log-mel, and which clip kills."""
 
-    samples: int = 0  # of the clip that kills its worker
+    samples: int = 0  # length of the clip that kills its worker
     mark: str = ""  # a file; once it is there the clip is harmless
 
 

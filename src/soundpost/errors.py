@@ -47,7 +47,16 @@ class BundleError(KitError):
 
 
 class DeviceError(KitError):
-    """A device was asked for that is not there or does not work."""
+    """A device was asked for that is not there or does not work.
+
+    Args:
+        message: the sentence.
+        device: its name, "cuda:1"; empty where it is no single one.
+    """
+
+    def __init__(self, message: str, device: str = "") -> None:
+        super().__init__(message)
+        self.device = device
 
 
 def sentence(error: BaseException) -> str:

@@ -3,11 +3,18 @@
 import dataclasses
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from soundpost.errors import SettingsError
 
-T = TypeVar("T")
+
+class Dataclass(Protocol):
+    """What every dataclass has."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+T = TypeVar("T", bound=Dataclass)
 
 
 def pick(registry: Mapping[str, str], name: str, kind: str) -> Any:
@@ -55,7 +62,7 @@ def build(
     Args:
         registry: name -> "module:attribute".
         name: what a recipe asks for.
-        settings: of the entry's Settings; a key "name" is left aside.
+        settings: fields of the entry's Settings; a key "name" is left aside.
         kind: what the registry holds, in words, for messages.
         rest: what the entry takes after its settings, such as a network its number of classes.
         where: the table, for messages; kind in brackets when it is not said.

@@ -40,6 +40,7 @@ class RunSettings:
     input_root: str = "/kaggle/input"  # where datasets of weights are attached
     time_limit_seconds: float = TIME_LIMIT_SECONDS  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts
+    engine_started: float = 0.0  # time.monotonic() when the process of this engine began; 0: with the limit
     write_seconds: float = 0.0  # how long the first submission took to write
     memory_limit_bytes: int = 0  # what the whole process tree may take, shared pages once; 0: what the machine allows
     cache_memory_bytes: int = 0  # what spectrograms in shared memory may take; 0: what the memory limit leaves

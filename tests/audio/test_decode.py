@@ -15,8 +15,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from making import FFMPEG
 
 from soundpost.audio.decode import AudioSettings, Probe, decode, fit, probe
+from soundpost.audio.ffmpeg import PROGRAM_VARIABLE
 from soundpost.audio.trim import loudest, trim
 from soundpost.errors import ClipError, SettingsError
 
@@ -196,6 +198,41 @@ def test_decode_reads_no_further_than_max_seconds(tmp_path: Path) -> None:
     assert decoded.remarks == ("clip.wav: only the first 2 s of 5 s were read",)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.25], ids=["zeros", "a constant"])
+def test_decode_of_a_clip_in_which_nothing_changes_names_it_as_silent(value: float, tmp_path: Path) -> None:
+    """It is answered, and the report can say which clips hold nothing to hear."""
+    (tmp_path / "clip.wav").write_bytes(wav(np.full(RATE, value, "<f4").tobytes(), tag=3, bits=32))
+    decoded = decode(tmp_path / "clip.wav", AS_IT_IS)
+    assert decoded.waveform.tolist() == [value] * RATE
+    assert (decoded.silent, decoded.remarks) == (f"clip.wav: all 16,000 samples are {value:g}", ())
+
+
+def test_decode_of_a_single_sample_names_it_as_silent(tmp_path: Path) -> None:
+    """One amplitude is no sound."""
+    (tmp_path / "clip.wav").write_bytes(wav(pcm(np.array([0.25]))))
+    assert decode(tmp_path / "clip.wav", AS_IT_IS).silent == "clip.wav: it holds a single sample"
+
+
+def test_decode_of_nothing_but_nan_is_silent_and_says_both(tmp_path: Path) -> None:
+    """What became zeros is silence too."""
+    (tmp_path / "clip.wav").write_bytes(wav(np.full(50, np.nan, "<f4").tobytes(), tag=3, bits=32))
+    decoded = decode(tmp_path / "clip.wav", AS_IT_IS)
+    assert decoded.silent == "clip.wav: all 50 samples are 0"
+    assert decoded.remarks == ("clip.wav: 50 of 50 samples were no numbers and became 0",)
+
+
+@pytest.mark.parametrize(
+    ("right", "is_cancelled"), [(-1.0, True), (-0.98, True), (-0.9, False), (0.0, False), (1.0, False)]
+)
+def test_decode_of_channels_that_cancel_takes_the_louder_one(right: float, is_cancelled: bool, tmp_path: Path) -> None:
+    """A mean that has lost 30 dB is no mean of sounds; anything above stays the mean."""
+    soundfile.write(tmp_path / "clip.wav", np.stack([tone(), right * tone()], 1), RATE, subtype="FLOAT")
+    decoded = decode(tmp_path / "clip.wav", AS_IT_IS)
+    expected = tone() if is_cancelled else (tone() + np.float32(right) * tone()) / 2
+    assert np.abs(decoded.waveform - expected).max() < 1e-6
+    assert bool(decoded.remarks) == is_cancelled
+
+
 def as_scipy_reads(path: Path) -> np.ndarray | None:
     """What scipy finds in a file, (samples, channels) or (samples,); None where it refuses."""
     with warnings.catch_warnings():
@@ -249,8 +286,12 @@ def test_decode_of_damaged_files_gives_finite_samples_or_a_clip_error(
 
 @pytest.mark.requires_shared
 @pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data folder is not beside the checkout")
-def test_decode_of_made_odd_files_refuses_only_those_without_sound(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["", FFMPEG], ids=["soundfile alone", "ffmpeg too"])
+def test_decode_of_made_odd_files_refuses_only_those_without_sound(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the seventeen kinds of odd files, three hold nothing and are refused; all others are heard."""
+    monkeypatch.setenv(PROGRAM_VARIABLE, program)
     clips = SHARED / "data" / "esc10"
     command = [SHARED / "data" / "make_fat_shaped.py", "--clips", clips / "clips", "--classes", clips / "clips.csv"]
     options = ["--folds", "1,2,3,4", "--out", tmp_path, "--n", "1", "--odd", "all"]

@@ -1,12 +1,13 @@
 """Where a contest's files lie on Kaggle: both mount layouts, a bounded search, an error that shows what is there."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from soundpost.contest import inputs as module
 from soundpost.contest.inputs import Found, locate
 from soundpost.errors import SettingsError
+from soundpost.resources import folders as resources_folders
 
 
 def contest(folder: Path, test: str | None = "test") -> Path:
@@ -47,23 +48,23 @@ def test_folder_of_clips_is_the_one_whose_name_says_test(tmp_path: Path, inside:
 
 def test_search_leaves_large_and_deep_folders_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset of clips is not walked, and the search ends."""
-    monkeypatch.setattr(module, "MAX_PER_FOLDER", 20)
-    monkeypatch.setattr(module, "MAX_ENTRIES", 50)
+    monkeypatch.setattr(resources_folders, "MAX_PER_FOLDER", 20)
+    monkeypatch.setattr(resources_folders, "MAX_ENTRIES", 50)
     for i in range(60):
         (tmp_path / "clips" / f"{i:02}").mkdir(parents=True)
     contest(tmp_path / "a" / "b" / "c" / "d" / "e" / "f" / "deep")
-    looked_at = []
-    folders = module._folders
+    looked_at: list[object] = []
+    scan = os.scandir
 
-    def counted(folder: Path) -> list[Path]:
+    def counted(folder: Path) -> object:
         looked_at.append(folder)
-        return folders(folder)
+        return scan(folder)
 
-    monkeypatch.setattr(module, "_folders", counted)
+    monkeypatch.setattr(os, "scandir", counted)
     with pytest.raises(SettingsError, match=r"no sample_submission\.csv"):
         locate(tmp_path)
 
-    assert len(looked_at) <= 50
+    assert 0 < len(looked_at) <= 50
 
 
 def test_nothing_found_is_an_error_that_lists_what_is_there(tmp_path: Path) -> None:

@@ -5,16 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from fakes import Fake
-from fakes_by_name import FAKE_MODELS
+from stand_in_gpus import stand_in
 from torch import Tensor
 
 from soundpost.engine import lanes
 from soundpost.engine import run as run_module
 from soundpost.errors import DeviceError
-from soundpost.inference.predictor import stack
-from soundpost.models import MODELS
 from soundpost.settings import RunSettings
 
 GPU = "cpu:0"  # to torch a processor, to the engine a device that leaves the cores alone
@@ -23,14 +20,8 @@ SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processors pass for GPUs; what only CUDA can do is left out."""
-    for name, place in FAKE_MODELS.items():
-        monkeypatch.setitem(MODELS, name, place)
-    monkeypatch.setattr(run_module, "choose_devices", lambda asked: [GPU, GPU])
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**28, 2**28))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(lanes, "stack", lambda *rest, pinned: stack(*rest))
+    """Two processors pass for GPUs, under one name: what breaks the one breaks the other."""
+    stand_in(monkeypatch, GPU, GPU)
 
 
 def answers_of(settings: RunSettings) -> np.ndarray:

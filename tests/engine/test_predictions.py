@@ -1,12 +1,16 @@
-"""Answers: by name into columns, blended for each clip, and taken up again after a crash of the engine."""
+"""Predictions: by name into columns, blended for each clip, and taken up again after a crash of the engine."""
 
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import requires_root
 
-from soundpost.engine import predictions as answers_module
-from soundpost.engine.predictions import ADDING, Answers
+from soundpost.engine import predictions as predictions_module
+from soundpost.engine.predictions import ADDING, Predictions
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import column_priors, map_all
 from soundpost.ensemble.recipes import Member, Named, Recipe
@@ -27,14 +31,14 @@ def recipe(name: str, labels: tuple[str, ...], folds: int = 1, views: int = 1, *
     )
 
 
-def table(recipes: tuple[Recipe, ...], folder: Path, n_clips: int = 3) -> tuple[Answers, Blend]:
+def table(recipes: tuple[Recipe, ...], folder: Path, n_clips: int = 3) -> tuple[Predictions, Blend]:
     members = [(r, m) for r in recipes for m in r.members]
     passes = [(i, view) for i, (r, _) in enumerate(members) for view in range(len(r.views))]
     blend = Blend(Named("mean", {}), [m.name for _, m in members])
-    return Answers(members, n_clips, passes, folder), blend
+    return Predictions(members, n_clips, passes, folder), blend
 
 
-def blended(recipes: tuple[Recipe, ...], answers: Answers, blend: Blend) -> np.ndarray:
+def blended(recipes: tuple[Recipe, ...], answers: Predictions, blend: Blend) -> np.ndarray:
     maps = map_all(recipes, COLUMNS)
     return answers.blended(blend, maps, column_priors(recipes, maps, len(COLUMNS)))
 
@@ -176,13 +180,85 @@ def test_answers_on_a_full_disk_live_in_memory(tmp_path: Path, monkeypatch: pyte
     def full(descriptor: int, offset: int, length: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(answers_module.os, "posix_fallocate", full)
+    monkeypatch.setattr(predictions_module.os, "posix_fallocate", full)
     recipes = (recipe("a", COLUMNS),)
     answers, blend = table(recipes, tmp_path)
 
     answers.add(0, 0, 0, np.full(4, 0.2, np.float32))
 
     np.testing.assert_allclose(np.full(4, 0.2), blended(recipes, answers, blend)[0], atol=1e-6)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for the marks of all members, and for one table of sums."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"this machine lets nobody mount: {result.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@requires_root
+@pytest.mark.parametrize("has_room_later", [False, True])
+def test_answers_for_which_a_full_disk_had_no_room_are_not_taken_for_zeros_by_the_next_engine(
+    small_disk: Path, has_room_later: bool
+) -> None:
+    """What lay in memory is gone with its engine and is computed again; what lay on the disk is taken up."""
+    recipes = (recipe("a", COLUMNS, folds=2),)
+    first, _ = table(recipes, small_disk, n_clips=2000)  # 32 kB for each member
+    for member in (0, 1):
+        first.add(member, 0, 7, np.full(4, 0.8, np.float32))
+    assert [path.name for path in sorted(small_disk.iterdir())] == ["marks.npy", "sums-0.npy"]
+    if has_room_later:
+        del first
+        subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+
+    second, blend = table(recipes, small_disk, n_clips=2000)
+
+    assert second.seen(0, 0).nonzero()[0].tolist() == [7]
+    assert second.seen(1, 0).sum() == 0
+    np.testing.assert_allclose(blended(recipes, second, blend)[7], np.full(4, 0.8), atol=1e-6)
+
+
+def test_tables_of_an_engine_that_had_no_room_for_its_marks_are_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of which nobody knows the clips would be counted twice."""
+    recipes = (recipe("a", COLUMNS),)
+    allocate, calls = os.posix_fallocate, []
+
+    def full_at_first(descriptor: int, offset: int, length: int) -> None:
+        calls.append(length)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        allocate(descriptor, offset, length)
+
+    monkeypatch.setattr(predictions_module.os, "posix_fallocate", full_at_first)
+    first, _ = table(recipes, tmp_path)
+    first.add(0, 0, 0, np.full(4, 0.2, np.float32))
+
+    second, blend = table(recipes, tmp_path)
+    second.add(0, 0, 0, np.full(4, 0.2, np.float32))
+
+    assert len(calls) == 3
+    np.testing.assert_allclose(blended(recipes, second, blend)[0], np.full(4, 0.2), atol=1e-6)
+
+
+def test_table_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    """A file without its end is no table, and is not filled up with zeros that pass for answers."""
+    recipes = (recipe("a", COLUMNS),)
+    first, _ = table(recipes, tmp_path)
+    first.add(0, 0, 2, np.full(4, 0.2, np.float32))
+    del first
+    os.truncate(tmp_path / "sums-0.npy", (tmp_path / "sums-0.npy").stat().st_size - 16)
+
+    second, _ = table(recipes, tmp_path)
+
+    assert second.total() == 0
 
 
 def test_answers_blended_in_parts_are_those_blended_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +272,7 @@ def test_answers_blended_in_parts_are_those_blended_at_once(tmp_path: Path, monk
     expected = blended(recipes, answers, blend)
 
     for rows in (1, 3, 7):
-        monkeypatch.setattr(answers_module, "ROWS", rows)
+        monkeypatch.setattr(predictions_module, "ROWS", rows)
         np.testing.assert_array_equal(expected, blended(recipes, answers, blend))
 
 

@@ -9,8 +9,9 @@ from soundpost.ensemble import attached as module
 from soundpost.ensemble.attached import Attached
 from soundpost.ensemble.recipes import Member
 from soundpost.errors import WeightsError
+from soundpost.resources import folders
 
-CONTENT = {"1": b"first fold", "2": b"other fold", "3": b"third fold"}  # of one size
+CONTENT = {"1": b"first fold", "2": b"other fold", "3": b"third fold"}  # all of one size
 
 
 def _member(fold: str) -> Member:
@@ -80,7 +81,7 @@ def test_attached_contents_list_the_folders_there_are(tmp_path: Path) -> None:
 
 def test_attached_search_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset of a hundred thousand clips is looked into and left; files behind it are still found."""
-    monkeypatch.setattr(module, "MAX_PER_FOLDER", 20)
+    monkeypatch.setattr(folders, "MAX_PER_FOLDER", 20)
     crowd = _mount(tmp_path / "a-crowd", **{f"{i:03}.wav": b"0123456789" for i in range(100)})
     _mount(tmp_path / "weights", x=CONTENT["1"])
     hashed: list[Path] = []

@@ -1,9 +1,13 @@
 """Blends: every clip is answered from the members that have answered it, nested rules are data."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from soundpost.ensemble.blend import Blend, without
+from soundpost.ensemble.blend import Blend, Network, without
 from soundpost.ensemble.recipes import Named
 from soundpost.ensemble.rules import BLENDS
 from soundpost.errors import SettingsError, ShapeError
@@ -162,6 +166,98 @@ def test_last_stage_without_answer_leaves_the_stage_before() -> None:
     np.testing.assert_allclose(answer[0], table[2, 0], atol=1e-6)
 
 
+def test_power_mean_of_a_negative_exponent_leaves_out_who_has_not_answered() -> None:
+    """An absent member is no zero, whose negative power would be infinite."""
+    table = probabilities(2)
+    done = everything(table)
+    done[0, 1] = False
+    np.testing.assert_allclose(blended("power", table, done, exponent=-1.0)[1], table[1, 1], atol=1e-6)
+    table[1, 0, 3] = 0
+    assert blended("power", table, exponent=-1.0)[0, 3] == 0
+
+
+# ---------------------------------------------------------------- rows that are not finite
+NO_NUMBERS = (np.nan, np.inf, -np.inf)
+CLIPS, CLASSES = 4, 3
+RULES = [
+    *(Named(name, {}) for name in BLENDS),
+    Named("geometric_mean", {"folds": "mean"}),
+    Named("power", {"exponent": -1.0, "weights": {"a/0": 2.0, "b/0": 0.0}}),
+    stacked(),
+]
+
+
+@st.composite
+def injuries(draw: st.DrawFn) -> dict[tuple[str, int], tuple[int, float]]:
+    """Members and second-level folds with a clip -> the class that is no number, and what it is instead."""
+    who = st.sampled_from([*MEMBERS, "net/0", "net/1"])
+    where = st.tuples(who, st.integers(0, CLIPS - 1))
+    what = st.tuples(st.integers(0, CLASSES - 1), st.sampled_from(NO_NUMBERS))
+    return draw(st.dictionaries(where, what, max_size=16))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name} {len(rule.settings)}")
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(injured=injuries(), absent=st.sets(st.tuples(st.integers(0, 2), st.integers(0, CLIPS - 1)), max_size=4))
+def test_rows_that_are_not_finite_count_as_absent_wherever_they_come_from(
+    rule: Named, injured: dict[tuple[str, int], tuple[int, float]], absent: set[tuple[int, int]]
+) -> None:
+    """The blend is that of the finite rows, all of it is finite, and who is left out for which clip is told."""
+    table = probabilities(3, CLIPS, CLASSES)
+    done = everything(table)
+    for member, clip in absent:
+        done[member, clip] = False
+    sound, spoilt = done.copy(), table.copy()
+    for (name, clip), (place, number) in injured.items():
+        if name in MEMBERS:
+            spoilt[MEMBERS.index(name), clip, place] = number
+            sound[MEMBERS.index(name), clip] = False
+
+    def folds(are_injured: bool) -> list[Network]:
+        def network(fold: int, rows: np.ndarray) -> np.ndarray:
+            result = rows[:, fold].copy()
+            clips = [int(np.flatnonzero((table[2] == row).all(axis=1))[0]) for row in rows[:, 0]]  # input 0 is b
+            for i, clip in enumerate(clips):
+                if are_injured and (f"net/{fold}", clip) in injured:
+                    place, number = injured[f"net/{fold}", clip]
+                    result[i, place] = number
+            return result
+
+        return [partial(network, fold) for fold in range(2)]
+
+    found = Blend(rule, MEMBERS, {"net": folds(True)}).blended(spoilt, done)
+
+    assert np.isfinite(found.probabilities).all()
+    np.testing.assert_array_equal(found.there, sound.any(axis=0))
+    for clip in range(CLIPS):
+        expected = Blend(rule, MEMBERS, {"net": folds(False)})(table[:, clip : clip + 1], sound[:, clip : clip + 1])
+        if not {("net/0", clip), ("net/1", clip)} & set(injured):
+            np.testing.assert_allclose(found.probabilities[clip], expected[0], atol=1e-6)
+    for member, name in enumerate(MEMBERS):
+        clips = {clip for who, clip in injured if who == name and done[member, clip]}
+        assert set(np.flatnonzero(found.not_finite.get(name, np.zeros(CLIPS)))) == clips
+    answers_second = (sound[0] | sound[1]) & sound[2] if rule.name == "stages" else np.zeros(CLIPS, bool)
+    for fold in ("net/0", "net/1"):
+        clips = {clip for who, clip in injured if who == fold and answers_second[clip]}
+        assert set(np.flatnonzero(found.not_finite.get(fold, np.zeros(CLIPS)))) == clips
+
+
+def test_second_level_that_is_not_finite_leaves_the_clip_to_its_inputs() -> None:
+    """One fold that diverged leaves the other; when none is left, the stage that needs it blends the rest."""
+    table = probabilities()
+
+    def diverged(rows: np.ndarray) -> np.ndarray:
+        return np.full(rows[:, 0].shape, np.nan)
+
+    a = (table[0] + table[1]) / 2
+    one = Blend(stacked(), MEMBERS, {"net": [first_input, diverged]}).blended(table, everything(table))
+    none = Blend(stacked(), MEMBERS, {"net": [diverged]}).blended(table, everything(table))
+
+    np.testing.assert_allclose(one.probabilities, np.cbrt(a * table[2] * table[2]), atol=1e-6)
+    np.testing.assert_allclose(none.probabilities, np.sqrt(a * table[2]), atol=1e-6)
+    assert {name: int(rows.sum()) for name, rows in one.not_finite.items()} == {"net/1": 5}
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
@@ -169,7 +265,12 @@ def test_last_stage_without_answer_leaves_the_stage_before() -> None:
         (Named("mean", {"folds": "median"}), "folds = 'median'"),
         (Named("mean", {"weights": {"c/0": 1.0}}), "inputs c/0 not known"),
         (Named("mean", {"weights": {"a/0": -1.0}}), "weight below 0"),
+        (Named("mean", {"weights": {"a/0": float("nan")}}), "weight below 0 or not finite"),
+        (Named("mean", {"weights": {"a/0": float("inf")}}), "weight below 0 or not finite"),
         (Named("mean", {"exponent": 2}), "unknown setting exponent"),
+        (Named("power", {"exponent": 0}), r"blend 'power' has no answer with \{'exponent': 0\}"),
+        (Named("power", {"exponent": float("nan")}), "blend 'power' has no answer"),
+        (Named("power", {"exponent": "two"}), "blend 'power' has no answer"),
         (Named("stages", {}), "no stages"),
         (Named("stages", {"stages": [{"name": "mean"}]}), "without inputs, output"),
         (Named("stages", {"stages": [{"output": "a", "name": "mean", "inputs": ["b"]}]}), "name is taken"),

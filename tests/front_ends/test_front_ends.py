@@ -25,8 +25,9 @@ from soundpost.front_ends.picture_stack import PictureStackSettings
 from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings
 from soundpost.front_ends.reassignment import reassigned
 from soundpost.front_ends.rendering import luminance, resized
-from soundpost.functional import mel
-from soundpost.functional.mel import Bands, Framing, mel_bank, mel_power, padded, power_spectra
+from soundpost.functional import stft
+from soundpost.functional.mel import Bands, mel_bank, mel_power
+from soundpost.functional.stft import Framing, padded, power_spectra
 from soundpost.registry import pick
 
 RATE = 44100  # Hz
@@ -125,7 +126,7 @@ def test_front_end_on_cuda_agrees_with_the_cpu(name: str) -> None:
 def test_import_of_front_ends_leaves_librosa_out() -> None:
     """Nothing of librosa is loaded when the default front end starts."""
     code = "import sys; import soundpost.front_ends.log_mel; sys.exit('librosa' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
 
 
 # ---------------------------------------------------------------- librosa's numbers
@@ -248,7 +249,7 @@ def test_spectra_of_ten_minutes_come_in_small_stretches() -> None:
     """Every frame comes exactly once, and no buffer outgrows its bound however long the clip is."""
     framing, frames, places = Framing(2560, 690), 0, set()
     for first, spectrum in power_spectra(noise(RATE * 600), framing):
-        assert (frames, True) == (first, spectrum.shape[0] * 2560 <= mel.STRETCH_VALUES)
+        assert (frames, True) == (first, spectrum.shape[0] * 2560 <= stft.STRETCH_VALUES)
         frames += len(spectrum)
         places.add(spectrum.data_ptr())
     assert (framing.frames(RATE * 600), 1) == (frames, len(places))

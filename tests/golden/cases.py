@@ -176,6 +176,9 @@ def part(array: np.ndarray, text: str) -> np.ndarray:
         raise ValueError(f"'{text}' is no slice. Add its rule where the case is tested.")
     axes = []
     for axis in text.strip("[]").split(","):
+        if axis.strip() == "...":
+            axes.append(Ellipsis)
+            continue
         numbers = [int(n) if n.strip() else None for n in axis.split(":")]
         axes.append(slice(*numbers) if len(numbers) > 1 else numbers[0])
     return array[tuple(axes)]

@@ -59,6 +59,16 @@ def test_network_of_argus_gives_the_published_logits(place: GoldenSet, case: dic
         assert_close(arrays[key], means.numpy(), case["atol"], key)
 
 
+@pytest.mark.parametrize(("place", "case"), golden("argus", "network", where=lambda case: case.get("class") == "FCNet"))
+def test_second_level_of_argus_takes_no_dropout_as_none(place: GoldenSet, case: dict[str, Any]) -> None:
+    """The published class takes p_dropout = None; names of weights and logits are those of any other dropout."""
+    without = {**case, "params": {**case["params"], "p_dropout": None}}
+    model = network(without, case["salt"])
+    logits = run(model, tensor(case["input"], case["salt"]))[0]
+    assert_close(place.arrays(case["file"])[case["outputs"][0]["key"]], logits, case["atol"], "logits")
+    assert not any(isinstance(module, nn.Dropout) for module in model.modules())
+
+
 @pytest.mark.parametrize(("place", "case"), golden("argus", "tiles"))
 def test_tiles_of_argus_lie_where_published(place: GoldenSet, case: dict[str, Any]) -> None:
     """Number, origin, padding and content of the tiles."""

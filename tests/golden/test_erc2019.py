@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import GoldenSet, assert_close, fill, golden, golden_sets
+from cases import GoldenSet, assert_close, fill, golden
 from rule_inputs import rule_input
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -25,7 +25,7 @@ MODEL_OF = {
 
 
 def front_end(descriptor: str) -> LogStft:
-    """Of "mel_<n_fft>_<hop>_<mels>" or "stft_<n_fft>_<hop>"."""
+    """Settings of "mel_<n_fft>_<hop>_<mels>" or "stft_<n_fft>_<hop>"."""
     kind, *sizes = descriptor.split("_")
     n_fft, hop_length, *n_mels = map(int, sizes)
     return LogStft(LogStftSettings(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels[0] if kind == "mel" else 0))

@@ -16,7 +16,8 @@ from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.recipe_files import template
 from soundpost.models.simongrest import Simongrest, SimongrestSettings
 from soundpost.registry import pick, settings_from
-from soundpost.spectrograms.cache.spectrogram_cache import PRESSURE_LIMIT, Key, SpectrogramCache
+from soundpost.resources.memory_budget import PRESSURE_SHARE
+from soundpost.spectrograms.cache.spectrogram_cache import Key, SpectrogramCache
 from soundpost.training.augmentations.warp_zoom import WarpZoom, WarpZoomDraw, WarpZoomSettings
 from soundpost.training.batch import Batch
 from soundpost.training.folds.published import OfName, OfNameSettings, fold_of_name
@@ -180,7 +181,7 @@ def test_cache_shares_what_is_right_in_the_decisions_of_simongrest(
         used = row["mem_percent"] / 100
         actual = decision_of_ours(row, tmp_path / str(number))
         expected = row["source"], row["memory_written"], row["disk_written"]
-        turns_earlier = row["source"] == "compute" and 0.9 <= used < PRESSURE_LIMIT
+        turns_earlier = row["source"] == "compute" and 0.9 <= used < PRESSURE_SHARE
         copies = row["source"] == "disk" and row["memory_written"]
         assert (expected != actual) is (turns_earlier or copies), f"row {number}: {expected} and {actual}"
         assert not turns_earlier or actual == ("compute", True, False)

@@ -29,7 +29,7 @@ from soundpost.training.losses.outliers import BceWithoutOutliers, BceWithoutOut
 from soundpost.training.measures import order_of_clips, precision_of_clips
 from soundpost.training.mixers.add import Add, AddSettings
 from soundpost.training.mixers.sigmoid_concat import SigmoidConcat, SigmoidConcatSettings, sigmoid_mask
-from soundpost.training.mixing import MixSettings, Mixing
+from soundpost.training.mixing import Mixing, MixSettings
 from soundpost.training.optimisers import OptimiserSettings, optimiser
 from soundpost.training.samplers.by_source import BySource, BySourceSettings
 from soundpost.training.schedules.by_score import Plateau, PlateauSettings
@@ -125,7 +125,10 @@ def test_spec_augment_of_argus_hides_the_published_cells(place: TrainingSet, cas
     seen = part.apply(batch_of(picture[None, None]), spans_of(case["rounds"])).inputs[0, 0].numpy()
     assert_picture(place, case["expected"], seen, case["tolerance"]["abs"])
     for one in case["rounds"]:
-        for share, start, key, size in (("band_share", "band_start", "rows", 0), ("stretch_share", "stretch_start", "columns", 1)):
+        for share, start, key, size in (
+            ("band_share", "band_start", "rows", 0),
+            ("stretch_share", "stretch_start", "columns", 1),
+        ):
             width = int(one[share] * picture.shape[size])
             assert one[key] == [int(one[start]), int(one[start]) + width]
 
@@ -171,7 +174,9 @@ def assert_mixed(place: TrainingSet, case: dict[str, Any], mixed: Batch) -> None
 def test_add_mixer_of_argus_is_the_published_one(place: TrainingSet, case: dict[str, Any]) -> None:
     """The partner's share of picture and labels."""
     mixer = Add(AddSettings())
-    assert_mixed(place, case, mixer.apply(labelled(case, "own"), labelled(case, "partner"), torch.tensor([case["share"]])))
+    assert_mixed(
+        place, case, mixer.apply(labelled(case, "own"), labelled(case, "partner"), torch.tensor([case["share"]]))
+    )
 
 
 @pytest.mark.parametrize(("place", "case"), training("argus", "sigmoid_concat_mixer"))
@@ -315,7 +320,9 @@ def test_loss_of_argus_has_the_published_value_and_gradient(place: TrainingSet, 
     if "alpha" in settings:
         loss = BceWithoutOutliers(BceWithoutOutliersSettings(settings["alpha"]))(logits, targets, noisy > 0)
     else:
-        part = Lq(LqSettings(settings["q"])) if "q" in settings else SoftBootstrap(SoftBootstrapSettings(settings["beta"]))
+        part = (
+            Lq(LqSettings(settings["q"])) if "q" in settings else SoftBootstrap(SoftBootstrapSettings(settings["beta"]))
+        )
         weights = {0: settings["curated_weight"], 1: settings["noisy_weight"]}
         loss = of_sources(logits, targets, noisy, {0: Bce(BceSettings()), 1: part}, weights)
     loss.backward()

@@ -185,7 +185,12 @@ def test_folds_of_ex4sperans_hold_out_the_published_rows(place: TrainingSet, cas
     if "rows" in case:
         rows = kfold_rows(case["rows"], 5, 42)
         for expected, some in zip(case["expected"]["held_out"], rows, strict=True):
-            found = {"size": len(some), "first": some[:12].tolist(), "last": some[-12:].tolist(), "sum": int(some.sum())}
+            found = {
+                "size": len(some),
+                "first": some[:12].tolist(),
+                "last": some[-12:].tolist(),
+                "sum": int(some.sum()),
+            }
             assert expected == found
         return
     truth = made(case["labels"])
@@ -208,7 +213,9 @@ def test_relabelling_of_ex4sperans_gives_the_published_labels(place: TrainingSet
         )
         kept = {files[row] for row in rule(truth, answers).rows}
         assert len(kept) == expected["kept"]
-        assert set(expected["certainly_kept"]) <= kept <= set(expected["certainly_kept"] + expected["some_of_these_too"])
+        assert (
+            set(expected["certainly_kept"]) <= kept <= set(expected["certainly_kept"] + expected["some_of_these_too"])
+        )
         return
     way = {"relabelall-merge": "merge", "relabelall-replacenan": "relabelall"}.get(mode, mode)
     selection = Relabel(RelabelSettings(way, float(amount)))(truth, answers)
@@ -220,7 +227,7 @@ def test_relabelling_of_ex4sperans_gives_the_published_labels(place: TrainingSet
     assert expected["threshold"] == pytest.approx(threshold, abs=case["tolerance"]["abs"])
     assert expected["classes_above_it_per_clip"] == pytest.approx((answers > threshold).sum(1).mean())
     if case["note"] and "published fault" in case["note"]:
-        # That way put the labels of the sorted table into the rows of one that is not sorted; ours does not.
+        # The published way put the labels of the sorted table into the rows of one that is not sorted; ours does not.
         labels = dict(zip(files, label_sets(answers > threshold, classes), strict=True))
         mixed_up = {name: sorted(labels[other]) for name, other in zip(files, sorted(files), strict=True)}
         assert expected["labels_of"] == {name: some for name, some in mixed_up.items() if some}

@@ -155,7 +155,9 @@ def test_optimiser_of_fastai_takes_the_published_steps(place: TrainingSet, case:
     groups = tuple(tuple(names) for names in case.get("groups", []))
     decays = "everything" if given["decayed"].startswith("everything") else "weights"
     betas = (0.9, given["second_beta"])
-    chosen = OptimiserSettings("adamw", 1e-3, 0.0, betas, given["eps"], decay=given["decay"], decays=decays, groups=groups)
+    chosen = OptimiserSettings(
+        "adamw", 1e-3, 0.0, betas, given["eps"], decay=given["decay"], decays=decays, groups=groups
+    )
     adam = optimiser(chosen, network)
     rates = case.get("rate_of_step_by_group") or [[rate] for rate in case["rate_of_step"]]
     members = [{id(value) for value in group} for group in groups_of(network, groups)]
@@ -181,7 +183,7 @@ def test_optimiser_of_fastai_takes_the_published_steps(place: TrainingSet, case:
 def groups_and_prefixes(case: dict[str, Any]) -> tuple[nn.Module, list[list[str]], list[list[str]]]:
     """The kit's network, the published groups, and prefixes that stand for them."""
     kind = case["network"]
-    settings = dict(template("filipmu" if kind.startswith("resnet3") or kind.startswith("resnet1") else "hires_spectrogram")["model"])
+    settings = dict(template("filipmu" if kind in ("resnet34", "resnet18") else "hires_spectrogram")["model"])
     settings.pop("name")
     if kind == "resnet18":
         settings["layers"] = [2, 2, 2, 2]
@@ -218,7 +220,9 @@ def test_groups_of_fastai_move_what_moved(place: TrainingSet, case: dict[str, An
         assert expected["statistics_that_move"] == 2 * len(statistics)
         rates = expected.get("rate_of_group") or expected["peak_rate_of_group"]
         first = 0.0 if rates[0] == rates[-1] else rates[0]
-        chosen = OptimiserSettings("adamw", rates[-1], first, decays="weights", decay=0.01, groups=tuple(map(tuple, prefixes)))
+        chosen = OptimiserSettings(
+            "adamw", rates[-1], first, decays="weights", decay=0.01, groups=tuple(map(tuple, prefixes))
+        )
         assert rates == pytest.approx(spread(chosen, len(prefixes)), rel=1e-4)
         if "not_decayed" in expected:
             spared = [g for g in optimiser(chosen, network).param_groups if not g["weight_decay"]]

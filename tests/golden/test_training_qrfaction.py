@@ -148,7 +148,9 @@ def test_initialisation_of_qrfaction_has_the_published_spread(place: TrainingSet
         keras(layer)
     for row, layer in zip(case["rows"], layers, strict=True):
         is_recurrent = "orthonormal_rows" in row
-        weight = getattr(layer, "weight_hh_l0" if is_recurrent else "weight_ih_l0", getattr(layer, "weight", None)).detach()
+        weight = getattr(
+            layer, "weight_hh_l0" if is_recurrent else "weight_ih_l0", getattr(layer, "weight", None)
+        ).detach()
         deviation = float(weight.std(unbiased=False))
         assert row["deviation"] == pytest.approx(deviation, rel=case["tolerance"]["deviation_rel"]), row["layer"]
         if is_recurrent:

@@ -52,10 +52,7 @@ def made(source: dict[str, Any]) -> np.ndarray:
     """The input that a rule describes; its stored check numbers are compared."""
     rule, shape = source["rule"], tuple(source.get("shape", (source.get("samples"),)))
     random = np.random.RandomState(source.get("seed", 0))
-    if rule in WAVEFORMS:
-        array = WAVEFORMS[rule](random, shape[0], source)
-    else:
-        array = RULES[rule](random, shape, source)
+    array = WAVEFORMS[rule](random, shape[0], source) if rule in WAVEFORMS else RULES[rule](random, shape, source)
     whole = array.astype(np.dtype(source.get("dtype", "float32")))
     if "check" in source:
         check = source["check"]

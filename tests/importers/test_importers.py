@@ -58,7 +58,7 @@ def argus_network() -> AuxSkipAttention:
 
 
 def test_argus_experiment_takes_the_best_checkpoint_of_each_fold(tmp_path: Path) -> None:
-    """Of several files the one with the largest score is taken, and folds are listed best first."""
+    """Among several files the one with the largest score is taken, and folds are listed best first."""
     models = [argus_network(), argus_network()]
     for fold, (model, score) in enumerate(zip(models, ("0.811000", "0.872500"), strict=True)):
         folder = tmp_path / "run" / f"fold_{fold}"

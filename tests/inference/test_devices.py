@@ -5,27 +5,64 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from soundpost.errors import DeviceError
+from soundpost.inference import devices
 from soundpost.inference.devices import choose_devices, choose_precision, trouble
 from soundpost.resources.memory import cores
 
-BUILT = ["sm_70", "sm_75", "sm_80", "sm_90", "sm_120"]  # of the torch in Kaggle's image, among others
+BUILT = ["sm_70", "sm_75", "sm_80", "sm_90", "sm_120"]  # among what the torch in Kaggle's image was built for
+
+
+Spoil = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes torch see GPUs of these capabilities; the real operation is done on the CPU."""
+    """Makes torch see GPUs of these capabilities; the CPU computes in their place, and what it gives can be spoilt."""
 
-    def make(*capabilities: tuple[int, int], answer: float = 2.0) -> None:
-        ones = torch.ones
+    def make(*capabilities: tuple[int, int], spoil: Spoil = dict) -> None:
+        layers, to = devices._layers, Tensor.to
+        on_gpu: list[bool] = []
+
+        def moved(self: Tensor, place: object, *rest: object, **others: object) -> Tensor:
+            if isinstance(place, torch.device) and place.type == "cuda":
+                on_gpu.append(True)
+                return self
+            return to(self, place, *rest, **others)
+
+        def computed(operands: list[Tensor]) -> dict[str, Tensor]:
+            is_on_gpu = bool(on_gpu)
+            on_gpu.clear()
+            return spoil(layers(operands)) if is_on_gpu else layers(operands)
+
         monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(capabilities))
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities[device.index])
         monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: BUILT)
-        monkeypatch.setattr(torch, "ones", lambda *sizes, device: ones(*sizes) * answer / 2)
+        monkeypatch.setattr(Tensor, "to", moved)
+        monkeypatch.setattr(devices, "_layers", computed)
 
     return make
+
+
+def spoilt(name: str, dtype: torch.dtype, change: Callable[[Tensor], Tensor]) -> Spoil:
+    """One layer's answer in one precision changed."""
+
+    def spoil(answers: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {key: change(a) if (key, a.dtype) == (name, dtype) else a for key, a in answers.items()}
+
+    return spoil
+
+
+def raises(text: str) -> Spoil:
+    """Whatever is computed ends in an error."""
+
+    def spoil(answers: dict[str, Tensor]) -> dict[str, Tensor]:
+        raise RuntimeError(text)
+
+    return spoil
 
 
 def test_gpu_that_torch_has_no_kernels_for_is_not_used(gpus: Callable[..., None]) -> None:
@@ -37,12 +74,42 @@ def test_gpu_that_torch_has_no_kernels_for_is_not_used(gpus: Callable[..., None]
         choose_devices("cuda")
 
 
-def test_gpu_that_computes_wrong_is_not_used(gpus: Callable[..., None]) -> None:
-    """One real operation is done and its answer looked at."""
-    gpus((7, 5), answer=3.0)
+@pytest.mark.parametrize("layer", ["convolution", "linear layer"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("change", [lambda a: a * 1.5, lambda a: a * torch.nan], ids=["wrong", "no number"])
+def test_gpu_that_computes_wrong_is_not_used(
+    layer: str, dtype: torch.dtype, change: Callable[[Tensor], Tensor], gpus: Callable[..., None]
+) -> None:
+    """What networks are made of is computed in both precisions and compared with the CPU's numbers."""
+    gpus((7, 5), spoil=spoilt(layer, dtype, change))
 
-    assert trouble("cuda:0") == "8 x 2 came out as 24.0"
+    precision = str(dtype).removeprefix("torch.")
+    assert trouble("cuda:0").startswith(f"a {layer} in {precision} came out ")
     assert choose_devices("auto") == ["cpu"] * cores()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", "nvrtc: error: invalid value for --gpu-architecture (-arch)", ""],
+)
+def test_gpu_whose_libraries_raise_is_not_used(text: str, gpus: Callable[..., None]) -> None:
+    """Eight ones can be added without cuDNN; a convolution cannot be made."""
+    gpus((7, 5), spoil=raises(text))
+
+    assert trouble("cuda:0") == f"RuntimeError: {text or 'no message'}"
+    assert choose_devices("auto") == ["cpu"] * cores()
+
+
+def test_rounding_of_half_precision_is_no_trouble(gpus: Callable[..., None]) -> None:
+    """Another device adds in another order."""
+    gpus((7, 5), spoil=spoilt("convolution", torch.float16, lambda a: a * (1 + 2**-10)))
+
+    assert trouble("cuda:0") == ""
+
+
+def test_processor_passes_the_check_that_gpus_must_pass() -> None:
+    """Without a stand-in: the numbers are compared with those that the same layers give in float32."""
+    assert trouble("cpu") == ""
 
 
 def test_two_gpus_are_both_used(gpus: Callable[..., None]) -> None:

@@ -7,29 +7,26 @@ import numpy as np
 import pytest
 import torch
 from conftest import LABELS, compact_arrays
-from fakes_by_name import FAKE_MODELS
+from networks import SAME_ANSWER, TILES, WHOLE, let_recipes_ask_for_fakes
 from torch import Tensor
 
 from soundpost.engine import run as run_module
+from soundpost.engine import scheduler
+from soundpost.engine.provision import provisioned
 from soundpost.ensemble.recipes import Member, Named, Recipe
-from soundpost.inference.fold_group import Team
+from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
-from soundpost.models import MODELS
 from soundpost.settings import RunSettings
-from soundpost.views.whole import Whole, WholeSettings
 
-SAME_ANSWER = 2e-6  # of a probability, see test_predict.py
 SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}
-WHOLE = Whole(WholeSettings())
 CLIPS = 6 * torch.randn(7, 1, 16, 80, generator=torch.Generator().manual_seed(0)) - 30
 
 
 @pytest.fixture(autouse=True)
-def teams_of_any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is today, the folds form a team; recipes may ask for the networks that misbehave."""
-    monkeypatch.setattr(run_module, "TEAM_WINDOWS", 1e-6)
-    for name, place in FAKE_MODELS.items():
-        monkeypatch.setitem(MODELS, name, place)
+def groups_of_any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is today, the folds share batches; recipes may ask for the networks that misbehave."""
+    monkeypatch.setattr(scheduler, "SHARED_WINDOWS", 1e-6)
+    let_recipes_ask_for_fakes(monkeypatch)
 
 
 def members(
@@ -59,22 +56,22 @@ def alone(found: list[Predictor]) -> Tensor:
 
 # ---------------------------------------------------------------- answers
 @pytest.mark.parametrize("average", ["probability", "logit"])
-def test_team_answers_as_its_members_do_alone(average: str) -> None:
+def test_group_answers_as_its_members_do_alone(average: str) -> None:
     """What is shared is the cutting and preparing of windows, never an answer."""
     folds = members(average=average)
 
-    found = Team(folds)(CLIPS, WHOLE)
+    found = FoldGroup(folds)(CLIPS, WHOLE)
 
     assert found.shape == (7, 3, 4)
     torch.testing.assert_close(found, alone(folds), rtol=0, atol=SAME_ANSWER)
 
 
-def test_team_on_the_cpu_is_that_of_its_members_twins() -> None:
+def test_group_on_the_cpu_is_that_of_its_members_twins() -> None:
     """For a window that fits no GPU."""
     folds = members(2)
-    team = Team(folds)
+    group = FoldGroup(folds)
 
-    torch.testing.assert_close(team.on_cpu()(CLIPS, WHOLE), alone(folds), rtol=0, atol=SAME_ANSWER)
+    torch.testing.assert_close(group.on_cpu()(CLIPS, WHOLE), alone(folds), rtol=0, atol=SAME_ANSWER)
 
 
 # ---------------------------------------------------------------- in a run
@@ -82,9 +79,6 @@ def submission_of(settings: RunSettings) -> np.ndarray:
     """(clips, columns) of a run in this process that ends well."""
     assert run_module.run(settings) == 0
     return np.loadtxt(settings.out, delimiter=",", skiprows=1, usecols=range(1, 5), ndmin=2)
-
-
-TILES = {"views": [{"name": "tiles", "frames": 40, "step": 20, "derivatives": False, "divisor": 1.0}]}
 
 
 @pytest.mark.parametrize("kind", [{}, TILES], ids=["whole", "tiles"])
@@ -99,7 +93,7 @@ def test_run_whose_folds_share_batches_gives_the_submission_of_one_whose_folds_d
     """The first pass is one member's, so that every clip soon has an answer; the others come together."""
     assets, contest = make_assets(kind), make_clips()
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "TEAM_TIME", 0.0)
+        patched.setattr(scheduler, "SHARED_TIME", 0.0)
         expected = submission_of(make_settings(assets, contest))
     assert "more: 12 clips done" not in capfd.readouterr().out
 
@@ -112,7 +106,7 @@ def test_run_whose_folds_share_batches_gives_the_submission_of_one_whose_folds_d
     assert "3 of 3 passes complete" in said
 
 
-def test_team_with_a_member_that_raises_loses_what_its_members_lose_alone(
+def test_group_with_a_member_that_raises_loses_what_its_members_lose_alone(
     make_assets: Callable[..., Path],
     make_clips: Callable[..., Path],
     make_settings: Callable[..., RunSettings],
@@ -131,14 +125,14 @@ def test_team_with_a_member_that_raises_loses_what_its_members_lose_alone(
     assert "4 of 4 passes complete" in said
 
 
-def test_team_with_a_member_whose_answers_are_no_numbers_keeps_the_others(
+def test_group_with_a_member_whose_answers_are_no_numbers_keeps_the_others(
     make_assets: Callable[..., Path],
     make_clips: Callable[..., Path],
     make_settings: Callable[..., RunSettings],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Of three folds that share batches only the diverged one is left out of the blend."""
+    """Three folds share batches, and only the diverged one is left out of the blend."""
     assets, contest = make_assets({"folds": 4}), make_clips((0.3, 0.6, 0.9))
     expected = submission_of(make_settings(assets, contest, members=("tiny0/1", "tiny0/2", "tiny0/4")))
     through = Predictor.through
@@ -157,27 +151,20 @@ def test_team_with_a_member_whose_answers_are_no_numbers_keeps_the_others(
     assert "and 2 more: 3 clips done" in said
 
 
-def test_team_adds_nothing_to_a_member_that_has_answered_before(
+def test_group_adds_nothing_to_a_member_that_has_answered_before(
     make_assets: Callable[..., Path],
     make_clips: Callable[..., Path],
     make_settings: Callable[..., RunSettings],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An engine died while the second fold was alone at work; the next one gives it what it lacks and no more."""
-    set_up, given = run_module.Run._set_up, np.full(4, 0.9, np.float32)
-
-    def resumed(self: run_module.Run) -> None:
-        set_up(self)
+    given = np.full(4, 0.9, np.float32)
+    with provisioned(make_settings(make_assets(), make_clips())) as session:
+        answers = session.predictions
         for clip in (0, 1, 2):
-            self.machine.answers.add(1, 0, clip, given)
+            answers.add(1, 0, clip, given)
 
-    monkeypatch.setattr(run_module.Run, "_set_up", resumed)
-    run = run_module.Run(make_settings(make_assets(), make_clips()), lambda: False, lambda event: None)
+        assert run_module.Run(session).run() == 0
 
-    assert run.run() == 0
-
-    answers = run.machine.answers
-    run.close()
     assert answers.total() == 3 * 12
     np.testing.assert_array_equal(answers._sums[1][:3], [given] * 3)
     assert np.abs(answers._sums[1][3:] - given).max(axis=1).min() > 0.01

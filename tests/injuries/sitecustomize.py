@@ -1,4 +1,4 @@
-"""Imported by every Python that has this folder on its path: fakes become models and front ends, disks become slow."""
+"""Imported by every Python that has this folder on its path: fakes become models, disks slow, CUDA stuck."""
 
 import os
 import time
@@ -20,3 +20,13 @@ if "SLOW_FSYNC_SECONDS" in os.environ:
         fsync(descriptor)
 
     os.fsync = slow_fsync
+
+if "STUCK_CUDA_SECONDS" in os.environ and "SOUNDPOST_EVENTS" in os.environ:  # in an engine, and in nothing else
+    import torch
+
+    def stuck() -> bool:
+        """A driver that does not come back."""
+        time.sleep(float(os.environ["STUCK_CUDA_SECONDS"]))
+        return False
+
+    torch.cuda.is_available = stuck

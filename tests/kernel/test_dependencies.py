@@ -38,7 +38,7 @@ def test_build_stray_import_breaks_the_build_with_file_and_line(kit: Path, line:
     package = kit / "src" / "soundpost"
     (package / "training").mkdir()
     (package / "training" / "__init__.py").touch()
-    (package / "training" / "fit.py").touch()
+    (package / "training" / "train.py").touch()
     (package / "kernel").mkdir()
     (package / "kernel" / "__init__.py").touch()
     (package / "kernel" / "pack.py").touch()

@@ -15,8 +15,10 @@ import pytest
 
 from soundpost.errors import SettingsError
 from soundpost.launch import supervisor
-from soundpost.launch.scratch import PREFIX, remove_dead
-from soundpost.launch.supervisor import ATTEMPTS, SHRINK, Supervisor
+from soundpost.launch.engine_process import teller
+from soundpost.launch.scratch import PREFIX, born, remove_dead
+from soundpost.launch.supervisor import ATTEMPTS, Supervisor
+from soundpost.resources.memory_budget import SHRINK_SHARE
 from soundpost.settings import RunSettings
 
 HEAD = """
@@ -96,13 +98,115 @@ def test_engine_that_was_killed_from_outside_comes_back_with_less_memory(stage: 
 
     first, second = (seen["memory_limit_bytes"] for seen in stage.settings_seen)
     assert first == 0
-    assert 0 < second <= SHRINK * supervisor.memory_allowed()
+    assert 0 < second <= SHRINK_SHARE * supervisor.memory_allowed()
 
 
 def test_engine_whose_device_broke_comes_back_without_it(stage: Stage) -> None:
     """A GPU that fails in the middle costs its speed."""
     assert stage.run("sys.exit(75 if settings['device'] != 'cpu' else 0)") == 0
     assert [seen["device"] for seen in stage.settings_seen] == ["auto", "cpu"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+def test_engine_that_crashes_comes_back_without_the_gpu(stage: Stage, number: signal.Signals) -> None:
+    """A driver or a library that takes its process with it is not asked again."""
+    script = f"""
+tell(event="devices", names=["cuda:0"])
+if settings["device"] != "cpu":
+    os.kill(os.getpid(), {int(number)})
+"""
+    assert stage.run(script) == 0
+
+    assert [seen["device"] for seen in stage.settings_seen] == ["auto", "cpu"]
+    assert stage.said == [f"engine ended with status -{int(number)}; another one goes on where it stood, without a GPU"]
+
+
+@pytest.mark.parametrize("end", ["sys.exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_engine_that_fails_twice_by_anything_comes_back_without_the_gpu(stage: Stage, end: str) -> None:
+    """The cores may do what nobody knows to be the GPU's fault."""
+    assert stage.run(f"if settings['device'] != 'cpu': {end}") == 0
+
+    assert [seen["device"] for seen in stage.settings_seen] == ["auto", "auto", "cpu"]
+
+
+def test_engine_that_fails_after_one_gpu_of_two_was_lost_comes_back_with_the_other(stage: Stage) -> None:
+    """What is known to be broken is not asked again, and what works is."""
+    script = """
+if settings["attempt"] == 0:
+    tell(event="devices", names=["cuda:0", "cuda:1"])
+    tell(event="device lost", name="cuda:0")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert stage.run(script) == 0
+
+    assert [seen["device"] for seen in stage.settings_seen] == ["auto", "cuda:1"]
+
+
+def test_engine_that_gives_no_sign_of_life_in_time_comes_back_without_the_gpu(stage: Stage) -> None:
+    """A start of CUDA that hangs takes the whole process with it; what the engine promised is not waited for twice."""
+    script = """
+tell(event="alive", within=0.3)
+if settings["device"] != "cpu":
+    time.sleep(1000)
+tell(event="alive", within=0)
+time.sleep(0.6)
+"""
+    began = time.monotonic()
+
+    assert stage.run(script) == 0
+
+    assert time.monotonic() - began < 60
+    assert [seen["device"] for seen in stage.settings_seen] == ["auto", "cpu"]
+    assert stage.said[0] == "the engine gives no sign of life: a GPU hangs, or its driver does"
+
+
+def test_engine_that_gives_signs_of_life_is_left_alone(stage: Stage) -> None:
+    """Each sign moves the moment until which the next one is waited for."""
+    script = """
+for _ in range(8):
+    tell(event="alive", within=2.0)
+    time.sleep(0.4)
+"""
+    assert stage.run(script) == 0
+
+    assert stage.said == []
+
+
+def test_each_engine_is_told_when_it_began(stage: Stage) -> None:
+    """What an engine keeps for its end follows its own start, not the one of the run."""
+    assert stage.run("time.sleep(0.3); sys.exit(settings['attempt'] == 0)") == 0
+
+    first, second = (float(str(seen["engine_started"])) for seen in stage.settings_seen)
+    assert float(str(stage.settings_seen[0]["started"])) <= first < second - 0.3
+
+
+@pytest.mark.parametrize("line", ["no json", '["a list"]', '{"answered": 3}', '{"event": "wrote", "answered": "many"}'])
+def test_line_that_is_no_event_is_said_and_left_out(stage: Stage, line: str) -> None:
+    """Whatever comes down the pipe, the supervisor reads on."""
+    script = f"""
+os.write(int(os.environ["SOUNDPOST_EVENTS"]), {line!r}.encode() + b"\\n")
+tell(event="error", text="the next line")
+"""
+    assert stage.run(script) == 0
+
+    assert stage.said == [f"a line of the engine is no event and left out: {line}", "error: the next line"]
+
+
+def test_events_of_many_threads_arrive_whole() -> None:
+    """Lines longer than a pipe takes at once, told by eight threads at the same time, are not mixed."""
+    reading, writing = os.pipe()
+    tell = teller(writing)
+    texts = [str(number) * 100_000 for number in range(8)]
+    threads = [threading.Thread(target=lambda text=text: [tell({"text": text}) for _ in range(3)]) for text in texts]
+    for thread in threads:
+        thread.start()
+    with os.fdopen(reading) as stream:
+        found = [json.loads(stream.readline())["text"] for _ in range(24)]
+    for thread in threads:
+        thread.join()
+    os.close(writing)
+
+    assert sorted(found) == sorted(texts * 3)
 
 
 @pytest.mark.parametrize(("answered", "status"), [(0, 3), (7, 0)])
@@ -210,10 +314,10 @@ def test_scratch_folder_that_cannot_be_written_is_refused(stage: Stage) -> None:
 
 def test_folders_of_dead_runs_are_removed_and_no_others(tmp_path: Path) -> None:
     """Only what is provably ours and dead goes: not a living run's, not a stranger's."""
-    born = supervisor._born(os.getpid())
+    mine = born(os.getpid())
     owners = {
-        "living": json.dumps({"pid": os.getpid(), "born": born}),
-        "dead": json.dumps({"pid": 2**22 + 5, "born": born}),
+        "living": json.dumps({"pid": os.getpid(), "born": mine}),
+        "dead": json.dumps({"pid": 2**22 + 5, "born": mine}),
         "number-used-again": json.dumps({"pid": os.getpid(), "born": "another boot 123"}),
         "torn": '{"pid": 1',
         "odd": "[]",

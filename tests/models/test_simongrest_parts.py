@@ -13,7 +13,8 @@ from soundpost.models.simongrest import Simongrest, SimongrestSettings
 from soundpost.training.batch import Batch
 from soundpost.training.folds.published import fold_of_name, held_out
 from soundpost.training.mixers.mixup import Mixup, MixupSettings
-from soundpost.training.optimisers import OptimiserSettings, spread
+from soundpost.training.optimisers import OptimiserSettings
+from soundpost.training.optimisers import spread as spread_rates
 from soundpost.training.schedules.one_cycle import FASTAI_2, FASTAI_V1, OneCycle, rate_and_momentum
 from soundpost.views.crop import spread, starts
 from soundpost.views.scaling import scaled
@@ -141,7 +142,7 @@ def test_one_cycle_peaks_where_the_momentum_is_lowest(cycle: OneCycle) -> None:
 
 def test_peaks_spread_evenly_on_a_log_scale() -> None:
     """The middle group learns at the geometric mean."""
-    assert spread(OptimiserSettings("adamw", 1e-2, 1e-6), 3) == pytest.approx((1e-6, 1e-4, 1e-2))
+    assert spread_rates(OptimiserSettings("adamw", 1e-2, 1e-6), 3) == pytest.approx((1e-6, 1e-4, 1e-2))
 
 
 def test_fold_of_a_name_leaves_the_global_generator_alone() -> None:

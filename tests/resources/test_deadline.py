@@ -2,7 +2,7 @@
 
 import pytest
 
-from soundpost.resources.deadline import EXIT_SECONDS, Deadline, Estimate, kill_seconds
+from soundpost.resources.deadline import EXIT_SECONDS, Deadline, Estimate, hang_seconds, kill_seconds
 
 
 class Clock:
@@ -61,6 +61,22 @@ def test_deadline_after_a_slow_start_stops_earlier() -> None:
 
     assert deadlines[0].reserve_seconds == usual
     assert deadlines[1].reserve_seconds == pytest.approx(usual + 0.1 * 30.0 - EXIT_SECONDS)
+
+
+@pytest.mark.parametrize("began", [0.0, 1800.0, 2985.0])
+def test_deadline_of_an_engine_that_begins_late_reserves_by_its_own_start(began: float) -> None:
+    """An engine that is ready 15 s after it began keeps 1.5 s for its exit, however many engines came before it."""
+    deadline = Deadline(3300.0, 0.0, Clock(began + 15.0), engine_started=began)
+
+    deadline.ready()
+
+    assert deadline.reserve_seconds == pytest.approx(1.5 + 0.2 + kill_seconds(3300.0))
+    assert deadline.left() == pytest.approx(3300.0 - began - 15.0 - deadline.reserve_seconds)
+
+
+def test_device_that_gives_no_sign_is_waited_for_a_minute_or_a_part_of_a_short_limit() -> None:
+    """An hour can spare a minute; ten seconds cannot."""
+    assert [pytest.approx(hang_seconds(limit)) for limit in (12.0, 60.0, 360.0, 3300.0)] == [2.0, 10.0, 60.0, 60.0]
 
 
 def test_kill_comes_earlier_before_a_longer_limit_within_bounds() -> None:

@@ -18,7 +18,7 @@ from soundpost.resources.memory import (
     memory_groups,
     memory_pressure,
 )
-from soundpost.resources.memory_monitor import SECONDS, Gauge
+from soundpost.resources.memory_monitor import SECONDS, MemoryMonitor
 
 GB = 10**9
 
@@ -161,16 +161,16 @@ def test_libraries_of_two_processes_are_counted_once_whoever_else_has_them() -> 
     assert memory.lonely_memory([2**22 + 1]) == 0
 
 
-def test_gauge_measures_now_and_then_and_keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_monitor_measures_now_and_then_and_keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pressure is the larger of the tree's share of its limit and the machine's."""
     now, used, pressure = [100.0], [700], [0.1]
     monkeypatch.setattr("soundpost.resources.memory_monitor.tree_memory", lambda pids: used[0])
     monkeypatch.setattr("soundpost.resources.memory_monitor.memory_pressure", lambda: pressure[0])
-    gauge = Gauge(1000, lambda: [1], clock=lambda: now[0])
+    monitor = MemoryMonitor(1000, lambda: [1], clock=lambda: now[0])
 
-    assert gauge.pressure() == 0.7
+    assert monitor.pressure() == 0.7
     used[0], pressure[0] = 300, 0.96
-    assert not gauge.look(), "too soon for another measurement"
+    assert not monitor.look(), "too soon for another measurement"
     now[0] += SECONDS
-    assert gauge.pressure() == 0.96
-    assert (gauge.used_bytes, gauge.peak_bytes) == (300, 700)
+    assert monitor.pressure() == 0.96
+    assert (monitor.used_bytes, monitor.peak_bytes) == (300, 700)

@@ -30,7 +30,7 @@ from soundpost.spectrograms.cache import Key, SpectrogramCache, memory_tier, slo
 from soundpost.spectrograms.cache.memory_tier import BACKINGS
 
 PAGE = mmap.PAGESIZE
-SHAPE = (1, 16, 64)  # of 4096 bytes in float32: one page, one block
+SHAPE = (1, 16, 64)  # 4096 bytes in float32: one page, one block
 
 
 def spectrogram(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
@@ -110,9 +110,9 @@ class AnyOrder(RuleBasedStateMachine):
         if found is None or found[0].tier != "disk":
             return
         if cut:
-            os.truncate(found[0].path, os.path.getsize(found[0].path) // 2)
+            os.truncate(found[0].path, Path(found[0].path).stat().st_size // 2)
         else:
-            os.unlink(found[0].path)
+            Path(found[0].path).unlink()
         assert self.cache.check() != []
         assert self.cache.read(key) is None
 
@@ -523,14 +523,14 @@ def test_pages_reach_a_process_that_fills_a_slot_in_place(
 def test_closed_cache_leaves_no_descriptor_and_no_file(tmp_path: Path) -> None:
     """After the end nothing of ours remains: no file, no segment, no open descriptor."""
     shm = Path("/dev/shm")
-    before = len(os.listdir("/proc/self/fd")), {p.name for p in shm.iterdir()} if shm.is_dir() else set()
+    before = len(list(Path("/proc/self/fd").iterdir())), {p.name for p in shm.iterdir()} if shm.is_dir() else set()
     for backing in BACKINGS:
         cache = SpectrogramCache(2 * PAGE, 4 * 4096, tmp_path, backings=(backing,))
         for i in range(4):
             store(cache, Key("a", i), spectrogram(i))
         cache.close()
         assert cache.check() == []
-    after = len(os.listdir("/proc/self/fd")), {p.name for p in shm.iterdir()} if shm.is_dir() else set()
+    after = len(list(Path("/proc/self/fd").iterdir())), {p.name for p in shm.iterdir()} if shm.is_dir() else set()
 
     assert before == after
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -17,10 +17,11 @@ from conftest import RATE, waveform
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.front_ends.log_mel import LogMel, LogMelSettings
 from soundpost.spectrograms.cache import Key, SpectrogramCache
-from soundpost.spectrograms.worker_pool import Died, Failed, Message, Refused, Stored, Task, Wanted, Worker, WorkerPool
+from soundpost.spectrograms.worker_messages import Died, Failed, Message, Refused, Stored, Task, Wanted
+from soundpost.spectrograms.worker_pool import Worker, WorkerPool
 
 FRONT_END = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
-PATIENCE_SECONDS = 60.0  # that a slow machine is given to say something
+PATIENCE_SECONDS = 60.0  # what a slow machine is given to say something
 
 
 def task(path: Path, clip: int = 0, **others: object) -> Task:
@@ -124,6 +125,18 @@ def test_worker_tells_length_and_remarks_before_it_wants_room(
     assert wanted.seconds == 0.25
     assert "only the first 0.25 s" in wanted.remarks[0]
     assert worker.task is not None
+
+
+def test_worker_tells_that_a_clip_is_silent(make_pool: Any, cache: SpectrogramCache, clip: Path) -> None:
+    """The report names it; it is answered like any other."""
+    soundfile.write(clip, np.zeros(RATE), RATE)
+    pool = make_pool()
+    pool.idle()[0].give(task(clip))
+
+    wanted = next_message(pool)[1]
+
+    assert wanted.silent == f"{clip.name}: all 16,000 samples are 0"
+    assert (wanted.remarks, wanted.second_reader) == ((), "")
 
 
 def test_worker_that_gets_no_room_goes_on_with_the_next_clip(

@@ -20,7 +20,7 @@ from soundpost.registry import pick, settings_from
 from soundpost.views import VIEWS
 
 N_CLASSES = 5
-# Of a logit, relative to the largest: what rounding moves between batch sizes, see SAME_ANSWER in test_predict.py.
+# Part of a logit, relative to the largest: what rounding moves between batch sizes, see SAME_ANSWER in test_predict.py.
 SAME_LOGIT = 1e-5
 
 

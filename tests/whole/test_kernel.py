@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUBMISSION = ROOT / "weights" / "submission.toml"
 COLUMNS = ("Bark", "Rain", "Waves_and_surf")
 RATE = 44100  # Hz
-GOAL_BYTES = 800_000  # of Kaggle's 1,000,000
+GOAL_BYTES = 800_000  # Kaggle allows 1,000,000
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def contest(tmp_path: Path) -> Path:
 
 
 def _environment(temporary: Path) -> dict[str, str]:
-    """That of a process which knows neither the checkout nor an older run."""
+    """The environment of a process which knows neither the checkout nor an older run."""
     temporary.mkdir()
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return {**kept, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}

@@ -18,6 +18,7 @@ from soundpost.ensemble import attached
 from soundpost.errors import SettingsError
 from soundpost.kernel.build import build
 from soundpost.kernel.render import Kernel, notebook
+from soundpost.resources.folders import MAX_PER_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "made-up-token"
@@ -219,8 +220,8 @@ def _locate_nothing(root: Path) -> None:
 @pytest.mark.parametrize(
     ("look", "most"),
     [
-        (_locate_nothing, 2 * inputs.MAX_PER_FOLDER + 10),
-        (lambda root: attached.Attached(root, [], "")._search(), attached.MAX_PER_FOLDER + 10),
+        (_locate_nothing, 2 * MAX_PER_FOLDER + 10),
+        (lambda root: attached.Attached(root, [], "")._search(), MAX_PER_FOLDER + 10),
         (lambda root: clips.find_clips(("a.wav",), root), 20_001),
     ],
     ids=["contest", "weights", "clips"],
@@ -228,7 +229,7 @@ def _locate_nothing(root: Path) -> None:
 def test_crowded_folder_is_never_walked_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object], most: int
 ) -> None:
-    """Of a hundred thousand unrelated files a bounded number is looked at, whatever is searched for."""
+    """A bounded number of a hundred thousand unrelated files is looked at, whatever is searched for."""
     monkeypatch.setattr(os, "scandir", _Crowd)
     monkeypatch.setattr(_Crowd, "looked_at", 0)
 

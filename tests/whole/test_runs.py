@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import psutil
 import pytest
@@ -21,7 +22,7 @@ from fakes_by_name import FAKE_FRONT_ENDS, FAKE_MODELS
 
 from soundpost.contest import submission
 from soundpost.contest.submission import Sample, check, read_sample
-from soundpost.engine import pass_run
+from soundpost.engine import extract_stage, provision
 from soundpost.engine import run as run_module
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.launch.main import main
@@ -31,7 +32,7 @@ from soundpost.settings import RunSettings
 
 TESTS = Path(__file__).resolve().parents[1]
 PYTHONPATH = os.pathsep.join(map(str, (TESTS / "injuries", TESTS.parent / "src", TESTS)))
-PATIENCE_SECONDS = 120.0  # that a slow machine is given until something must have happened
+PATIENCE_SECONDS = 120.0  # what a slow machine is given until something must have happened
 SMALL = {"bins": 16, "widths": [4, 6], "strides": [2, 2]}
 LOG_MEL = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
 
@@ -46,7 +47,7 @@ class Started:
     out: Path
     sample: Sample
     faults: list[str] = field(default_factory=list)  # what check() found in any version of the file
-    versions: set[bytes] = field(default_factory=set)  # of the file
+    versions: set[bytes] = field(default_factory=set)  # every content that the file had
     children: dict[int, psutil.Process] = field(default_factory=dict)
     ended: float = 0.0
 
@@ -261,6 +262,27 @@ def test_engine_that_is_killed_is_followed_by_one_that_takes_up_its_answers(
 
 
 @pytest.fixture
+def stuck(make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path) -> Iterator[Started]:
+    """A run whose first touch of CUDA never comes back."""
+    options = ("--device", "auto", "--time-limit", "45s")
+    run = start(tmp_path / "run", make_assets(), make_clips(), *options, STUCK_CUDA_SECONDS="1000")
+    yield run
+    stop({"": run})
+
+
+def test_engine_whose_start_of_cuda_hangs_is_followed_by_one_on_the_cores(stuck: Started) -> None:
+    """A sixth of a short limit is waited for a sign of life; every clip is answered before the limit."""
+    assert stuck.finish() == 0, stuck.said()
+
+    assert stuck.ended - stuck.began < 45.0
+    assert "the engine gives no sign of life: a GPU hangs, or its driver does" in stuck.said()
+    assert "another one goes on where it stood" in stuck.said()
+    assert "12 of 12 clips predicted" in stuck.said()
+    assert stuck.faults == []
+    assert stuck.left_behind() == []
+
+
+@pytest.fixture
 def ranked(make_assets: RecipeMaker, make_clips: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Started, Path]]:
     """A run that has named the likeliest labels of some clips and has more to do; and its weights."""
     assets = make_assets({**slow(0.2), "folds": 2})
@@ -426,6 +448,38 @@ def test_clips_of_every_kind_in_one_folder_are_answered_or_named(
     assert "audio files in no row 1" in said
 
 
+@pytest.mark.parametrize("has_ffmpeg", [True, False])
+def test_clips_of_the_second_reader_and_silent_ones_are_named(
+    make_assets: RecipeMaker,
+    make_clips: Callable[..., Path],
+    make_settings: Callable[..., RunSettings],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    has_ffmpeg: bool,
+) -> None:
+    """A phone's recording is answered where there is an ffmpeg; where there is none the log says what would help."""
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    monkeypatch.setenv("SOUNDPOST_FFMPEG", program if has_ffmpeg else "")
+    contest = make_clips((0.5,))
+    clips = contest / "test"
+    soundfile.write(clips / "silent.wav", np.zeros(RATE), RATE)
+    command = [program, "-v", "error", "-i", clips / "clip000.wav", "-c:a", "aac", clips / "phone.m4a"]
+    subprocess.run(command, check=True)
+    write_sample(contest / "sample_submission.csv", ["clip000.wav", "silent.wav", "phone.wav"])
+
+    status, found = run_here(make_settings(make_assets(), contest))
+
+    said = capfd.readouterr().out
+    assert status == 0
+    assert np.allclose(found[2], PRIORS, atol=1e-6) != has_ffmpeg
+    assert "silent, 1 in all: silent.wav: all 16,000 samples are 0" in said
+    if has_ffmpeg:
+        assert "second reader, 1 in all: phone.m4a: read by ffmpeg (soundfile: Format not recognised" in said
+    else:
+        assert "phone.m4a: " in said
+        assert "there is no ffmpeg here, which reads more kinds of files" in said
+
+
 @pytest.mark.parametrize("kind", ["absent", "a file"])
 def test_folder_that_cannot_be_read_gives_priors_and_says_so(
     kind: str,
@@ -517,7 +571,7 @@ def test_clip_that_hangs_its_worker_is_given_up_and_named(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A worker that is too long at one clip is replaced; the other clips have their answers."""
-    monkeypatch.setattr(pass_run, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(extract_stage, "STALL_SECONDS", 1.5)
     stalling = {"front_end": {"name": "stalling", "stalls_from": 2 * RATE, **LOG_MEL}}
 
     status, found = run_here(make_settings(make_assets(stalling), make_clips((0.3, 2.0, 0.5)), workers=1))
@@ -537,7 +591,7 @@ def test_workers_that_wait_for_room_let_the_lanes_make_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With one core, no disk and room for one spectrogram, computing and predicting take turns to the end."""
-    monkeypatch.setattr(run_module, "cores", lambda: 1)
+    monkeypatch.setattr(provision, "cores", lambda: 1)
     assets = make_assets({"folds": 1})
     contest = make_clips([0.9] * 6)
     settings = make_settings(assets, contest, cache_memory_bytes=2**12, disk_limit_bytes=1, workers=2)
@@ -582,7 +636,7 @@ def test_spilled_spectrogram_that_is_damaged_is_computed_again(
     assets, contest = make_assets(tiles), make_clips((0.3, 2.0, 1.5, 2.0, 0.9))
     _, expected = run_here(make_settings(assets, contest))
     settings = make_settings(assets, contest, cache_memory_bytes=2**12)
-    run_pass = run_module.Run._run_pass
+    run_pass = run_module.Run.run_pass
 
     def damaging(self: run_module.Run, *rest: object) -> bool:
         for path in sorted((Path(settings.scratch) / "spill").glob("*"))[:2]:
@@ -592,7 +646,7 @@ def test_spilled_spectrogram_that_is_damaged_is_computed_again(
                 path.write_bytes(data[:-1] if injury == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
         return run_pass(self, *rest)
 
-    monkeypatch.setattr(run_module.Run, "_run_pass", damaging)
+    monkeypatch.setattr(run_module.Run, "run_pass", damaging)
     capfd.readouterr()
     status, found = run_here(settings)
 
@@ -612,15 +666,15 @@ def test_clip_that_is_lost_between_passes_keeps_the_answers_it_has(
     assets, contest = make_assets({"folds": 2}), make_clips((0.3, 0.6))
     first = run_here(make_settings(assets, contest, members=("tiny0/1",)))[1]
     settings = make_settings(assets, contest)
-    run_pass = run_module.Run._run_pass
+    run_pass = run_module.Run.run_pass
 
     def losing(self: run_module.Run, work: object, done: list[object]) -> bool:
         if len(done) > 1:
             (contest / "test" / "clip001.wav").unlink(missing_ok=True)
-            self.cache.drop(self.recipes[0].digest())
+            self.session.cache.drop(self.session.models.recipes[0].digest())
         return run_pass(self, work, done)
 
-    monkeypatch.setattr(run_module.Run, "_run_pass", losing)
+    monkeypatch.setattr(run_module.Run, "run_pass", losing)
     status, found = run_here(settings)
 
     assert status == 0

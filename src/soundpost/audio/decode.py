@@ -1,25 +1,19 @@
-"""File -> waveform: the only module that sees a decoder.
+"""File -> waveform: read, resampled, trimmed and brought to length; the door of this package.
 
 A header is believed only as far as the samples bear it out. What can be decoded is used, and what had to be mended
 is said in remarks; a file without one usable sample is a ClipError.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
-from soundpost.audio import trim
+from soundpost.audio import ffmpeg, libsndfile, reading, trim
+from soundpost.audio.resample import resample
 from soundpost.errors import ClipError, SettingsError
 
-BLOCK = 1 << 16  # sample times read at once, so that a header's promise never decides how much memory is taken
-ADVICE = "Its row gets the fallback; if many clips say so, re-attach the dataset."
-RATES = (1000, 1_000_000)  # Hz; a header that says anything else is damaged, and resampling it would fill the memory
-LYING_SIZE = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # as the decoder logs it
-LOUDEST = float(1 << 31)  # |amplitude|; louder is damage, and its square would leave float32
+PROBED_SECONDS = 1800.0  # s; what only ffmpeg reads is counted so far
 LENGTH_RULES = ("any", "at_least", "at_least_from_head", "at_least_around_sound", "loudest")
 
 
@@ -69,16 +63,27 @@ class Decoded:
     waveform: np.ndarray  # (samples,) float32 mono, at least one sample, finite
     sample_rate: int  # Hz
     remarks: tuple[str, ...] = ()  # one sentence each, for the report; empty for a sound file
+    silent: str = ""  # a sentence for the report where nothing can be heard
+    second_reader: str = ""  # a sentence for the report where ffmpeg had to read it
 
 
 def probe(path: Path) -> Probe:
-    """Length, rate and channels as the header gives them; no sample is decoded.
+    """Length, rate and channels as the header gives them; what soundfile cannot open is decoded to be counted.
 
     Raises:
         ClipError: the file is missing, empty or no audio file.
     """
-    with _open(path) as file:
-        return Probe(max(0, file.frames), file.samplerate, file.channels)
+    reading.size_of(path)
+    try:
+        take = libsndfile.announced(path)
+        return Probe(take.promised or 0, take.rate, take.channels)
+    except (libsndfile.Refused, OSError) as error:
+        reason = f"soundfile: {error}"
+    try:
+        answer = ffmpeg.read(path, PROBED_SECONDS)
+    except (ffmpeg.FfmpegError, OSError) as error:
+        raise ClipError(f"{path.name}: no audio file that can be read ({reason}; {error}). {reading.ADVICE}") from error
+    return Probe(answer.mix.count, answer.rate, answer.channels)
 
 
 def decode(path: Path, settings: AudioSettings) -> Decoded:
@@ -89,10 +94,16 @@ def decode(path: Path, settings: AudioSettings) -> Decoded:
     Raises:
         ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
     """
-    waveform, rate, remarks = _read(path, settings.max_seconds)
+    read = reading.read(path, settings.max_seconds)
+    waveform, rate = read.waveform, read.rate
     if settings.sample_rate and rate != settings.sample_rate:
-        waveform, rate = _resample(waveform, rate, settings.sample_rate), settings.sample_rate
-    return Decoded(fit(waveform, settings), rate, remarks)
+        waveform, rate = resample(waveform, rate, settings.sample_rate), settings.sample_rate
+
+    def sentence(words: str) -> str:
+        return f"{path.name}: {words}" if words else ""
+
+    remarks = tuple(sentence(words) for words in read.remarks)
+    return Decoded(fit(waveform, settings), rate, remarks, sentence(read.silent), sentence(read.second_reader))
 
 
 def fit(waveform: np.ndarray, settings: AudioSettings) -> np.ndarray:
@@ -112,69 +123,3 @@ def fit(waveform: np.ndarray, settings: AudioSettings) -> np.ndarray:
     else:
         waveform = trim.centred(waveform[start:end], samples)
     return np.ascontiguousarray(waveform, np.float32)
-
-
-def _open(path: Path) -> soundfile.SoundFile:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise ClipError(f"{path.name}: cannot be opened ({error.strerror}). Re-attach the dataset.") from error
-    if size == 0:
-        raise ClipError(f"{path.name}: 0 bytes. {ADVICE}")
-    try:
-        return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        reason = str(error).removeprefix(f"Error opening {str(path)!r}: ").rstrip(".")
-        raise ClipError(
-            f"{path.name}: {size:,} bytes that are no audio file that can be read ({reason}). {ADVICE}"
-        ) from error
-
-
-def _read(path: Path, max_seconds: float) -> tuple[np.ndarray, int, tuple[str, ...]]:
-    remarks = []
-    with _open(path) as file:
-        promised, rate = file.frames, file.samplerate
-        if not RATES[0] <= rate <= RATES[1]:
-            raise ClipError(f"{path.name}: header says {rate:,} Hz, which no recording has. {ADVICE}")
-        wanted = min(promised, max(1, round(max_seconds * rate)))
-        lie = LYING_SIZE.search(file.extra_info)
-        if lie:
-            remarks.append(f"header promises {int(lie[1]):,} bytes of samples, file holds {int(lie[2]):,}")
-        blocks, count = [], 0
-        while count < wanted:
-            try:
-                block = file.read(min(BLOCK, wanted - count), dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                remarks.append(f"decoding stopped after {count:,} samples ({str(error).rstrip('.')})")
-                break
-            if len(block) == 0:
-                break
-            blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
-            count += len(block)
-    if count == 0:
-        said = f"; {remarks[0]}" if remarks else ""
-        raise ClipError(
-            f"{path.name}: header promises {promised:,} samples, file holds none "
-            f"({path.stat().st_size:,} bytes{said}). {ADVICE}"
-        )
-    if count < wanted:
-        remarks = remarks or [f"header promises {promised:,} samples, file holds {count:,}"]
-    elif wanted < promised:
-        remarks.append(f"only the first {max_seconds:g} s of {promised / rate:,.0f} s were read")
-    waveform = np.concatenate(blocks)
-    broken = ~np.isfinite(waveform)
-    if broken.any():
-        remarks.append(f"{int(broken.sum()):,} of {count:,} samples were no numbers and became 0")
-        waveform[broken] = 0.0
-    if np.abs(waveform).max() > LOUDEST:
-        remarks.append(f"samples louder than {LOUDEST:g} were cut to it")
-        np.clip(waveform, -LOUDEST, LOUDEST, out=waveform)
-    return waveform, rate, tuple(f"{path.name}: {remark}" for remark in remarks)
-
-
-def _resample(waveform: np.ndarray, old: int, new: int) -> np.ndarray:
-    """What librosa.resample gives by default, without the seconds that importing librosa takes."""
-
-    resampled = soxr.resample(waveform, old, new, quality="soxr_hq")
-    samples = -(-len(waveform) * new // old)
-    return np.pad(resampled[:samples], (0, max(0, samples - len(resampled))))

@@ -4,6 +4,8 @@ librosa padded frame energies by reflection until 0.8 and pads them with zeros s
 padding that they were trained with, so it is a setting here, and the energies are computed here.
 """
 
+from typing import Literal
+
 import numpy as np
 
 FRAME_LENGTH = 2048  # samples; frames of the energy by which silence is found
@@ -27,7 +29,8 @@ def trim(waveform: np.ndarray, top_db: float, pad_mode: str) -> tuple[int, int]:
     if samples == 0:
         return 0, 0
     n_frames = 1 + samples // HOP_LENGTH
-    padded = np.pad(waveform, FRAME_LENGTH // 2, mode=pad_mode)
+    mode: Literal["reflect", "constant"] = "reflect" if pad_mode == "reflect" else "constant"
+    padded = np.pad(waveform, FRAME_LENGTH // 2, mode=mode)
     # A frame is four hops long: its energy is the sum of four neighbouring stretches of one hop.
     hops = padded[: (n_frames + 3) * HOP_LENGTH].reshape(-1, HOP_LENGTH)
     per_hop = np.einsum("ij,ij->i", hops, hops, dtype=np.float64)

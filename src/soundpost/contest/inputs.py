@@ -1,16 +1,13 @@
 """Where a contest's files lie on Kaggle, in the old and the new mount layout, without walking large folders."""
 
-import os
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from soundpost.errors import SettingsError
+from soundpost.resources.folders import file_size, scan_folder, walk_folders
 
 SAMPLE = "sample_submission.csv"
-MAX_DEPTH = 5
-MAX_ENTRIES = 20_000  # of all folders together that are looked at
-MAX_PER_FOLDER = 2_000  # entries; a folder with more holds clips, not folders
+MAX_DEPTH = 5  # folders below the input root, of which each layout needs two at most
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ def locate(root: Path, competition: str = "") -> Found:
     """
     places = [root / competition, root / "competitions" / competition] if competition else []
     for place in places:
-        if _is_file(place / SAMPLE):
+        if file_size(place / SAMPLE) is not None:
             return Found(place / SAMPLE, _test_dir(place))
     found = _search(root)
     if found is None:
@@ -51,52 +48,19 @@ def _test_dir(folder: Path) -> Path:
     """
     if (folder / "test").is_dir():
         return folder / "test"
-    named = sorted(p for p in _folders(folder) if p.name.lower().startswith("test"))
-    audio = sorted(p for p in _folders(folder) if "test" in p.name.lower())
-    return next(iter([*named, *audio]), folder / "test")
+    folders = [path for path in scan_folder(folder).folders() if "test" in path.name.lower()]
+    return min(folders, key=lambda path: (not path.name.lower().startswith("test"), path), default=folder / "test")
 
 
 def _search(root: Path) -> Path | None:
-    """The nearest sample submission, breadth first, within MAX_DEPTH and MAX_ENTRIES."""
-    queue = deque([(root, 0)])
-    looked_at = 0
-    while queue and looked_at < MAX_ENTRIES:
-        folder, depth = queue.popleft()
-        if _is_file(folder / SAMPLE):
-            return folder / SAMPLE
-        if depth < MAX_DEPTH:
-            inside = _folders(folder)
-            looked_at += len(inside) + 1
-            queue.extend((path, depth + 1) for path in sorted(inside))
-    return None
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Folders directly inside, as far as the first MAX_PER_FOLDER entries show them."""
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for number, entry in enumerate(entries):
-                if number >= MAX_PER_FOLDER:
-                    break
-                if entry.is_dir():
-                    found.append(Path(entry.path))
-    except OSError:
-        return []
-    return found
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; one in a folder that may not be entered counts as none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    """The nearest sample submission, breadth first, within the bounds of walk_folders."""
+    folders = (listing.folder for listing in walk_folders(root, MAX_DEPTH))
+    return next((folder / SAMPLE for folder in folders if file_size(folder / SAMPLE) is not None), None)
 
 
 def _heads(root: Path) -> list[str]:
-    names = []
-    for folder in sorted(_folders(root))[:10]:
+    names: list[str] = []
+    for folder in scan_folder(root).folders()[:10]:
         names.append(folder.name)
-        names += [f"{folder.name}/{inner.name}" for inner in sorted(_folders(folder))[:5]]
+        names += [f"{folder.name}/{inner.name}" for inner in scan_folder(folder).folders()[:5]]
     return names[:20]

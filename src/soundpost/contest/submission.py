@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundpost.contest.cells import read_cells, refuse_twice
 from soundpost.errors import SubmissionError
 
 RANKED = "label"  # header of the one column of a ranked submission
@@ -30,8 +31,18 @@ class Sample:
 
     @property
     def header(self) -> tuple[str, ...]:
-        """Of the file."""
+        """The first line of the file."""
         return self.id_column, *self.columns
+
+    @property
+    def line_names(self) -> tuple[str, ...]:
+        """First cells of all lines of the file behind the header."""
+        return self.names
+
+    def lines(self, rows: Iterable[Sequence[float]]) -> Iterable[list[str]]:
+        """Lines of the file behind the header, for probabilities (rows, columns) in the order of names."""
+        for name, row in zip(self.names, rows, strict=True):
+            yield [name, *self.cells(row)]
 
     def cells(self, row: Sequence[float]) -> Iterable[str]:
         """What stands behind a clip's name, for its probabilities (columns,)."""
@@ -53,7 +64,7 @@ class RankedSample(Sample):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """Of the file."""
+        """The first line of the file."""
         return self.id_column, RANKED
 
     def cells(self, row: Sequence[float]) -> Iterable[str]:
@@ -81,29 +92,27 @@ def read_sample(path: Path, labels: Sequence[str] = ()) -> Sample:
         SubmissionError: not readable as a table, no column beside the first, a name that stands twice, or, for a ranked
             submission, a label that could not be told from two.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SubmissionError(f"{path}: cannot be read ({error}). Give the contest's sample_submission.csv.") from error
+    rows = read_cells(path)
     if not rows or len(rows[0]) < 2:
         raise SubmissionError(
             f"{path}: no header with a name and at least one column: {FORMATS}. Give the contest's own file."
         )
     header, names = rows[0], [row[0] for row in rows[1:]]
-    for what, values in (("column", header), ("row", names)):
-        if len(set(values)) != len(values):
-            twice = next(v for v in values if values.count(v) > 1)
-            raise SubmissionError(f"{path}: {what} {twice!r} stands twice. Give the contest's own file.")
+    refuse_twice(path, header, names)
     if header[1:] != [RANKED]:
         return Sample(header[0], tuple(header[1:]), tuple(names))
+    check_words(labels, path)
+    return RankedSample(header[0], tuple(labels), tuple(names))
+
+
+def check_words(labels: Sequence[str], path: Path) -> None:
+    """Raise SubmissionError for a label that could not be told from two in a list with spaces between."""
     for label in labels:
         if label.split() != [label]:
             raise SubmissionError(
                 f"{path} asks for labels with spaces between, and {label!r} is not one word. "
                 f"Name it {'_'.join(label.split()) or 'something'!r} in recipe.toml, by its label or in [aliases]."
             )
-    return RankedSample(header[0], tuple(labels), tuple(names))
 
 
 def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
@@ -123,11 +132,10 @@ def write(path: Path, sample: Sample, rows: Iterable[Sequence[float]]) -> None:
         with part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(sample.header)
-            for name, row in zip(sample.names, _checked(rows, sample), strict=True):
-                writer.writerow([name, *sample.cells(row)])
+            writer.writerows(sample.lines(_checked(rows, sample)))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except ValueError as error:
         part.unlink(missing_ok=True)
         raise SubmissionError(
@@ -166,6 +174,6 @@ def check(path: Path, sample: Sample) -> list[str]:
     rows = list(csv.reader(text.splitlines()))
     if not rows or tuple(rows[0]) != sample.header:
         found.append(f"header differs: {rows[0][:3] if rows else 'none'}")
-    if tuple(row[0] if row else "" for row in rows[1:]) != sample.names:
-        found.append(f"rows differ: {len(rows) - 1} rows, {len(sample.names)} expected, in the sample's order")
+    if tuple(row[0] if row else "" for row in rows[1:]) != sample.line_names:
+        found.append(f"rows differ: {len(rows) - 1} rows, {len(sample.line_names)} expected, in the sample's order")
     return found + [f"{row[0]}: {fault}" for row in rows[1:] if row and (fault := sample.fault(row[1:]))]

@@ -25,7 +25,7 @@ class Writer:
         self._condition = threading.Condition()
         self._table: tuple[np.ndarray, int] | None = None
         self._busy = False
-        self.error = ""  # of the last write that failed; the file before it is untouched
+        self.error = ""  # why the last write failed; the file before it is untouched
         threading.Thread(target=self._run, name="writer", daemon=True).start()
 
     def hand_in(self, table: np.ndarray, n_answered: int) -> None:
@@ -56,7 +56,7 @@ class Writer:
                 submission.write(self._path, self._sample, (row.tolist() for row in table))
                 self.error = ""
                 self._wrote(time.monotonic() - started, n_answered)
-            except Exception as error:  # the old file stands; the engine reports this and goes on
+            except Exception as error:  # noqa: BLE001  the old file stands; the engine reports this and goes on
                 self.error = f"{type(error).__name__}: {error}"
             with self._condition:
                 self._busy = False

@@ -5,6 +5,7 @@ nothing more of its length can come, or when a device would otherwise stand idle
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -15,6 +16,7 @@ class Unit:
     clip: int
     window: int  # index among the clip's windows
     frames: int
+    turn: int = 0  # how often the clip had been made ready before, in this pass
 
 
 class Groups:
@@ -66,6 +68,11 @@ class Groups:
     def reopen(self) -> None:
         """A clip that has been here comes once more, its length unknown again."""
         self._open += 1
+
+    def put_back(self, units: Sequence[Unit]) -> None:
+        """Windows that left in a batch and were not answered, because their device was lost, wait again."""
+        for unit in units:
+            self._waiting.setdefault(unit.frames, []).append(unit)
 
     def remove(self, clip: int) -> None:
         """Nothing of this clip waits any more."""

@@ -1,66 +1,67 @@
 """The submission as it grows: blended from the answers so far, written now and then beside the run, and at its end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from soundpost.contest.submission import Sample
 from soundpost.contest.writer import Writer
-from soundpost.engine.predictions import Answers
+from soundpost.engine.heartbeat import Tell
+from soundpost.engine.predictions import Predictions
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.resources.deadline import Deadline
 
-PAUSE_SECONDS = 2.0  # between two rewrites of submission.csv, at least
-PAUSE_SHARE = 20  # times what the last blend and write took, at least
-SHOWN_CLIPS = 6  # whose likeliest tags end the log
-
-Tell = Callable[[dict[str, Any]], None]
+PAUSE_SECONDS = 2.0  # least time between two rewrites of submission.csv
+PAUSE_SHARE = 20  # a pause is at least so many times what the last blend and write took
+SHOWN_CLIPS = 6  # clips whose likeliest tags end the log
 
 
-class Draft:
+class LiveSubmission:
     """What is known so far as a table and, a moment later, as submission.csv.
 
     Args:
         out: submission.csv.
         sample: its rows and columns.
-        answers: of all members.
-        blend: of the members' answers.
+        predictions: what all members have answered so far.
+        blend: how members' answers become one.
         maps: classes -> columns, by recipe name.
         priors: (columns,); what stands where nobody has answered.
         deadline: whose reserve follows what a write takes.
         tell: takes an event for the supervisor after each write.
+        is_written: whether submission.csv is rewritten at all; a dry run's is not.
     """
 
     def __init__(
         self,
         out: Path,
         sample: Sample,
-        answers: Answers,
+        predictions: Predictions,
         blend: Blend,
         maps: Mapping[str, ColumnMap],
         priors: Sequence[float],
         deadline: Deadline,
         tell: Tell,
+        is_written: bool = True,
     ) -> None:
         self._sample = sample
-        self._answers = answers
+        self._predictions = predictions
+        self._is_written = is_written
         self._blend, self._maps, self._priors = blend, dict(maps), priors
         self._deadline = deadline
         self._tell = tell
-        self._table = np.zeros((0, len(sample.columns)))
-        self._renewed = -PAUSE_SECONDS  # when
-        self._seen = -1  # answers in the latest table
+        self._table = np.tile(np.clip(priors, 0.0, 1.0), (predictions.n_clips, 1))
+        self._renewed = -PAUSE_SECONDS  # when the table was blended last
+        self._seen = -1  # how many answers are in the latest table
         self._blend_seconds = 0.0
-        self.write_seconds = 0.0  # of the slowest write
+        self.write_seconds = 0.0  # what the slowest write took
         self.written = 0  # clips answered in the submission that lies on disk
         self._writer = Writer(out, sample, self._wrote)
 
     @property
     def error(self) -> str:
-        """Of the last write, if it failed; the file before it is untouched."""
+        """Why the last write failed, if it did; the file before it is untouched."""
         return self._writer.error
 
     @property
@@ -70,14 +71,18 @@ class Draft:
         return self._deadline.elapsed() - self._renewed > pause and self._writer.is_idle
 
     def renew(self) -> None:
-        """Blend all answers and hand the table to the writer, if there is anything new."""
-        seen = self._answers.total()
+        """Blend the answers of clips that have got some and hand the table to the writer, if there is anything new."""
+        if not self._is_written:
+            return
+        seen = self._predictions.total()
         if seen == self._seen and not self.error:
             return
         self._seen = seen
         self._renewed = self._deadline.elapsed()
-        answered = int(self._answers.answered().sum())
-        self._table = self._answers.blended(self._blend, self._maps, self._priors)
+        answered = int(self._predictions.answered().sum())
+        changed = self._predictions.take_changed()
+        self._table = self._table.copy()  # the writer may still read the one before
+        self._table[changed] = self._predictions.blended(self._blend, self._maps, self._priors, changed)
         self._blend_seconds = self._deadline.elapsed() - self._renewed
         self._writer.hand_in(self._table, answered)
 
@@ -89,7 +94,7 @@ class Draft:
     def top_tags(self) -> list[str]:
         """The three likeliest columns of the first predicted clips."""
         lines = []
-        for clip in np.flatnonzero(self._answers.answered())[:SHOWN_CLIPS]:
+        for clip in np.flatnonzero(self._predictions.answered())[:SHOWN_CLIPS]:
             best = np.argsort(-self._table[clip], kind="stable")[:3]
             tags = ", ".join(f"{self._sample.columns[i]} {self._table[clip][i]:.2f}" for i in best)
             lines.append(f"{self._sample.names[clip]}: {tags}")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,20 @@ import numpy as np
 from soundpost.ensemble.blend import Blend
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.inference.activation import probabilities_of_array
 
 ROWS = 1024  # clips that are blended at a time, so that memory does not grow with their number
-ABSENT, ADDING, ADDED = 0, 1, 2  # marks of a pass at a clip; ADDING lasts only while its answer is summed
+ABSENT, ADDING, ADDED = 0, 1, 2  # how a pass stands at a clip; ADDING lasts only while its answer is summed
 
 
-class Answers:
+class Predictions:
     """Sums over passes for each member and clip, and which pass has answered which clip.
 
     Args:
         members: of this run, in order.
         n_clips: rows of the submission.
         passes: (member, view) of every pass of the plan, in any fixed order.
-        folder: where the table lives; one that an earlier engine of the same run left there is taken up again.
+        folder: where the tables live; those that an earlier engine of the same run left there are taken up again.
     """
 
     def __init__(
@@ -31,16 +33,22 @@ class Answers:
         passes: Sequence[tuple[int, int]],
         folder: Path,
     ) -> None:
+        self.n_clips = n_clips
         self._members = members
         self._row = {key: i for i, key in enumerate(passes)}
         self._member_of = np.array([member for member, _ in passes])
         folder.mkdir(parents=True, exist_ok=True)
-        self._sums = [
-            _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
-            for i, (recipe, _) in enumerate(members)
-        ]
-        self._marks = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self._marks, are_marks_known = _table(folder / "marks.npy", np.uint8, (len(passes), n_clips))
+        self._sums: list[np.ndarray] = []
+        for i, (recipe, _) in enumerate(members):
+            sums, are_sums_known = _table(folder / f"sums-{i}.npy", np.float32, (n_clips, len(recipe.labels)))
+            self._sums.append(sums)
+            if not (are_marks_known and are_sums_known):  # one without the other says nothing
+                sums[...] = 0.0
+                self._marks[self._member_of == i] = ABSENT
+        self.not_finite: dict[str, np.ndarray] = {}  # as blended last: who -> (clips,) bool: its rows left out
         self._mend()
+        self._is_changed = self.answered()
 
     def _mend(self) -> None:
         """Forget all of a member about a clip whose sum an engine died in the middle of."""
@@ -55,14 +63,21 @@ class Answers:
         self._marks[row, clip] = ADDING
         self._sums[member][clip] += answer
         self._marks[row, clip] = ADDED
+        self._is_changed[clip] = True
+
+    def take_changed(self) -> np.ndarray:
+        """Clips that have got an answer since the last call, their numbers; at first all that have one."""
+        changed = self._is_changed.nonzero()[0]
+        self._is_changed[:] = False
+        return changed
 
     def name(self, member: int) -> str:
-        """Of a member, recipe/fold."""
+        """A member's name, recipe/fold."""
         return self._members[member][1].name
 
     def seen(self, member: int, view: int) -> np.ndarray:
         """Which clips a pass has answered: (clips,) bool."""
-        return self._marks[self._row[member, view]] == ADDED
+        return np.asarray(self._marks[self._row[member, view]] == ADDED)
 
     def total(self) -> int:
         """How many answers there are, over passes and clips."""
@@ -70,26 +85,32 @@ class Answers:
 
     def answered(self) -> np.ndarray:
         """Which clips have any answer: (clips,) bool."""
-        return (self._marks == ADDED).any(axis=0)
+        return np.asarray((self._marks == ADDED).any(axis=0))
 
-    def blended(self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float]) -> np.ndarray:
+    def blended(
+        self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float], clips: np.ndarray | None = None
+    ) -> np.ndarray:
         """The submission as it stands: members' answers blended, in the columns of the submission.
 
         Args:
             blend: of this run's members.
             maps: classes -> columns, by recipe name.
             priors: (columns,); what stands where nobody knows, or nobody has answered.
+            clips: numbers of the clips that are wanted, as each one's row depends on its own answers alone; None: all.
 
         Returns:
             (clips, columns) float64 in [0, 1].
         """
-        result = np.tile(np.asarray(priors), (self._marks.shape[1], 1))
+        wanted = np.arange(self.n_clips) if clips is None else clips
+        result = np.tile(np.asarray(priors), (len(wanted), 1))
+        for spoilt in self.not_finite.values():
+            spoilt[wanted] = False
         for start in range(0, len(result), ROWS):
             rows = slice(start, start + ROWS)
-            self._blend(blend, maps, result[rows], rows)
-        return np.clip(result, 0.0, 1.0)
+            self._blend(blend, maps, result[rows], wanted[rows])
+        return np.asarray(np.clip(result, 0.0, 1.0))
 
-    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: slice) -> None:
+    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: np.ndarray) -> None:
         """Put the answers of some clips where priors are now."""
         seen = self._marks[:, clips] == ADDED
         n_clips, n_columns = result.shape
@@ -101,7 +122,7 @@ class Answers:
             done[i] = count > 0
             mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
             if recipe.average == "logit":
-                mean = _activate(mean, recipe.activation)
+                mean = probabilities_of_array(mean, recipe.activation)
             chosen = maps[recipe.name]
             table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
             knows[i, list(chosen.columns)] = True
@@ -110,28 +131,39 @@ class Answers:
                 continue
             columns = (knows == pattern[:, None]).all(axis=0)
             there = done & pattern[:, None]
-            blended = blend(table, there)
-            rows = there.any(axis=0)
-            result[np.ix_(rows, columns)] = blended[np.ix_(rows, columns)]
+            blended = blend.blended(table, there)
+            rows = blended.there
+            result[np.ix_(rows, columns)] = blended.probabilities[np.ix_(rows, columns)]
+            for name, spoilt in blended.not_finite.items():
+                self.not_finite.setdefault(name, np.zeros(self.n_clips, bool))[clips] |= spoilt
 
 
-def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """A zero table in a file, or the one of that shape that is there; in plain memory where the disk has no room."""
+def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
+    """A table in a file, and whether an earlier engine left it there; zeros in plain memory where there is no room.
+
+    A file gets its name only when all of its bytes are really there. So one that could not be had leaves nothing
+    behind that another engine could take for answers.
+    """
+    if _is_whole(path, dtype, shape):
+        return np.lib.format.open_memmap(path, mode="r+").view(np.ndarray), True
+    aside = path.with_name(path.name + ".part")
     try:
-        if path.exists():
-            table = np.lib.format.open_memmap(path, mode="r+")
-            if table.shape == shape and table.dtype == dtype:
-                return table.view(np.ndarray)
-        table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        with path.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
-            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
-        return table.view(np.ndarray)
+        path.unlink(missing_ok=True)
+        table = np.lib.format.open_memmap(aside, mode="w+", dtype=dtype, shape=shape)
+        with aside.open("r+b") as file:  # a hole in a mapped file is a SIGBUS once the disk is full
+            os.posix_fallocate(file.fileno(), 0, max(1, aside.stat().st_size))
+        aside.rename(path)
+        return table.view(np.ndarray), False
     except (OSError, ValueError):
-        return np.zeros(shape, dtype)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        return np.zeros(shape, dtype), False
 
 
-def _activate(logits: np.ndarray, activation: str) -> np.ndarray:
-    if activation == "softmax":
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-    return np.exp(-np.logaddexp(0.0, -logits))  # the sigmoid, without overflow and exact where it is tiny
+def _is_whole(path: Path, dtype: type, shape: tuple[int, ...]) -> bool:
+    """Whether a file holds all of such a table; opened to be read, as one that is too short is else filled up."""
+    try:
+        found = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError):
+        return False
+    return bool(found.shape == shape and found.dtype == dtype)

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ class Progress:
         self.kind = ("bar" if sys.stderr.isatty() else "lines") if kind == "auto" else kind
         self._limit = limit_seconds
         self._elapsed = elapsed
-        self._bar: tqdm | None = None
+        self._bar: tqdm[NoReturn] | None = None
         self._name = ""
         self._total = 0
         self._last = time.monotonic()

@@ -5,17 +5,16 @@ searched, breadth first and within bounds, for files of the right size, and of t
 """
 
 import os
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from soundpost.ensemble.recipes import Member
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.errors import WeightsError
+from soundpost.resources.folders import walk_folders
 
-MAX_DEPTH = 6
-MAX_ENTRIES = 20_000  # of all folders together that are looked at
-MAX_PER_FOLDER = 2_000  # entries; a folder with more holds clips, not weights
+MAX_DEPTH = 6  # folders below the input root: four in the new mount layout, two that an upload may have added
 SHOWN = 20  # folders that an error lists
 
 
@@ -24,8 +23,8 @@ class Attached:
 
     Args:
         root: /kaggle/input, or what stands for it.
-        members: that travel apart, with their sizes.
-        dataset: owner/slug that holds them, for messages; may be empty.
+        members: those that travel apart, with their sizes.
+        dataset: owner/slug of the one that holds them, for messages; may be empty.
     """
 
     def __init__(self, root: Path, members: Sequence[Member], dataset: str) -> None:
@@ -77,37 +76,18 @@ class Attached:
         return self._hashes[path]
 
     def _search(self) -> None:
-        queue = deque([(self._root, 0)])
-        looked_at = 0
-        while queue and looked_at < MAX_ENTRIES:
-            folder, depth = queue.popleft()
-            self._folders.append(folder)
-            inside = _entries(folder)
-            looked_at += len(inside) + 1
-            for entry in inside:
-                if entry.is_dir():
-                    if depth < MAX_DEPTH:
-                        queue.append((Path(entry.path), depth + 1))
+        for listing in walk_folders(self._root, MAX_DEPTH):
+            self._folders.append(listing.folder)
+            folders = set(listing.folders())
+            for entry in listing.entries:
+                path = Path(entry.path)
+                if path in folders:
                     continue
                 n_bytes = _size(entry)
                 if n_bytes in self._sizes:
-                    self._by_size[n_bytes].append(Path(entry.path))
+                    self._by_size[n_bytes].append(path)
                 if entry.name in self._names:
-                    self._by_name[entry.name].append((Path(entry.path), n_bytes))
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """The first MAX_PER_FOLDER entries of a folder, by name; none when it cannot be read."""
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if len(found) >= MAX_PER_FOLDER:
-                    break
-                found.append(entry)
-    except OSError:
-        return []
-    return sorted(found, key=lambda entry: entry.name)
+                    self._by_name[entry.name].append((path, n_bytes))
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -7,7 +7,7 @@ A rule combines inputs, and a blend says what is combined, as data of submission
     [blend]
     name = "geometric_mean"                # over the recipes
     folds = "mean"                         # over the folds of each recipe, first
-    weights = {argus = 2.0, compact = 1.0} # of the inputs; those not named weigh 1
+    weights = {argus = 2.0, compact = 1.0} # one for each input; those not named weigh 1
 
     [blend]                                # stages: each reads members, recipes and earlier stages by name
     name = "stages"
@@ -25,6 +25,9 @@ A rule combines inputs, and a blend says what is combined, as data of submission
 Clips that not every member has answered: a rule blends the inputs that have answered, with their weights (equal ones if
 all of those weigh 0); a second level answers only clips that all its inputs have answered; a clip takes the answer of
 the last stage that has one, else the plain mean of its members.
+
+A row that is not finite counts as one that is not there, whether a member, a fold of a second level or a rule gave it.
+So a network that has diverged costs its own say and is named; what the others say stands.
 """
 
 import inspect
@@ -38,7 +41,8 @@ from soundpost.ensemble.recipes import Named
 from soundpost.ensemble.rules import BLENDS
 from soundpost.errors import SettingsError, ShapeError
 
-Network = Callable[[np.ndarray], np.ndarray]  # probabilities (clips, inputs, classes) -> (clips, classes)
+# Probabilities (clips, inputs, classes) -> (clips, classes); one with an attribute `name` is called by it in reports.
+Network = Callable[[np.ndarray], np.ndarray]
 
 
 class Answer(NamedTuple):
@@ -48,15 +52,23 @@ class Answer(NamedTuple):
     there: np.ndarray  # (clips,) bool
 
 
+class Blended(NamedTuple):
+    """One answer for each clip, and who had none to give that could be used."""
+
+    probabilities: np.ndarray  # (clips, classes) float32, finite; zeros where nobody has answered
+    there: np.ndarray  # (clips,) bool: whether anybody has answered
+    not_finite: dict[str, np.ndarray]  # member, second-level fold or stage -> (clips,) bool: its rows left out
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of a blend."""
 
     output: str  # the name under which later stages read it
-    name: str  # of BLENDS, or "second_level"
+    name: str  # a rule in BLENDS, or "second_level"
     inputs: tuple[str, ...]  # members ("recipe/fold"), recipes, outputs of earlier stages
     weights: Mapping[str, float] = field(default_factory=dict)  # input -> weight; 1 where not named
-    recipe: str = ""  # of the second level
+    recipe: str = ""  # the second level's, by name
     options: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the rule
 
 
@@ -95,14 +107,15 @@ class Blend:
         self._check()
 
     def __call__(self, probabilities: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """One answer for each clip.
+        """One answer for each clip, (clips, classes) float32; arguments and errors as those of blended."""
+        return self.blended(probabilities, done).probabilities
+
+    def blended(self, probabilities: np.ndarray, done: np.ndarray) -> Blended:
+        """One answer for each clip, and whose rows had to be left out because they are not finite.
 
         Args:
             probabilities: (members, clips, classes) in [0, 1]; what is not done may hold anything.
             done: (members, clips) bool.
-
-        Returns:
-            (clips, classes) float32, finite; a clip that no member has answered gets zeros.
 
         Raises:
             ShapeError: the table does not have one layer for each member.
@@ -112,26 +125,34 @@ class Blend:
                 f"blend of {len(self.members)} members over probabilities {probabilities.shape} and done {done.shape}: "
                 "(members, clips, classes) and (members, clips) are needed. Pass the table of this run."
             )
-        known = {name: Answer(p, there) for name, p, there in zip(self.members, probabilities, done, strict=True)}
+        left_out: dict[str, np.ndarray] = {}
+        known = {
+            name: _finite(name, Answer(layer, there), left_out)
+            for name, layer, there in zip(self.members, probabilities, done, strict=True)
+        }
         result = _combine(BLENDS["mean"], list(known.values()))
         for recipe in self.recipes:
             folds = [known[name] for name in self.members if name.split("/")[0] == recipe]
-            known[recipe] = _combine(BLENDS[self.folds or "mean"], folds)
+            known[recipe] = _finite(recipe, _combine(BLENDS[self.folds or "mean"], folds), left_out)
         for stage in self.stages:
-            inputs = [known[name] for name in stage.inputs]
-            if stage.name == "second_level":
-                networks = self.second_level[stage.recipe]
-                answer = _combine(
-                    BLENDS[self.folds or "mean"], [_second_level(network, inputs) for network in networks]
-                )
-            else:
-                weights = [float(stage.weights.get(name, 1.0)) for name in stage.inputs]
-                answer = _combine(BLENDS[stage.name], inputs, weights, stage.options)
+            answer = _finite(f"stage '{stage.output}'", self._staged(stage, known, left_out), left_out)
             known[stage.output] = answer
             result = Answer(
                 np.where(answer.there[:, None], answer.probabilities, result.probabilities), result.there | answer.there
             )
-        return result.probabilities.astype(np.float32)
+        return Blended(result.probabilities, result.there, left_out)
+
+    def _staged(self, stage: Stage, known: Mapping[str, Answer], left_out: dict[str, np.ndarray]) -> Answer:
+        """The answer of one stage from what is known before it."""
+        inputs = [known[name] for name in stage.inputs]
+        if stage.name != "second_level":
+            weights = [float(stage.weights.get(name, 1.0)) for name in stage.inputs]
+            return _combine(BLENDS[stage.name], inputs, weights, stage.options)
+        folds = []
+        for number, network in enumerate(self.second_level[stage.recipe]):
+            name = getattr(network, "name", f"{stage.recipe}/{number}")
+            folds.append(_finite(name, _second_level(network, inputs), left_out))
+        return _combine(BLENDS[self.folds or "mean"], folds)
 
     def _check(self) -> None:
         known = {*self.members, *self.recipes}
@@ -145,8 +166,8 @@ class Blend:
                     f"{where}: inputs {_listed(unknown) or 'none'} not known; known: {_listed(known)}. "
                     "Correct inputs and weights in submission.toml."
                 )
-            if any(weight < 0 for weight in stage.weights.values()):
-                raise SettingsError(f"{where}: a weight below 0. Give weights of 0 and more.")
+            if not all(0 <= weight < np.inf for weight in stage.weights.values()):
+                raise SettingsError(f"{where}: a weight below 0 or not finite. Give finite weights of 0 and more.")
             if stage.output in known:
                 raise SettingsError(f"{where}: that name is taken. Give the stage a name of its own.")
             if stage.name == "second_level":
@@ -163,6 +184,7 @@ class Blend:
             else:
                 allowed = set(inspect.signature(BLENDS[stage.name]).parameters) - {"inputs", "weights"}
                 _refuse({name: value for name, value in stage.options.items() if name not in allowed}, where)
+                _try_options(stage, where)
             known.add(stage.output)
 
 
@@ -207,10 +229,20 @@ def _combine(
     done = np.stack([answer.there for answer in inputs])
     weight = done * np.array(weights or [1.0] * len(inputs))[:, None]
     weight = np.where(weight.sum(0) > 0, weight, done)
-    there = done.any(0)
+    there = np.asarray(done.any(axis=0))
     weight = weight / np.where(there, weight.sum(0), 1.0)
-    blended = rule([answer.probabilities for answer in inputs], weight, **(options or {}))
-    return Answer(np.where(there[:, None], blended, 0.0).astype(np.float32), there)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at by _finite
+        blended = rule([answer.probabilities for answer in inputs], weight, **(options or {}))
+        return Answer(np.where(there[:, None], blended, 0.0).astype(np.float32), there)
+
+
+def _finite(name: str, answer: Answer, left_out: dict[str, np.ndarray]) -> Answer:
+    """The answer without its rows that are not finite; those are noted under the name."""
+    spoilt = np.logical_and(answer.there, ~np.isfinite(answer.probabilities).all(axis=1))
+    if not spoilt.any():
+        return answer
+    left_out[name] = spoilt | left_out.get(name, np.zeros_like(spoilt))
+    return Answer(answer.probabilities, np.logical_and(answer.there, ~spoilt))
 
 
 def _second_level(network: Network, inputs: Sequence[Answer]) -> Answer:
@@ -234,6 +266,19 @@ def _stage(table: Mapping[str, Any]) -> Stage:
         table.get("recipe", ""),
         {key: value for key, value in table.items() if key not in known},
     )
+
+
+def _try_options(stage: Stage, where: str) -> None:
+    """Refuse options with which a rule has no answer, before a run rather than at its first write."""
+    halves = np.full((1, 2), 0.5)
+    try:
+        usable = bool(np.isfinite(BLENDS[stage.name]([halves], np.ones((1, 1)), **stage.options)).all())
+    except (ArithmeticError, TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise SettingsError(
+            f"{where}: blend '{stage.name}' has no answer with {dict(stage.options)}. Correct it in submission.toml."
+        )
 
 
 def _refuse(settings: Mapping[str, Any], where: str) -> None:

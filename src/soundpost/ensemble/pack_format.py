@@ -55,12 +55,15 @@ def unpack(data: bytes, where: str) -> dict[str, np.ndarray]:
 
 def widen(scales: np.ndarray) -> np.ndarray:
     """Scales as float32 from their upper 16 bits: (channels,) uint16 -> (channels,)."""
-    return (scales.astype("<u4") << 16).view("<f4")
+    widened: np.ndarray = (scales.astype("<u4") << 16).view("<f4")
+    return widened
 
 
 def dequantise(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Weights from whole numbers: (channels, ...) int8 or int16, by (channels,) scales as uint16 -> float32."""
-    return values.astype(np.float32) * widen(scales).reshape(-1, *[1] * (values.ndim - 1))
+    of_channels: np.ndarray = widen(scales).reshape(-1, *[1] * (values.ndim - 1))
+    weights: np.ndarray = values.astype(np.float32) * of_channels
+    return weights
 
 
 class _Planes:

@@ -1,7 +1,6 @@
-"""The plan: passes (member x view), best gain per second first; every prefix of it is a valid blend."""
+"""The passes of a run (member x view) and what each is expected to add; every set of them is a valid blend."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from soundpost.ensemble.recipes import Member, Recipe
@@ -13,7 +12,7 @@ class Pass:
 
     member: int  # index in the run's list of members
     view: int  # index in the recipe's views
-    gain: float  # of the blend's score when this pass joins, as the recipe recorded or guessed
+    gain: float  # what this pass adds to the blend's score, as the recipe recorded or guessed
 
     def name(self, members: Sequence[tuple[Recipe, Member]]) -> str:
         """recipe/fold view, as logs call it."""
@@ -45,54 +44,3 @@ def _step(scores: Sequence[float], index: int, first: float) -> float:
     if index < len(scores):
         return max(1e-6, scores[index] - (scores[index - 1] if index else 0.0))
     return max(1e-6, first * 10.0**-index)
-
-
-def next_pass(
-    passes: Sequence[Pass], done: Sequence[Pass], seconds: Callable[[Pass], float], left_seconds: float = math.inf
-) -> Pass | None:
-    """The pass to run now: the best first one gives every clip an answer; then gain per second decides.
-
-    Where the best member would not reach every clip in time, the first pass is that of the highest score times the
-    share of clips that it reaches: a clip without any answer costs more than one with a weaker answer.
-
-    Args:
-        passes: all of them.
-        done: those that have run.
-        seconds: expected duration of a pass.
-        left_seconds: for passes.
-    """
-    seen = {(p.member, p.view) for p in done}
-    begun = {p.member for p in done}
-    open_passes = [p for p in passes if (p.member, p.view) not in seen and (p.view == 0 or p.member in begun)]
-    if not open_passes:
-        return None
-    if not done:
-        return max(open_passes, key=lambda p: (p.gain * min(1.0, left_seconds / max(1e-9, seconds(p))), -p.member))
-    return max(open_passes, key=lambda p: (p.gain / max(1e-9, seconds(p)), -p.member))
-
-
-def company(
-    passes: Sequence[Pass],
-    done: Sequence[Pass],
-    work: Pass,
-    members: Sequence[tuple[Recipe, Member]],
-    seconds: Callable[[Pass], float],
-    most: int,
-) -> list[Pass]:
-    """A pass, and those that would follow it anyway and differ in the fold alone, so that they can share batches.
-
-    Args:
-        passes: all of them.
-        done: those that have run, without work.
-        work: the pass to run now.
-        members: of the run, by number.
-        seconds: expected duration of a pass.
-        most: passes that there is time and room for together.
-    """
-    found = [work]
-    while len(found) < most:
-        following = next_pass(passes, [*done, *found], seconds)
-        if following is None or (members[following.member][0], following.view) != (members[work.member][0], work.view):
-            break
-        found.append(following)
-    return found

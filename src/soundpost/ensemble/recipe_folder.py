@@ -35,7 +35,7 @@ def write_recipe(
 
     Args:
         folder: made if it is not there.
-        name: of the recipe.
+        name: what the recipe is called.
         table: audio, front end, model, views and whatever else a recipe says.
         labels: in the order of the network's outputs.
         members: best first.

@@ -54,9 +54,9 @@ class Member:
     recipe: str
     fold: str
     file: str  # beside recipe.toml, a .safetensors file
-    sha256: str  # of that file
+    sha256: str  # what that file must have
     scores: Mapping[str, float] = field(default_factory=dict)  # out of fold: lwlrap, accuracy
-    n_bytes: int = 0  # of a file that comes as an attached dataset, not beside recipe.toml; 0: it lies there
+    n_bytes: int = 0  # size of a file that comes as an attached dataset; 0: it lies beside recipe.toml
 
     @property
     def name(self) -> str:
@@ -172,7 +172,7 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
     """The submission that the text of a submission.toml describes.
 
     Args:
-        text: of submission.toml.
+        text: what stands in submission.toml.
         recipes: name -> text of its recipe.toml.
         where: the file, for messages.
     """

@@ -16,7 +16,7 @@ def load_arrays(path: Path, sha256: str, member: str) -> dict[str, np.ndarray]:
 
     Args:
         path: a .safetensors file, or a .pack file such as a kernel carries.
-        sha256: of the file, as the recipe has it, in hex.
+        sha256: what the file must have, as the recipe says, in hex.
         member: recipe/fold, for messages.
 
     Raises:

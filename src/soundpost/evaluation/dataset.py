@@ -17,7 +17,7 @@ class Table:
     """Clips with their labels and folds, in the order of the csv."""
 
     files: tuple[str, ...]
-    labels: tuple[str, ...]  # of all clips, sorted: the order of the network's outputs
+    labels: tuple[str, ...]  # every label of any clip, sorted: the order of the network's outputs
     truth: np.ndarray  # (clips, classes) float32, 0 or 1
     folds: tuple[str, ...]  # one per clip
 
@@ -95,7 +95,7 @@ def read_table(path: Path, make_folds: int | None, seed: int) -> Table:
     Args:
         path: the csv; FSDKaggle2019's train_curated.csv is one.
         make_folds: how many folds to deal the clips into; None takes the csv's own.
-        seed: of the dealing.
+        seed: decides how clips are dealt to folds.
 
     Raises:
         SettingsError: as read_frame; or there is no column fold and no folds are to be made.
@@ -134,7 +134,7 @@ def deal(truth: np.ndarray, n_folds: int, seed: int) -> tuple[str, ...]:
     Args:
         truth: (clips, classes).
         n_folds: how many.
-        seed: of the shuffling.
+        seed: decides how clips are shuffled.
 
     Returns:
         The fold of each clip, "1", "2", ...

@@ -10,21 +10,24 @@ import numpy as np
 from soundpost.audio.decode import probe
 from soundpost.contest import submission
 from soundpost.contest.clips import Clip
-from soundpost.engine.run import Run, Tell
+from soundpost.engine.heartbeat import Tell
+from soundpost.engine.provision import provisioned
+from soundpost.engine.run import Run
+from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import ClipError, SettingsError
+from soundpost.exit_status import STATUS_OK
 from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
-from soundpost.inference.devices import choose_devices
 from soundpost.resources.deadline import EXIT_SECONDS
 from soundpost.resources.memory import cores
+from soundpost.resources.memory_budget import LIMIT_SHARE
 from soundpost.settings import RunSettings
 
-MOST_CLIPS = 300  # of the folder that are measured, of all lengths alike
+MOST_CLIPS = 300  # clips of the folder that are measured, of all lengths alike
 FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
-LITTLE_SECONDS = 60.0  # of audio; less makes a rough forecast
-KEPT_SHARE = 0.92  # of a named machine's memory that a run may take
+LITTLE_SECONDS = 60.0  # less audio than this makes a rough forecast
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Measured:
     """What the first pass of one recipe took, in seconds of cores and lanes."""
 
     audio_seconds: float  # as the headers say
-    decoded_seconds: float  # of audio after trimming and the length rule, of the clips decoded in this pass
+    decoded_seconds: float  # audio after trimming and the length rule, over the clips decoded in this pass
     decoded: int  # clips decoded in this pass
     decode: float
     features: float
@@ -40,15 +43,13 @@ class Measured:
     clock: float
 
 
-class DryRun(Run):
+class DryRun:
     """A run over at most MOST_CLIPS clips that ends in a forecast; its submission goes where main put it."""
 
-    def _read_contest(self) -> None:
-        super()._read_contest()
-        self.there = sum(clip.path is not None for clip in self.clips)
-        self.clips = _spread(self.clips)
-        self.report.n_clips = len(self.clips)
-        self.length = {clip.name: _seconds(clip) for clip in self.clips}
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._run = Run(session)
+        self._length = {clip.name: _seconds(clip) for clip in session.clips}
 
     def run(self) -> int:
         """Measure, foretell, say so; exit status 0 whatever the verdict.
@@ -56,65 +57,46 @@ class DryRun(Run):
         Raises:
             SettingsError: no clip here could be predicted, or the named machine is not known.
         """
-        target = named(self.settings.as_machine) if self.settings.as_machine else None
-        self._start_workers()
-        self._read_contest()
-        self.devices = self.roster.devices = choose_devices(self.settings.device)
-        self._share_memory()
+        session = self._session
         measured = self._measure()
         if not measured:
             raise SettingsError(
-                f"a dry run measures clips, and of {self.there:,} in {self.settings.test_dir} none was predicted. "
-                "Give a folder with some clips of the kind to expect, and time for them."
+                f"a dry run measures clips, and of {session.contest.n_files:,} in {session.settings.test_dir} none was "
+                "predicted. Give a folder with some clips of the kind to expect, and time for them."
             )
-        here = Capacity(
-            cores=min(cores(), len(self.pool.workers)) if self.devices[0] != "cpu" else cores(),
-            lanes=len(self.devices),
-            on_gpu=self.devices[0] != "cpu",
-            resident_bytes=max(0, self.gauge.peak_bytes - self.cache.memory_bytes),
-            cache_bytes=self.cache.memory_limit_bytes - self.cache.staging_bytes,
-            disk_bytes=self.cache.disk_limit_bytes,
-        )
+        here = self._capacity()
         overhead = max(
             1.0, sum(m.clock for m in measured.values()) / sum(_explained(m, here) for m in measured.values())
         )
         load = self._load_expected(overhead)
-        factor, capacity = 1.0, here
-        if target:
-            factor = slowdown(self._known_device(), target.device)
-            capacity = replace(
-                here,
-                cores=target.cores,
-                lanes=target.lanes,
-                on_gpu=target.device != CORE,
-                cache_bytes=max(0, int(KEPT_SHARE * target.memory_bytes) - here.resident_bytes),
-                disk_bytes=target.disk_bytes,
-            )
+        factor, capacity = self._elsewhere(here)
         front_ends, passes = self._costs(measured, load, factor)
         self._say(measured, load, factor)
         for line in foretell(passes, front_ends, capacity, load).lines(load.limit_seconds):
-            self.progress.say(line)
-        return 0
+            session.progress.say(line)
+        return STATUS_OK
 
     # ------------------------------------------------------------ measuring
 
     def _measure(self) -> dict[str, Measured]:
         """What the first pass of each recipe took, by the recipe's name."""
+        session = self._session
+        report = session.report
         measured: dict[str, Measured] = {}
-        for recipe in self.recipes:
-            work = next((p for p in self.passes if self._is_first(p, recipe)), None)
+        for recipe in session.models.recipes:
+            work = next((p for p in session.models.passes if self._is_first(p, recipe)), None)
             if work is None:
                 continue
-            before, report = dict(self.report.seconds), self.report
+            before = dict(report.seconds)
             audio_before, began = report.audio_seconds, time.monotonic()
-            cached = sum(1 for key in self.cache if key.digest == recipe.digest())
-            complete = self._run_pass([work], [work])
-            answered = self.machine.answers.seen(work.member, work.view)
-            names = [clip.name for clip, seen in zip(self.clips, answered, strict=True) if seen]
+            cached = sum(1 for key in session.cache if key.digest == recipe.digest())
+            complete = self._run.run_pass([work], [work])
+            answered = session.predictions.seen(work.member, work.view)
+            names = [clip.name for clip, seen in zip(session.clips, answered, strict=True) if seen]
             if not names:
                 continue
             measured[recipe.name] = Measured(
-                audio_seconds=max(1e-3, sum(self.length[name] for name in names)),
+                audio_seconds=max(1e-3, sum(self._length[name] for name in names)),
                 decoded_seconds=report.audio_seconds - audio_before,
                 decoded=0 if cached else len(names),
                 decode=report.seconds["decode (CPU)"] - before.get("decode (CPU)", 0.0),
@@ -127,29 +109,58 @@ class DryRun(Run):
         return measured
 
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
-        member_of = self.members[work.member][0]
-        return work.view == 0 and member_of is recipe and self.roster.predictors(work.member) is not None
-
-    def _checkpoint(self) -> None:
-        """Nothing is written."""
+        models = self._session.models
+        member_of = models.members[work.member][0]
+        return work.view == 0 and member_of is recipe and self._session.predictors(work.member) is not None
 
     def _write_seconds(self) -> float:
-        """Of one write of a submission, for each row."""
+        """What one write of a submission takes for each row."""
+        contest = self._session.contest
         began = time.monotonic()
-        submission.write(Path(self.settings.out), self.sample, (self.priors for _ in self.sample.names))
-        return (time.monotonic() - began) / max(1, len(self.sample.names))
+        submission.write(
+            Path(self._session.settings.out), contest.sample, (contest.priors for _ in contest.sample.names)
+        )
+        return (time.monotonic() - began) / max(1, len(contest.sample.names))
 
     # ------------------------------------------------------------ foretelling
 
+    def _capacity(self) -> Capacity:
+        """What this machine has, as the run found it."""
+        session = self._session
+        return Capacity(
+            cores=min(cores(), len(session.pool.workers)) if session.on_gpu else cores(),
+            lanes=len(session.lanes),
+            on_gpu=session.on_gpu,
+            resident_bytes=max(0, session.memory.peak_bytes - session.cache.memory_bytes),
+            cache_bytes=session.cache.memory_limit_bytes - session.cache.staging_bytes,
+            disk_bytes=session.cache.disk_limit_bytes,
+        )
+
+    def _elsewhere(self, here: Capacity) -> tuple[float, Capacity]:
+        """How many times longer forward passes take on the machine that is meant, and what it has."""
+        if not self._session.settings.as_machine:
+            return 1.0, here
+        target = named(self._session.settings.as_machine)
+        capacity = replace(
+            here,
+            cores=target.cores,
+            lanes=target.lanes,
+            on_gpu=target.device != CORE,
+            cache_bytes=max(0, int(LIMIT_SHARE * target.memory_bytes) - here.resident_bytes),
+            disk_bytes=target.disk_bytes,
+        )
+        return slowdown(self._known_device(), target.device), capacity
+
     def _load_expected(self, overhead: float) -> Load:
-        seconds = [s for s in self.length.values() if s > 0]
-        clips = self.settings.expect_clips or FOLD * self.there
-        each = self.settings.expect_seconds or float(np.mean(seconds))
+        settings = self._session.settings
+        seconds = [s for s in self._length.values() if s > 0]
+        clips = settings.expect_clips or FOLD * self._session.contest.n_files
+        each = settings.expect_seconds or float(np.mean(seconds))
         return Load(
             clips=clips,
             audio_seconds=clips * each,
-            limit_seconds=self.settings.time_limit_seconds,
-            start_seconds=self.report.seconds["start"],
+            limit_seconds=settings.time_limit_seconds,
+            start_seconds=self._session.report.seconds["start"],
             end_seconds=EXIT_SECONDS + 2 * clips * self._write_seconds(),
             overhead=overhead,
         )
@@ -158,55 +169,60 @@ class DryRun(Run):
         self, measured: dict[str, Measured], load: Load, factor: float
     ) -> tuple[dict[str, FrontEndCost], list[PassCost]]:
         """Costs by digest, and of the passes in the order of the plan; a recipe not measured is left out."""
+        models = self._session.models
+        item_bytes = np.dtype(self._session.settings.cache_dtype).itemsize
         front_ends: dict[str, FrontEndCost] = {}
-        for recipe in self.recipes:
+        for recipe in models.recipes:
             m = measured.get(recipe.name)
             if m and recipe.digest() not in front_ends:
-                shape = self.roster.shape(recipe, m.decoded_seconds / max(1, m.decoded))
-                n_bytes = float(np.prod(shape)) * np.dtype(self.settings.cache_dtype).itemsize * m.decoded
+                shape = models.sizes.shape(recipe, m.decoded_seconds / max(1, m.decoded))
+                n_bytes = float(np.prod(shape)) * item_bytes * m.decoded
                 front_ends[recipe.digest()] = FrontEndCost(
                     m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
                 )
         order: list[Pass] = []
-        while (work := self._next(order)) is not None:
+        while (work := self._run.scheduler.next(order)) is not None:
             order.append(work)
         each = load.audio_seconds / load.clips
         passes = []
         for work in order:
-            recipe = self.members[work.member][0]
+            recipe = models.members[work.member][0]
             if m := measured.get(recipe.name):
-                frames = self.roster.shape(recipe, each)[2]
-                shown = [sum(w.frames for w in self.roster.view(recipe, v).windows(frames)) for v in (0, work.view)]
+                frames = models.sizes.shape(recipe, each)[2]
+                shown = [sum(w.frames for w in models.sizes.view(recipe, v).windows(frames)) for v in (0, work.view)]
                 forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
-                passes.append(PassCost(work.name(self.members), recipe.digest(), forward))
+                passes.append(PassCost(work.name(models.members), recipe.digest(), forward))
         return front_ends, passes
 
     def _known_device(self) -> str:
         """This device's name in the table of peaks."""
-        if self.devices[0] == "cpu":
+        if not self._session.on_gpu:
             return CORE
         import torch
 
-        description = torch.cuda.get_device_name(self.devices[0])
+        description = torch.cuda.get_device_name(self._session.lanes[0].device)
         if not (name := known_device(description)):
             raise SettingsError(
-                f"--as {self.settings.as_machine}: this device, {description}, stands in no table. Measure with "
-                "--device cpu, or on a device that does."
+                f"--as {self._session.settings.as_machine}: this device, {description}, stands in no table. Measure "
+                "with --device cpu, or on a device that does."
             )
         return name
 
     def _say(self, measured: dict[str, Measured], load: Load, factor: float) -> None:
+        session = self._session
         audio = max(m.audio_seconds for m in measured.values())
-        count = sum(clip.path is not None for clip in self.clips)
+        count = sum(clip.path is not None for clip in session.clips)
         each = load.audio_seconds / load.clips
         rough = "; so little audio makes a rough forecast" if audio < LITTLE_SECONDS else ""
-        self.progress.say(f"dry run over {count:,} of {self.there:,} clips, {audio:,.0f} s of audio{rough}")
-        self.progress.say(
+        session.progress.say(
+            f"dry run over {count:,} of {session.contest.n_files:,} clips, {audio:,.0f} s of audio{rough}"
+        )
+        session.progress.say(
             f"expected: {load.clips:,} clips of {each:.1f} s on the average; overhead {load.overhead:.2f} times"
         )
-        if self.settings.as_machine:
-            self.progress.say(
-                f"ESTIMATE for {self.settings.as_machine}: forward passes take {factor:.3g} times as long on one of "
+        if session.settings.as_machine:
+            session.progress.say(
+                f"ESTIMATE for {session.settings.as_machine}: forward passes take {factor:.3g} times as long on one of "
                 "its devices, by published peaks; its cores are taken to be as fast as these"
             )
 
@@ -228,7 +244,7 @@ def _spread(clips: Sequence[Clip]) -> tuple[Clip, ...]:
 
 
 def _seconds(clip: Clip) -> float:
-    """Of a clip's audio, as its header says; 0 when it says nothing."""
+    """How long a clip is, as its header says; 0 when it says nothing."""
     try:
         found = probe(clip.path) if clip.path else None
     except ClipError:
@@ -245,9 +261,7 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
     Raises:
         KitError: there is nothing that could be measured.
     """
-    this = DryRun(settings, should_stop, tell)
-    try:
-        return this.run()
-    finally:
-        if hasattr(this, "pool"):
-            this.close()
+    if settings.as_machine:
+        named(settings.as_machine)  # a name that is not known is refused before anything is measured
+    with provisioned(settings, should_stop, tell, choose=_spread) as session:
+        return DryRun(session).run()

@@ -13,20 +13,20 @@ NAMED = 3  # passes that a verdict names before it only counts
 
 @dataclass(frozen=True)
 class FrontEndCost:
-    """Of one front end's spectrograms, for each second of audio."""
+    """What one front end's spectrograms cost for each second of audio."""
 
-    decode_seconds: float  # of one core
-    feature_seconds: float  # of one core
+    decode_seconds: float  # on one core
+    feature_seconds: float  # on one core
     n_bytes: float
 
 
 @dataclass(frozen=True)
 class PassCost:
-    """Of one pass of the plan."""
+    """What one pass of the plan costs."""
 
     name: str
     front_end: str  # digest: passes with the same one share spectrograms
-    forward_seconds: float  # of one lane, for each second of audio
+    forward_seconds: float  # on one lane, for each second of audio
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Capacity:
     cores: int
     lanes: int  # devices; without a GPU the cores themselves
     on_gpu: bool
-    resident_bytes: int  # of all processes, without spectrograms
-    cache_bytes: int  # of spectrograms in memory, at most
-    disk_bytes: int  # of spilled spectrograms, at most
+    resident_bytes: int  # what all processes hold, without spectrograms
+    cache_bytes: int  # most spectrograms in memory
+    disk_bytes: int  # most spilled spectrograms
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Load:
     """What is to be run, and what the run costs beside its passes."""
 
     clips: int
-    audio_seconds: float  # of all clips together
+    audio_seconds: float  # length of all clips together
     limit_seconds: float
     start_seconds: float  # until the first pass can begin
     end_seconds: float  # the last write, and the exit
@@ -101,7 +101,7 @@ def foretell(
     Args:
         passes: in the order of the plan, at least one.
         front_ends: costs by digest.
-        capacity: of the machine.
+        capacity: what the machine has.
         load: what is expected.
     """
     audio = load.audio_seconds
@@ -135,7 +135,7 @@ def foretell(
 
 
 def _seconds(computing: float, forward: float, capacity: Capacity) -> float:
-    """Of the clock, for so many seconds of cores and of lanes."""
+    """How long it takes by the clock, for so many seconds of cores and of lanes."""
     if capacity.on_gpu:
         return max(computing / capacity.cores, forward / capacity.lanes)
     return (computing + forward) / capacity.cores

@@ -9,4 +9,5 @@ FRONT_ENDS: dict[str, str] = {
     "picture_stack": "soundpost.front_ends.picture_stack:PictureStack",
     "reassigned_picture": "soundpost.front_ends.reassigned_picture:ReassignedPicture",
     "segments": "soundpost.front_ends.segments:Segments",
+    "window_picture": "soundpost.front_ends.window_picture:WindowPicture",
 }

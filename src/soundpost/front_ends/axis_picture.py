@@ -15,7 +15,8 @@ from torch import Tensor
 
 from soundpost.errors import SettingsError
 from soundpost.front_ends.rendering import SIDE, coloured
-from soundpost.functional.mel import Framing, check_waveforms, decibels, mel_frequencies, power_spectra
+from soundpost.functional.mel import decibels, mel_frequencies
+from soundpost.functional.stft import Framing, check_waveforms, power_spectra
 
 AXES = ("linear", "log", "mel")
 ROWS, COLUMNS = 221, 223  # pixels of the plotting area, before the picture gets its final size

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from soundpost.errors import SettingsError
 from soundpost.functional.deltas import WIDTH, with_derivatives
-from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, mel_power
+from soundpost.functional.mel import Bands, decibels, mel_power
+from soundpost.functional.stft import Framing, check_waveforms
 
 DERIVED_AT_ONCE = 1 << 20  # values whose derivatives are computed at once; it takes ten times as much memory
 

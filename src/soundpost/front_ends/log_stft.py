@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from soundpost.functional.mel import Bands, Framing, check_waveforms, mel_power, power_spectra
+from soundpost.functional.mel import Bands, mel_power
+from soundpost.functional.stft import Framing, check_waveforms, power_spectra
 
 
 @dataclass(frozen=True)

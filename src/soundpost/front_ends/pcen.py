@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import SettingsError
-from soundpost.functional.mel import Bands, Framing, check_waveforms, mel_power
+from soundpost.functional.mel import Bands, mel_power
+from soundpost.functional.stft import Framing, check_waveforms
 
 STRETCH = 64  # frames that are smoothed by one matrix product
 PerBand = float | tuple[float, ...]  # one number for all bands, or one for each
@@ -58,13 +59,14 @@ class Pcen:
         """(batch, samples) -> (batch, 1, n_mels, frames) float32, no unit; the lowest band is row 0."""
         check_waveforms(waveforms)
         chosen = self.settings
-        constants = [
+        smoothing, gain, bias, power = (
             torch.tensor(constant, device=waveforms.device).reshape(-1, 1)
             for constant in (chosen.smoothing or self._smoothing(), chosen.gain, chosen.bias, chosen.power)
-        ]
+        )
         result = waveforms.new_empty(waveforms.shape[0], *self.shape(waveforms.shape[1]))
         for row, waveform in zip(result[:, 0], waveforms, strict=True):
-            row.copy_(pcen(mel_power(waveform, self.framing, self.bands), *constants, chosen.eps, chosen.start))
+            mels = mel_power(waveform, self.framing, self.bands)
+            row.copy_(pcen(mels, smoothing, gain, bias, power, chosen.eps, chosen.start))
         return result
 
     def _smoothing(self) -> float:
@@ -86,7 +88,8 @@ class TrainablePcen(nn.Module):
     def forward(self, power: Tensor) -> Tensor:
         """(batch, 1, mels, frames) mel power -> the same axes; the input stays as it is."""
         logs = (self.log_s, self.log_alpha, self.log_delta, self.log_r)
-        return pcen(power, *(log.exp().reshape(-1, 1) for log in logs), self.eps, 0.0)
+        smoothing, gain, bias, exponent = (log.exp().reshape(-1, 1) for log in logs)
+        return pcen(power, smoothing, gain, bias, exponent, self.eps, 0.0)
 
 
 def pcen(

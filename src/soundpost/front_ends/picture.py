@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from soundpost.errors import SettingsError
-from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, mel_power
+from soundpost.functional.mel import Bands, decibels, mel_power
+from soundpost.functional.stft import Framing, check_waveforms
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class PictureSettings:
     sample_rate: int = 16000  # Hz
     n_fft: int = 2560  # samples; 160 ms at 16 kHz
     hop_length: int = 250  # samples; 15.6 ms
-    n_mels: int = 128  # of all colours together
+    n_mels: int = 128  # bands of all colours together
     fmin: float = 20.0  # Hz
     fmax: float = 0.0  # Hz; 0 is half the sample rate
     top_db: float = 80.0  # dB below this clip's maximum, the smallest value; 0 sets no such floor

@@ -10,7 +10,7 @@ from soundpost.errors import SettingsError
 from soundpost.front_ends.axis_picture import AXES, AxisPicture, AxisPictureSettings
 from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings
 from soundpost.front_ends.rendering import SIDE, luminance
-from soundpost.functional.mel import check_waveforms
+from soundpost.functional.stft import check_waveforms
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from soundpost.front_ends.reassignment import Grid, reassigned
 from soundpost.front_ends.rendering import SIDE, coloured
-from soundpost.functional.mel import check_waveforms
+from soundpost.functional.stft import check_waveforms
 
 PIXELS = 221  # rows and columns of the plotting area, before the picture gets its final size
 DRAWN = 222  # pixels over which the cells are spread; the first of them is cut off

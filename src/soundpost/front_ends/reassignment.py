@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 REACH = 12  # widths of a filter on either side of its centre, where it has fallen to 5e-32
-SAMPLES_AT_ONCE = 1 << 18  # of a waveform; longer ones are taken piece by piece
+SAMPLES_AT_ONCE = 1 << 18  # a longer waveform is taken piece by piece
 
 
 @dataclass(frozen=True)

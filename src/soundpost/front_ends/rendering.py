@@ -8,8 +8,8 @@ from torch import Tensor
 from soundpost.front_ends.colour_tables import colour_table
 
 SIDE = 224  # pixels of a finished picture
-FRACTION_BITS = 22  # of Pillow's fixed-point weights for 8-bit pictures
-LUMINANCE = (19595, 38470, 7471)  # of red, green, blue, in 1/65536; ITU-R 601
+FRACTION_BITS = 22  # behind the point of Pillow's fixed-point weights for 8-bit pictures
+LUMINANCE = (19595, 38470, 7471)  # weights of red, green and blue in 1/65536, from ITU-R 601
 
 
 def coloured(raster: Tensor, low: Tensor, high: Tensor, table: str) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from soundpost.audio.trim import trim
-from soundpost.functional.mel import Bands, Framing, check_waveforms, decibels, mel_power, padded
+from soundpost.functional.mel import Bands, decibels, mel_power
 from soundpost.functional.qrfaction_layout import STATISTICS, STEPS, pack, side_columns
+from soundpost.functional.stft import Framing, check_waveforms, padded
 
 PERCENTILES = (0, 1, 25, 30, 50, 60, 75, 99, 100)
 

@@ -22,7 +22,7 @@ from soundpost.registry import build
 from soundpost.views import VIEWS
 
 COUNTER = "num_batches_tracked"  # which torch did not save before 0.4.1, and which no answer depends on
-TRIED_SECONDS = 3.0  # of silence that the network is shown once
+TRIED_SECONDS = 3.0  # so much silence is shown to the network once
 
 
 def add(
@@ -39,7 +39,7 @@ def add(
     Args:
         checkpoints: one file for each fold: a state dict, bare or inside what a training loop saved.
         weights: folder of submission.toml; the recipe goes into the folder of its name there.
-        name: of the recipe.
+        name: what the recipe is called.
         table: audio, front_end, model, views and whatever else a recipe.toml has but name, labels and members.
         labels: in the order of the network's outputs.
         scores: out-of-fold lwlrap of each checkpoint; empty when it is not known.
@@ -79,13 +79,13 @@ def matched(arrays: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: s
         names = [n.partition(".")[2] for n in names]
         found = dict(zip(names, arrays.values(), strict=True))
     if set(counters | found) != set(wanted):
-        missing, strange = sorted(set(wanted) - set(counters | arrays)), sorted(set(arrays) - set(wanted))
+        missing, strange = sorted(set(wanted) - set(counters) - set(arrays)), sorted(set(arrays) - set(wanted))
         raise WeightsError(
             f"{where}: the network has {', '.join(missing[:3]) or 'nothing'} that the file lacks, the file has "
             f"{', '.join(strange[:3]) or 'nothing'} that the network lacks. Give --rename OLD=NEW for beginnings that "
             "differ, or correct the network's attributes or [model]."
         )
-    found = {key: found.get(key, counters.get(key)) for key in wanted}
+    found = {key: found[key] if key in found else counters[key] for key in wanted}
     other = [key for key in wanted if found[key].shape != wanted[key].shape]
     if other:
         raise WeightsError(
@@ -98,7 +98,8 @@ def matched(arrays: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: s
 def name_in_submission(weights: Path, name: str, alone: bool) -> None:
     """Put the recipe behind the others of submission.toml, or in their place."""
     path = weights / SUBMISSION
-    table = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {"format": FORMAT, "blend": "mean"}
+    fresh: dict[str, Any] = {"format": FORMAT, "blend": "mean"}
+    table = tomllib.loads(path.read_text("utf-8")) if path.is_file() else fresh
     before = [] if alone else [recipe for recipe in table.get("recipes", []) if recipe != name]
     table["recipes"] = [*before, name]
     if alone:
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str], labels_of: Any) -> int:
     given = parser.parse_args(arguments)
     try:
         table = _read_settings(given.settings)
-        renames = dict(text.partition("=")[::2] for text in given.rename)
+        renames = {old: new for old, _, new in (text.partition("=") for text in given.rename)}
         labels = labels_of(given.labels)
         recipe = add(given.checkpoint, given.weights, given.recipe, table, labels, given.score, renames)
         name_in_submission(given.weights, recipe.name, given.only)

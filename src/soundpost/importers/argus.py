@@ -25,7 +25,7 @@ def import_argus(source: Path, folder: Path, name: str, labels: tuple[str, ...])
         source: one checkpoint, or an experiment's folder with fold_0, fold_1, ...; of several checkpoints in a fold
             the one whose name ends in the largest number is taken.
         folder: where recipe.toml and the fold files go.
-        name: of the recipe.
+        name: what the recipe is called.
         labels: in the order of the network's outputs.
 
     Raises:

@@ -26,7 +26,7 @@ def import_ex4sperans(source: Path, folder: Path, name: str, labels: tuple[str, 
     Args:
         source: one state dict, or an experiment's folder with checkpoints/fold_0/best_model.pth, ...
         folder: where recipe.toml and the fold files go.
-        name: of the recipe.
+        name: what the recipe is called.
         labels: in the order of the network's outputs.
 
     Raises:

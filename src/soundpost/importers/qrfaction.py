@@ -24,7 +24,7 @@ def import_qrfaction(source: Path, folder: Path, name: str, labels: tuple[str, .
             ("conv2d_1/kernel:0", "bidirectional_1/forward_...", ...). The pooling pair is no array: it is that of
             the published configuration if the recipe has its name, else "avemax1"; correct it in recipe.toml.
         folder: where recipe.toml and the fold files go.
-        name: of the recipe.
+        name: what the recipe is called.
         labels: in the order of the network's outputs.
 
     Raises:
@@ -69,7 +69,7 @@ def from_keras(arrays: Mapping[str, np.ndarray], settings: QrfactionSettings) ->
 
     Args:
         arrays: by Keras name; layers are numbered in the order of creation.
-        settings: of the network.
+        settings: those of the network.
 
     Raises:
         KeyError: an array that the network needs is not there.

@@ -46,7 +46,7 @@ def write_imported(
 
     Args:
         folder: made if it is not there.
-        name: of the recipe.
+        name: what the recipe is called.
         table: a template, its [model] filled in.
         labels: in the order of the network's outputs.
         members: best first.

@@ -22,7 +22,7 @@ PARALLEL = "module."  # in front of every name that was saved from a network on 
 class Published:
     """A published network, by an entry that only its state dict has."""
 
-    template: str  # of soundpost.importers.recipe_files
+    template: str  # a name that recipe_files.template knows
     telling: str  # name of an entry
     renamed: Mapping[str, str] = field(default_factory=dict)  # beginnings of published names -> of ours
     changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # table of the template -> other settings
@@ -44,7 +44,7 @@ def import_state_dicts(
     Args:
         source: one file, or a folder of .pt and .pth files; fold_<number> in a file's name says its fold.
         folder: where recipe.toml and the fold files go.
-        name: of the recipe.
+        name: what the recipe is called.
         labels: in the order of the network's outputs.
         known: the networks that it may be; of those whose telling entry is there the first one is taken.
 

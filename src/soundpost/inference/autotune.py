@@ -10,14 +10,14 @@ from torch import Tensor
 
 HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
 HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
-REPEATS = 3  # of each way, in turns; the best one counts, as whatever disturbs makes it longer
+REPEATS = 3  # how often each way is timed, in turns; the best counts, as whatever disturbs makes it longer
 
 Way = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it."""
+    """How the other way did beside the usual one."""
 
     speed: float  # times as fast as the usual way; nan where that was not asked
     change: float  # largest difference of a probability; nan where an answer is no number
@@ -30,7 +30,7 @@ def compare(usual: Way, other: Way, device: torch.device, is_timed: bool = True)
     Args:
         usual: probabilities of the batch, as they are made now.
         other: the same, in the way that is to prove itself.
-        device: on which both compute; on a CPU by the calling thread alone, whose own seconds are then counted.
+        device: the one on which both compute; on a CPU the calling thread does alone, and its own seconds are counted.
         is_timed: whether speed matters.
     """
     change = float((usual().float() - other().float()).abs().max())
@@ -81,7 +81,7 @@ class Choice:
             way: the other one's name, for the log.
             usual: the first batch's probabilities as they are made now.
             other: the same in the other way.
-            device: of both.
+            device: the one on which both compute.
         """
         if member not in self._taken:
             if self._is_too_slow:
@@ -102,7 +102,7 @@ class Choice:
 
 
 def half_choice(must_gain: bool = False, tell: Callable[[str], None] = lambda _: None) -> Choice:
-    """Of half precision in place of float32.
+    """A choice of half precision in place of float32.
 
     Args:
         must_gain: it has to be HALF_GAIN times as fast; where it was asked for by name, it has not.

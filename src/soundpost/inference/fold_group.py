@@ -9,8 +9,8 @@ from soundpost.inference.predictor import Predictor
 from soundpost.views.view import View
 
 
-class Team:
-    """Members of one recipe on one device that answer the same windows; used as one Predictor is.
+class FoldGroup:
+    """Members of one recipe on one device that answer the same windows; keeps the protocol BatchModel.
 
     Args:
         members: at least two.
@@ -20,9 +20,21 @@ class Team:
         self.members = tuple(members)
         self.device = members[0].device
 
-    def on_cpu(self) -> "Team":
+    @property
+    def n_members(self) -> int:
+        """How many networks see every window."""
+        return len(self.members)
+
+    def on_cpu(self) -> "FoldGroup":
         """The same members on the CPU, for a window that fits no GPU."""
-        return Team([member.on_cpu() for member in self.members])
+        return FoldGroup([member.on_cpu() for member in self.members])
+
+    def in_float32(self) -> "FoldGroup | None":
+        """The same members in float32 on their device; None where none of them is in half precision."""
+        exact = [member.in_float32() for member in self.members]
+        if not any(exact):
+            return None
+        return FoldGroup([twin or member for twin, member in zip(exact, self.members, strict=True)])
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor, view: View) -> Tensor:

@@ -78,4 +78,5 @@ def _pairs(model: nn.Module, inputs: Tensor) -> tuple[list[tuple[str, str]], Ten
 
 def logits_of(output: Any) -> Tensor:
     """The logits in what a network gives, which has auxiliary outputs after them or none."""
-    return output[0] if isinstance(output, (tuple, list)) else output
+    logits: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+    return logits

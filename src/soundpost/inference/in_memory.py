@@ -9,9 +9,11 @@ from torch import Tensor
 
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.front_ends import FRONT_ENDS
-from soundpost.inference.predictor import Predictor, stack
+from soundpost.inference.activation import probabilities_of_array
+from soundpost.inference.predictor import Predictor
 from soundpost.registry import build
 from soundpost.views import VIEWS
+from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
 
 BATCH = 64  # windows shown at once
@@ -34,10 +36,10 @@ def answer(
     """A member's probabilities as the kernel gives them: mean over the recipe's first views, each over its windows.
 
     Args:
-        recipe: whose activation and average are taken.
+        recipe: gives the activation and the average.
         member: which fold.
         arrays: the member's, by name.
-        spectrograms: of the clips.
+        spectrograms: one for each clip, each (channels, bins, frames).
         n_views: how many of the recipe's views.
         device: "cpu", "cuda", ...
 
@@ -48,7 +50,7 @@ def answer(
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
     n_classes = len(recipe.labels)
     total = np.mean([through(predictor, n_classes, spectrograms, view) for view in views], axis=0)
-    return _activated(total, recipe) if recipe.average == "logit" else total
+    return probabilities_of_array(total, recipe.activation) if recipe.average == "logit" else total
 
 
 def through(
@@ -59,7 +61,7 @@ def through(
     Args:
         predict: windows as the view cut them, and the view -> (windows, classes).
         n_classes: how many.
-        spectrograms: of the clips.
+        spectrograms: one for each clip, each (channels, bins, frames).
         view: whose windows are shown.
     """
     groups: dict[int, list[tuple[int, Window]]] = defaultdict(list)
@@ -76,8 +78,3 @@ def through(
                 total[clip] += window.weight * row
                 weight[clip] += window.weight
     return total / weight
-
-
-def _activated(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
-    tensor: Tensor = torch.from_numpy(logits)
-    return (tensor.softmax(1) if recipe.activation == "softmax" else tensor.sigmoid()).numpy()

@@ -1,30 +1,26 @@
-"""The members of a run: their networks, loaded while others predict, the views and the sizes of their recipes."""
+"""The members of a run and their networks, loaded while others predict."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
 
 from soundpost.ensemble.passes import Pass, all_passes
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.ensemble.weights_folder import Assets
-from soundpost.errors import KitError, SettingsError
-from soundpost.front_ends import FRONT_ENDS
+from soundpost.errors import DeviceError, KitError, SettingsError, sentence
 from soundpost.inference.autotune import Choice, half_choice
+from soundpost.inference.device_errors import is_device_error, is_out_of_memory
 from soundpost.inference.devices import choose_precision
-from soundpost.inference.fold_group import Team
+from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
-from soundpost.registry import build
-from soundpost.views import VIEWS
-from soundpost.views.view import View
-
-LONG_SECONDS = 600.0  # of a clip that has the longest window that any clip can have
-TYPICAL_SECONDS = 8.0  # of a clip, by which the costs of passes are compared before they are measured
-
-Shape = tuple[int, int, int]
+from soundpost.inference.sizes import Sizes
 
 
-class Roster:
-    """Who takes part, and what is known of them before anything is measured.
+class ModelPool:
+    """Who takes part, and their networks on every device.
 
     Args:
         assets: submission, recipes and weights.
@@ -43,6 +39,7 @@ class Roster:
         self.recipes = assets.submission.recipes
         self.members = _chosen([(r, m) for r in self.recipes for m in r.members], names)
         self.passes = [p for p in all_passes(self.members) if not n_views or p.view < n_views]
+        self.sizes = Sizes()
         self.devices: list[str] = []  # to be set before the first network is asked for
         self.notes: deque[str] = deque()  # what lanes have found out, for the log
         self._assets = assets
@@ -52,27 +49,33 @@ class Roster:
         self._loader = ThreadPoolExecutor(1, "loader")
         self._loaded: dict[int, Future[dict[str, Predictor]]] = {}
         self._choices: dict[tuple[str, str], Choice] = {}
-        self._views: dict[tuple[str, int], View] = {}
-        self._shapes: dict[tuple[str, float], Shape] = {}
-
-    # ------------------------------------------------------------ networks
 
     def open_passes(self) -> list[Pass]:
         """Passes of the members that have not been left out."""
         return [p for p in self.passes if p.member not in self._skipped]
 
     def predictors(self, number: int) -> dict[str, Predictor] | None:
-        """A member's network on every device; None, and it is named and left out, when its weights cannot be used."""
+        """A member's network on every device; None, and it is named and left out, when it cannot be used.
+
+        Raises:
+            DeviceError: a device breaks, or has no room, while the network is moved to it.
+        """
         try:
             return self.load(number).result()
+        except DeviceError:
+            raise
         except KitError as error:
             self.skip(number, str(error))
-            return None
+        except Exception as error:  # whatever the making of a network raises costs that member, and is named
+            self.skip(number, sentence(error))
+        return None
 
-    def team(self, numbers: Sequence[int]) -> dict[str, Team]:
-        """Loaded members of one recipe as a team on every device."""
+    def fold_group(self, numbers: Sequence[int]) -> dict[str, FoldGroup]:
+        """Loaded members of one recipe as one group on every device."""
         loaded = [self.load(number).result() for number in numbers]
-        return {device: Team([predictors[device] for predictors in loaded]) for device in loaded[0]}
+        return {
+            device: FoldGroup([predictors[device] for predictors in loaded]) for device in dict.fromkeys(self.devices)
+        }
 
     def load(self, number: int) -> Future[dict[str, Predictor]]:
         """Begin to load a member's network, beside whatever goes on."""
@@ -92,43 +95,34 @@ class Roster:
 
     def _build(self, recipe: Recipe, member: Member) -> dict[str, Predictor]:
         arrays = self._assets.arrays(member)
-        predictors = {}
-        for device in dict.fromkeys(self.devices):
-            precision = choose_precision(self._precision, device)
-            key = (recipe.name, precision)
-            choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
-            predictors[device] = Predictor(recipe, member, arrays, device, precision, choice)
-        return predictors
+        return {device: self._on(device, recipe, member, arrays) for device in dict.fromkeys(self.devices)}
 
-    # ------------------------------------------------------------ views and sizes
+    def _on(self, device: str, recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> Predictor:
+        """A member's network on a device; tried once more, with what the allocator holds unused, where it has no room.
 
-    def view(self, recipe: Recipe, number: int) -> View:
-        """A view of a recipe, built once."""
-        key = (recipe.name, number)
-        if key not in self._views:
-            named = recipe.views[number]
-            self._views[key] = build(VIEWS, named.name, named.settings, "view", where=f"{recipe.name} [[views]]")
-        return self._views[key]
-
-    def shape(self, recipe: Recipe, seconds: float) -> Shape:
-        """(channels, bins, frames) of the spectrogram of a clip of that length."""
-        key = (recipe.name, seconds)
-        if key not in self._shapes:
-            front_end = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
-            rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
-            self._shapes[key] = front_end.shape(round(seconds * rate))
-        return self._shapes[key]
-
-    def longest_window(self, recipe: Recipe, seconds: float = LONG_SECONDS) -> int:
-        """Frames of the longest window that a clip of that length can have; as it stands, that any clip can have."""
-        frames = self.shape(recipe, seconds)[2]
-        return max(w.frames for number in range(len(recipe.views)) for w in self.view(recipe, number).windows(frames))
-
-    def typical_frames(self, work: Pass) -> int:
-        """Windows x frames that a pass shows of a typical clip."""
-        recipe = self.members[work.member][0]
-        windows = self.view(recipe, work.view).windows(self.shape(recipe, TYPICAL_SECONDS)[2])
-        return sum(window.frames for window in windows)
+        Raises:
+            DeviceError: the device breaks, or has no room for the weights of one network.
+        """
+        precision = choose_precision(self._precision, device)
+        key = (recipe.name, precision)
+        choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
+        try:
+            try:
+                return Predictor(recipe, member, arrays, device, precision, choice)
+            except RuntimeError as error:
+                if device == "cpu" or not is_out_of_memory(error):
+                    raise
+            torch.cuda.empty_cache()
+            predictor = Predictor(recipe, member, arrays, device, precision, choice)
+        except Exception as error:
+            if device != "cpu" and is_device_error(error):
+                raise DeviceError(
+                    f"{device}: {member.name} cannot be moved to it: {sentence(error)}. The run goes on without it.",
+                    device,
+                ) from error
+            raise
+        self.notes.append(f"{member.name}: {device} had room for it only after unused memory was given back")
+        return predictor
 
 
 def _chosen(members: list[tuple[Recipe, Member]], names: Sequence[str]) -> list[tuple[Recipe, Member]]:

@@ -11,86 +11,156 @@ import torch
 from torch import Tensor
 
 from soundpost.errors import sentence
-from soundpost.inference.fold_group import Team
-from soundpost.inference.predictor import Predictor
+from soundpost.inference.batch_model import BatchModel
+from soundpost.inference.device_errors import is_ambiguous, is_out_of_memory
+from soundpost.inference.devices import verify
 from soundpost.views.view import Divisible, View
 
 
 @dataclass
-class Toll:
-    """What want of memory cost a batch."""
+class MemoryLosses:
+    """What lack of memory, or of range in half precision, cost a batch."""
 
     splits: int = 0  # how often it was halved
-    fitting_frames: int = 0  # windows x frames of the largest piece that had room
     tiled: int = 0  # windows that were shown in parts
     on_cpu: int = 0  # windows that the CPU answered in a GPU's place
+    in_float32: int = 0  # windows computed again because half precision gave something that is not finite
+    unpinned: int = 0  # batches for a GPU that no page-locked memory could be had for
     lost: dict[int, str] = field(default_factory=dict)  # windows, by their place in the batch, that fit nowhere; why
+    fitted: list[int] = field(default_factory=list)  # windows x frames of each piece that had room
+    failed: list[int] = field(default_factory=list)  # windows x frames of each piece that had none
+
+    @property
+    def most_frames(self) -> int | None:
+        """Most windows x frames that later batches may have; None where nothing failed.
+
+        A size that has just failed is never accepted, even if another piece of that size had room.
+        """
+        if not self.failed:
+            return None
+        smallest = min(self.failed)
+        return max((size for size in self.fitted if size < smallest), default=max(1, smallest // 2))
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that device or host had no room for a tensor."""
-    known = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in known)
+class BatchAnswers:
+    """Answers of a batch that its device may still be computing.
+
+    Args:
+        rows: (windows, ...) on the device, NaN for windows that are lost.
+        model: gave them.
+        view: the rule that cut the windows.
+        batch: (windows, channels, bins, frames), kept until the answers have come where the model is in half precision.
+        losses: what the batch has cost so far; completed by cpu().
+    """
+
+    def __init__(self, rows: Tensor, model: BatchModel, view: View, batch: Tensor, losses: MemoryLosses) -> None:
+        self._rows = rows
+        self._exact = model.in_float32()
+        self._view = view
+        self._batch = None if self._exact is None else batch
+        self._losses = losses
+
+    @torch.inference_mode()
+    def cpu(self) -> Tensor:
+        """The answers (windows, classes), or (windows, members, classes), in the host's memory; waits for the device.
+
+        Rows that half precision made something else than finite are computed again in float32, in any batch.
+
+        Raises:
+            Whatever the device or the network raises.
+        """
+        values = self._rows.cpu()
+        if self._exact is None or self._batch is None:
+            return values
+        is_finite = values.isfinite().all(dim=-1, keepdim=True)
+        spoilt = [i for i in (~is_finite).flatten(1).any(dim=1).nonzero()[:, 0].tolist() if i not in self._losses.lost]
+        if not spoilt:
+            return values
+        again = _joined(_halved(self._exact, self._view, self._batch[spoilt], MemoryLosses(), first=0))
+        self._losses.in_float32 += len(spoilt)
+        if again is not None:
+            values[spoilt] = torch.where(is_finite[spoilt], values[spoilt], again.cpu())
+        return values
 
 
-def answer(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, Toll]:
+def answer(model: BatchModel, view: View, batch: Tensor) -> tuple[BatchAnswers | None, MemoryLosses]:
     """Answers of a batch, made to fit; and what that cost.
 
     Args:
-        predictor: of the member or members, on their device.
+        model: the member or members, on their device.
         view: the rule that cut the windows.
         batch: (windows, channels, bins, frames).
 
     Returns:
-        (windows, ...) as the predictor gives them, NaN for windows that are lost; None when all are.
+        Answers as the model gives them, NaN for windows that are lost; None when all are.
 
     Raises:
-        Whatever the network raises that is no want of memory.
+        Whatever the network raises that is no lack of memory.
     """
-    toll = Toll()
-    rows = _halved(predictor, view, batch, toll, first=0)
+    losses = MemoryLosses(unpinned=int(model.device.type == "cuda" and not batch.is_pinned()))
+    rows = _joined(_halved(model, view, batch, losses, first=0))
+    return None if rows is None else BatchAnswers(rows, model, view, batch, losses), losses
+
+
+def _joined(rows: list[Tensor | None]) -> Tensor | None:
+    """Pieces of answers as one, on one device, NaN for a window that has none; None when no window has any."""
     known = next((row for row in rows if row is not None), None)
     if known is None:
-        return None, toll
-    return torch.cat([torch.full_like(known[:1], torch.nan) if row is None else row.to(known) for row in rows]), toll
+        return None
+    return torch.cat([torch.full_like(known[:1], torch.nan) if row is None else row.to(known) for row in rows])
 
 
-def _halved(predictor: Predictor | Team, view: View, batch: Tensor, toll: Toll, first: int) -> list[Tensor | None]:
+def _halved(model: BatchModel, view: View, batch: Tensor, losses: MemoryLosses, first: int) -> list[Tensor | None]:
     """Answers of pieces of the batch, the first of whose windows has that place in the whole."""
-    whole, reason = _tried(predictor, view, batch)
-    if whole is not None:
-        toll.fitting_frames = max(toll.fitting_frames, len(batch) * batch.shape[-1])
+    whole, problem = _tried(model, view, batch)
+    size = len(batch) * batch.shape[-1]
+    (losses.failed if problem else losses.fitted).append(size)
+    if problem is None:
         return [whole]
     if len(batch) == 1:
-        row = _alone(predictor, view, batch, toll)
+        row = _alone(model, view, batch, losses, problem)
         if row is None:
-            toll.lost[first] = reason
+            losses.lost[first] = sentence(problem)
         return [row]
-    toll.splits += 1
+    losses.splits += 1
     middle = len(batch) // 2
     return [
-        *_halved(predictor, view, batch[:middle], toll, first),
-        *_halved(predictor, view, batch[middle:], toll, first + middle),
+        *_halved(model, view, batch[:middle], losses, first),
+        *_halved(model, view, batch[middle:], losses, first + middle),
     ]
 
 
-def _alone(predictor: Predictor | Team, view: View, window: Tensor, toll: Toll) -> Tensor | None:
+def _alone(model: BatchModel, view: View, window: Tensor, losses: MemoryLosses, problem: Exception) -> Tensor | None:
     """A window that does not fit: shown in parts where it may be cut, else to the CPU; None if that does not fit."""
-    for bounds in _parts(window.shape[-1], view.shortest_part if isinstance(view, Divisible) else 0):
+    in_parts = _in_parts(model, view, window)
+    if in_parts is not None:
+        losses.tiled += 1
+        return in_parts
+    _raise_if_broken(model.device, problem)
+    if model.device.type == "cpu":
+        return None
+    losses.on_cpu += 1
+    try:
+        twin = model.on_cpu()
+    except MemoryError:
+        return None
+    whole, problem_of_cpu = _tried(twin, view, window)
+    return whole if problem_of_cpu is None else _alone(twin, view, window, losses, problem_of_cpu)
+
+
+def _in_parts(model: BatchModel, view: View, window: Tensor) -> Tensor | None:
+    """The answer of a window as the mean of those of its parts, weighted by their frames; None where none fit."""
+    frames = window.shape[-1]
+    for bounds in _parts(frames, view.shortest_part if isinstance(view, Divisible) else 0):
         answers = []
         for start, end in bounds:
-            part, _ = _tried(predictor, view, window[..., start:end])
-            if part is None:
+            part, problem = _tried(model, view, window[..., start:end])
+            if part is None or problem is not None:
                 break
-            answers.append(part * ((end - start) / window.shape[-1]))
+            answers.append(part * ((end - start) / frames))
         else:
-            toll.tiled += 1
             return torch.stack(answers).sum(0)
-    if predictor.device.type == "cpu":
-        return None
-    toll.on_cpu += 1
-    whole, _ = _tried(predictor.on_cpu(), view, window)
-    return _alone(predictor.on_cpu(), view, window, toll) if whole is None else whole
+    return None
 
 
 def _parts(frames: int, shortest: int) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -101,14 +171,30 @@ def _parts(frames: int, shortest: int) -> Iterator[tuple[tuple[int, int], ...]]:
         count *= 2
 
 
-def _tried(predictor: Predictor | Team, view: View, batch: Tensor) -> tuple[Tensor | None, str]:
+def _tried(model: BatchModel, view: View, batch: Tensor) -> tuple[Tensor | None, Exception | None]:
     """Answers of a batch, or why it has no room."""
     try:
-        return predictor(batch, view), ""
+        return model(batch, view), None
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = sentence(error)
-    if predictor.device.type != "cpu":
+        problem = error.with_traceback(None)  # which holds the tensors of the call
+    if model.device.type != "cpu":
         torch.cuda.empty_cache()
-    return None, reason
+    return None, problem
+
+
+def _raise_if_broken(device: torch.device, problem: Exception) -> None:
+    """Raise an error again that a workspace without room and a broken library share, where the device is broken.
+
+    The smallest piece has failed by now. A CPU has no such libraries, so there the words cannot mean its memory.
+    """
+    if not is_ambiguous(problem):
+        return
+    if device.type == "cpu":
+        raise problem
+    try:
+        verify(device)
+    except Exception as error:  # whatever a device raises at its check
+        if is_ambiguous(error) or not is_out_of_memory(error):
+            raise problem from error

@@ -4,7 +4,7 @@ A row's answer depends on its window alone: evaluation mode, no padding, no stat
 batch size changes is the order of sums inside the device's kernels, so answers agree to the last bits.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from copy import copy, deepcopy
 from typing import Any
@@ -13,51 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundpost import registry
 from soundpost.ensemble.recipes import Member, Recipe
-from soundpost.errors import WeightsError
+from soundpost.inference.activation import probabilities_of
 from soundpost.inference.autotune import Choice, half_choice
 from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
-from soundpost.models import MODELS
-from soundpost.views.view import View, Window
-
-
-def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> nn.Module:
-    """The member's network in evaluation mode, on the CPU, built from recipe and arrays alone.
-
-    Raises:
-        WeightsError: names or shapes of the arrays are not those of the network; the message lists both sides.
-        SettingsError: the recipe names a model or a setting that is not known.
-    """
-    model: nn.Module = registry.build(MODELS, recipe.model.name, recipe.model.settings, "model", len(recipe.labels))
-    wanted = model.state_dict()
-    missing, unexpected = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
-    shapes = [
-        f"{name} {tuple(arrays[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in sorted(set(wanted) & set(arrays))
-        if tuple(arrays[name].shape) != tuple(wanted[name].shape)
-    ]
-    if missing or unexpected or shapes:
-        raise WeightsError(
-            f"member {member.name} does not fit model '{recipe.model.name}': missing {missing[:3] or 'none'}, "
-            f"unexpected {unexpected[:3] or 'none'}, shapes {shapes[:3] or 'agree'}. Import the weights again."
-        )
-    model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()})
-    return model.eval()
+from soundpost.inference.network import build, copy_on_cpu
+from soundpost.views.view import View
 
 
 class Predictor:
-    """One member's network on one device, at one precision.
+    """One member's network on one device, at one precision; keeps the protocol BatchModel.
 
     Args:
-        recipe: of the member.
+        recipe: the member's.
         member: one of its folds.
         arrays: the member's state dict.
         device: "cpu", "cuda:0", ...
         precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
             (is_half becomes False) where that does not hold.
-        choice: of half precision, shared by the members of a recipe; its own when there is none.
+        choice: decides about half precision, shared by the members of a recipe; its own when there is none.
     """
+
+    n_members = 1
 
     def __init__(
         self,
@@ -71,25 +48,44 @@ class Predictor:
         self.recipe = recipe
         self.member = member
         self.device = torch.device(device)
-        self.model = build(recipe, member, arrays).to(self.device, memory_format=torch.channels_last)
+        network = build(recipe, member, arrays)
+        self.model: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._exact = self.model  # the network in float32, whatever the other one is rounded to
         self._is_folded = self._is_settled = False
         self._choice = choice or half_choice()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
-        self._twin: Predictor | None = None
+        self._cpu_twin: Predictor | None = None
+        self._float32_twin: Predictor | None = None
 
     @property
     def n_bytes(self) -> int:
-        """Of the network's weights."""
-        return sum(tensor.nbytes for tensor in self.model.state_dict().values())
+        """Size of the network's weights, in float32 and in half precision where both are kept."""
+        networks = {id(model): model for model in (self.model, self._exact)}
+        return sum(tensor.nbytes for model in networks.values() for tensor in model.state_dict().values())
 
     def on_cpu(self) -> "Predictor":
-        """The same member on the CPU, for a window that fits no GPU; made once."""
-        if self._twin is None:
-            self._twin = copy(self)
-            self._twin.device, self._twin.is_half, self._twin._is_settled = torch.device("cpu"), False, True
-            self._twin.model = deepcopy(self.model).to("cpu", torch.float32)
-        return self._twin
+        """The same member on the CPU in float32, for a window that fits no GPU; made once, without the GPU's memory."""
+        if self._cpu_twin is None:
+            self._cpu_twin = self._twin(torch.device("cpu"), copy_on_cpu(self._exact))
+        return self._cpu_twin
+
+    def in_float32(self) -> "Predictor | None":
+        """The same member in float32 on its device, for rows that half precision spoilt; None where it is not in half.
+
+        A number beyond 65,504 is infinite in float16, and any batch may hold the first one.
+        """
+        if not self.is_half:
+            return None
+        if self._float32_twin is None:
+            self._float32_twin = self._twin(self.device, self._exact)
+        return self._float32_twin
+
+    def _twin(self, device: torch.device, model: nn.Module) -> "Predictor":
+        twin = copy(self)
+        twin.device, twin.model, twin._exact = device, model, model
+        twin.is_half, twin._is_settled = False, True
+        return twin
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor, view: View) -> Tensor:
@@ -136,18 +132,23 @@ class Predictor:
         return self.through(self.model, inputs, self.is_half)
 
     def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
-        """Prepared windows through a network that gives logits, up to the recipe's answers."""
+        """Prepared windows through a network that gives logits, up to the recipe's answers.
+
+        In half precision a row with a logit that is not finite is NaN altogether: a sigmoid would make a sure 1 of it.
+        """
         with torch.autocast(self.device.type, self.half) if is_half else nullcontext():
-            logits = logits_of(network(inputs))
-        return logits.float() if self.recipe.average == "logit" else self._activate(logits.float())
+            logits = logits_of(network(inputs)).float()
+        if is_half:
+            logits = logits.where(logits.isfinite().all(dim=-1, keepdim=True), torch.nan)
+        return logits if self.recipe.average == "logit" else probabilities_of(logits, self.recipe.activation)
 
     def probabilities(self, answers: Tensor) -> Tensor:
         """Answers as probabilities, whatever the recipe averages."""
-        return self._activate(answers) if self.recipe.average == "logit" else answers
+        return probabilities_of(answers, self.recipe.activation) if self.recipe.average == "logit" else answers
 
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
-            self.model = fold_batch_norms(self.model, inputs[:1])
+            self.model = self._exact = fold_batch_norms(self.model, inputs[:1])
             self._is_folded = True
 
     def _settle_half(self, inputs: Tensor) -> None:
@@ -161,9 +162,6 @@ class Predictor:
         if self.is_half:
             self.model = rounded
 
-    def _activate(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-1) if self.recipe.activation == "softmax" else logits.sigmoid()
-
 
 def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
     """A copy with its convolutions and linear layers in half precision, where autocast would round at every call."""
@@ -172,25 +170,3 @@ def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
         if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
             module.to(half)
     return model
-
-
-def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
-    """Windows of clips as one batch, cut one after the other into it.
-
-    Args:
-        spectrograms: each (channels, bins, frames), one for each window (the same one may come again).
-        windows: which part of each.
-        view: the rule that cuts.
-        pinned: page-locked memory, for a copy to a GPU that does not wait.
-
-    Returns:
-        (windows, channels, bins, frames) in the spectrograms' type.
-    """
-    first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
-    if len(windows) == 1 and not pinned:
-        return first[None]
-    batch = torch.empty((len(windows), *first.shape), dtype=first.dtype, pin_memory=pinned)
-    batch[0] = first
-    for i in range(1, len(windows)):
-        batch[i] = view.cut(torch.from_numpy(spectrograms[i]), windows[i])
-    return batch

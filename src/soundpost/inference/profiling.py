@@ -1,21 +1,17 @@
 """What a batch of a recipe costs, tried out before the first one: seconds and bytes for each window x frame."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from soundpost.inference.out_of_memory import is_out_of_memory
+from soundpost.inference.device_errors import is_ambiguous, is_out_of_memory
 from soundpost.inference.predictor import Predictor
-from soundpost.resources.memory_monitor import return_free_memory
+from soundpost.resources.memory import peak_memory, reset_peak_memory, return_free_memory
+from soundpost.resources.memory_budget import PROBE_SLACK
 from soundpost.views.view import Divisible, View
-
-SLACK = 2.0  # measured bytes are taken for so much more: allocators keep pages of batches of many shapes
-GPU_SHARE = 0.8  # of the device's free memory that batches may take
 
 
 @dataclass(frozen=True)
@@ -35,94 +31,94 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
 
     Raises:
         MemoryError: not even one window fits.
+        Whatever the network or the device raises that is no lack of memory.
     """
     spectrogram = torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape)
-    window = max(view.windows(shape[2]), key=lambda window: window.frames)
-    batch = view.cut(spectrogram, window)[None].repeat(2, 1, 1, 1)
+    batch: Tensor | None = _longest(view, spectrogram)[None].repeat(2, 1, 1, 1)
     on_gpu = predictor.device.type == "cuda"
-    while not _has_room(predictor, view, batch):
-        shorter = batch.shape[3] // 2
-        if len(batch) > 1:
-            batch = batch[:1]
-        elif isinstance(view, Divisible) and shorter >= view.shortest_part:
-            batch = batch[..., :shorter]
-        elif on_gpu:
-            return probe(predictor.on_cpu(), view, shape)
-        else:
+    while batch is not None and (problem := _problem(predictor, view, batch)):
+        smaller = batch[:1] if len(batch) > 1 else _half(view, batch)
+        if smaller is None and is_ambiguous(problem):  # the least piece fails as well: this is no lack of memory
+            raise problem
+        if smaller is None and not on_gpu:
             raise MemoryError(
                 f"{predictor.member.name}: one window of {batch.shape[3]} frames does not fit into memory"
-            )
+            ) from problem
+        batch = smaller
+    if batch is None:
+        return probe(predictor.on_cpu(), view, shape)
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         torch.cuda.reset_peak_memory_stats(predictor.device)
         before = torch.cuda.memory_allocated(predictor.device)
     else:
         return_free_memory()  # else what the first call left behind would serve the second unseen
-        before = _reset_peak()
+        before = reset_peak_memory()
     started = time.perf_counter()
     predictor.rehearse(batch, view)
     if on_gpu:
         torch.cuda.synchronize(predictor.device)
         peak = torch.cuda.max_memory_allocated(predictor.device)
     else:
-        peak = _peak()
+        peak = peak_memory()
     frames = len(batch) * batch.shape[3]
-    least = batch.numel() * 4 * 8  # of any network: a few maps as large as its input
-    return Probed(SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
-
-
-def _has_room(predictor: Predictor, view: View, batch: Tensor) -> bool:
-    try:
-        predictor.rehearse(batch, view)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return False
-    return True
+    least = batch.numel() * 4 * 8  # bytes that any network takes: a few maps as large as its input
+    return Probed(PROBE_SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
 
 
 def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:
     """The largest budget up to budget_frames whose fullest batch runs on the predictor's GPU, found by running it.
 
+    A size that has failed is never the answer. Where one longest window has no room, its halves are tried where the
+    view may be shown in parts; else single windows, which cannot be halved, are all that later batches hold.
+
     Args:
         predictor: on a GPU.
-        view: of the pass.
+        view: the pass's.
         shape: (channels, bins, frames) of the longest spectrogram to expect.
         budget_frames: wished for; halved until the batch fits.
+
+    Raises:
+        Whatever the network or the device raises that is no lack of memory.
     """
-    spectrogram = torch.zeros(shape)
-    windows = view.windows(shape[2])
-    longest = max(windows, key=lambda window: window.frames)
-    while True:
-        count = max(1, budget_frames // longest.frames)
-        try:
-            piece = view.cut(spectrogram, longest)[None]
-            predictor.rehearse(piece.expand(count, *piece.shape[1:]), view)
-            torch.cuda.synchronize(predictor.device)
+    piece: Tensor | None = _longest(view, torch.zeros(shape))[None]
+    while piece is not None:
+        count = max(1, budget_frames // piece.shape[-1])
+        problem = _problem(predictor, view, piece.expand(count, *piece.shape[1:]))
+        if problem is None:
             return budget_frames
-        except (RuntimeError, MemoryError) as error:
-            torch.cuda.empty_cache()
-            if not is_out_of_memory(error) or count == 1:
-                return budget_frames
-            budget_frames //= 2
+        failed = count * piece.shape[-1]
+        budget_frames = max(1, min(budget_frames, failed) // 2)
+        if count == 1:
+            piece = _half(view, piece)
+            if piece is None and is_ambiguous(problem):  # the least piece fails as well: this is no lack of memory
+                raise problem
+    return budget_frames
 
 
-def _reset_peak() -> int:
-    """Set the process's peak of resident memory back to what is resident now, and tell it in bytes."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
+def _longest(view: View, spectrogram: Tensor) -> Tensor:
+    """The longest window of a clip, cut."""
+    return view.cut(spectrogram, max(view.windows(spectrogram.shape[-1]), key=lambda window: window.frames))
 
 
-def _peak() -> int:
-    return _status("VmHWM")
+def _half(view: View, window: Tensor) -> Tensor | None:
+    """The first half of one window (1, channels, bins, frames); None where the view's windows cannot be so short."""
+    shorter = window.shape[3] // 2
+    return window[..., :shorter] if isinstance(view, Divisible) and shorter >= view.shortest_part else None
 
 
-def _status(key: str) -> int:
+def _problem(predictor: Predictor, view: View, batch: Tensor) -> Exception | None:
+    """Why a batch has no room; None when it has."""
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
+        predictor.rehearse(batch, view)
+        if predictor.device.type == "cuda":
+            torch.cuda.synchronize(predictor.device)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        problem = error.with_traceback(None)  # which holds the tensors of the call
+    else:
+        return None
+    if predictor.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return problem

@@ -11,6 +11,7 @@ from soundpost.ensemble.blend import Blend, Network, without
 from soundpost.ensemble.columns import map_columns
 from soundpost.ensemble.recipes import Member, Recipe, Submission
 from soundpost.errors import SettingsError, WeightsError
+from soundpost.inference.activation import probabilities_of
 from soundpost.models import MODELS
 from soundpost.registry import build
 
@@ -35,9 +36,9 @@ def ready_blend(
     A second-level member whose weights cannot be used is left out and named; the first level is blended all the same.
 
     Args:
-        submission: whose [blend] and second_level are meant.
+        submission: gives the [blend] and the second level.
         members: first-level names ("recipe/fold") of this run, in the order of its table; they may be a part of all.
-        columns: of the submission, in order.
+        columns: the submission's, in order.
         load: the arrays of one member.
 
     Raises:
@@ -87,12 +88,22 @@ def _function(
             "stage of the blend; correct recipe.toml or submission.toml."
         ) from error
 
-    def network(rows: np.ndarray) -> np.ndarray:
-        result = rows.mean(axis=1)  # columns that the network does not know keep the mean of its inputs
-        result[:, order] = answer(rows[:, :, order])
-        return result
+    return _Fold(member.name, order, answer)
 
-    return network
+
+class _Fold:
+    """One fold of a second level, as a blend calls it."""
+
+    def __init__(self, name: str, columns: Sequence[int], answer: Network) -> None:
+        self.name = name
+        self._columns = list(columns)
+        self._answer = answer
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Probabilities (clips, columns) of rows (clips, inputs, columns)."""
+        result: np.ndarray = rows.mean(axis=1)  # columns that the network does not know keep the mean of its inputs
+        result[:, self._columns] = self._answer(rows[:, :, self._columns])
+        return result
 
 
 def _answer(model: nn.Module, activation: str) -> Network:
@@ -100,7 +111,9 @@ def _answer(model: nn.Module, activation: str) -> Network:
 
     @torch.inference_mode()
     def answer(rows: np.ndarray) -> np.ndarray:
-        logits = torch.cat([model(chunk) for chunk in torch.from_numpy(rows).split(ROWS)])
-        return (logits.sigmoid() if activation == "sigmoid" else logits.softmax(1)).numpy()
+        tensor = torch.from_numpy(rows)
+        logits = torch.cat([model(tensor[begin : begin + ROWS]) for begin in range(0, len(tensor), ROWS)])
+        probabilities: np.ndarray = probabilities_of(logits, activation).numpy()
+        return probabilities
 
     return answer

@@ -39,7 +39,7 @@ def pack_members(members: Mapping[str, Arrays], effect: Effect | None, budget_by
         members: name -> arrays by name; the same names and shapes in each.
         effect: (member, arrays) -> how far the member's answers move from those of its own weights, as a mean squared
             difference of logits or probabilities on some clips. None: every tensor's relative error counts the same.
-        budget_bytes: of all packs together.
+        budget_bytes: what all packs together may take.
 
     Raises:
         WeightsError: members that differ in names or shapes, a value that is not finite, or more bytes than the budget

@@ -56,7 +56,7 @@ def source_names(text: str, option: str) -> list[str]:
 
     Args:
         text: names with commas between; each USER/SLUG, datasets/USER/SLUG, code/USER/SLUG, or an address.
-        option: that they were given to.
+        option: the one that they were given to.
 
     Raises:
         SettingsError: a name that is none of these.
@@ -85,7 +85,7 @@ def kernel_metadata(
 
     Args:
         user: name on Kaggle, as it stands in addresses.
-        title: of the kernel; its address follows from it.
+        title: what the kernel is called; its address follows from it.
         competition: slug of the contest whose data is attached.
         datasets: owner/slug of datasets to attach.
         code_file: beside the metadata.

@@ -40,7 +40,7 @@ def travel_apart(
         assets: where the members lie.
         recipes: second levels, which are small, come in first; then each recipe's members, best first.
         asked: names of members that shall travel apart whatever their size; None: by size.
-        room_bytes: of text, for weights.
+        room_bytes: how much text there may be for weights.
 
     Raises:
         BundleError: a name that is not there.

@@ -8,13 +8,35 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from soundpost.exit_status import STATUS_DEFECT, STATUS_DEVICE, STATUS_REFUSED
 from soundpost.resources.processes import die_with_parent
+
+
+def teller(events: int) -> Callable[[dict[str, Any]], None]:
+    """What any thread may call to tell the supervisor an event: one line each, whole, one after the other.
+
+    Args:
+        events: file descriptor of a pipe.
+    """
+    lock = threading.Lock()
+
+    def tell(event: dict[str, Any]) -> None:
+        line = (json.dumps(event) + "\n").encode()
+        try:
+            with lock:
+                while line:
+                    line = line[os.write(events, line) :]
+        except OSError:
+            os._exit(STATUS_DEFECT)  # nobody listens: the supervisor is gone
+
+    return tell
 
 
 def main(argv: list[str]) -> int:
@@ -34,14 +56,7 @@ def main(argv: list[str]) -> int:
     settings = RunSettings.from_json(json.loads(Path(argv[0]).read_text()))
     if os.getppid() != settings.supervisor_pid:
         return STATUS_DEFECT  # it died before die_with_parent was in force
-    events = os.fdopen(int(os.environ.pop("SOUNDPOST_EVENTS")), "w", buffering=1)
-
-    def tell(event: dict[str, Any]) -> None:
-        try:
-            events.write(json.dumps(event) + "\n")
-        except OSError:
-            os._exit(STATUS_DEFECT)  # nobody listens: the supervisor is gone
-
+    tell = teller(int(os.environ.pop("SOUNDPOST_EVENTS")))
     try:
         if settings.dry_run:
             from soundpost.forecast.dry_run import run

@@ -47,7 +47,8 @@ def parse(argv: Sequence[str] | None, settings: Mapping[str, object]) -> argpars
     if unknown := sorted(set(named) - known):
         raise SettingsError(f"SETTINGS: {refusal(unknown, known)}. Correct the name; kernel.py --help lists them all.")
     written = [name if value is True else f"{name}={value}" for name, value in named.items() if value is not False]
-    return parser.parse_args([*written, *(own_arguments() if argv is None else argv)])
+    options: argparse.Namespace = parser.parse_args([*written, *(own_arguments() if argv is None else argv)])
+    return options
 
 
 def not_negative(value: Number, name: str) -> Number:

@@ -5,13 +5,12 @@ crash in a library, a device that hangs - there is somebody left who ends on tim
 """
 
 import json
+import math
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,21 +18,22 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO
 
 from soundpost.contest import submission
-from soundpost.errors import SettingsError
-from soundpost.exit_status import STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
-from soundpost.launch.scratch import PREFIX, _born, remove_dead
+from soundpost.exit_status import STATUS_DEFECT, STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
+from soundpost.launch.scratch import private_folder, remove_dead
 from soundpost.resources.deadline import kill_seconds
 from soundpost.resources.memory import MIB, memory_allowed
+from soundpost.resources.memory_budget import SHRINK_SHARE
 from soundpost.settings import RunSettings
 
 GRACE_SECONDS = 4.0  # after a signal, for the engine's last write
 WAIT_SECONDS = 0.15  # for a killed engine to be gone, and for its scratch folder to be removed
-ATTEMPTS = 3  # engines in one run
-LEAST_SECONDS = 6.0  # that must be left for another engine to be worth its start
-SHRINK = 0.6  # of the memory limit, after an engine was killed from outside
+ATTEMPTS = 3  # engines in one run; the last one works without a GPU
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)  # how a process ends that a driver or a library broke
+SHOWN_BYTES = 200  # so much of a line that is no event is said
+LEAST_SECONDS = 6.0  # the time that must be left for another engine to be worth its start
 ENGINE_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
     "KMP_BLOCKTIME": "0",
@@ -69,17 +69,21 @@ class Supervisor:
         self.log = log
         self.answered = 0  # clips in the submission that lies on disk
         self.errors: list[str] = []
+        self._failures = 0  # engines that did not end well
+        self._devices: list[str] = []  # GPUs with which the latest engine works
+        self._lost_devices: list[str] = []  # GPUs that an engine had to do without
+        self._sign_due = math.inf  # when the engine gives its next sign of life, or is taken to hang
         self._signal = 0
         self._engine: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
         """The exit status of the run: 0, 1 (defect), 2 (refused), 3 (nothing answered), 128 + signal."""
         remove_dead(self.scratch_root)
-        with self._signals(), self._scratch() as scratch:
+        with self._signals(), private_folder(self.scratch_root, self._patience) as scratch:
             settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
-            status = 1
+            status = STATUS_DEFECT
             for attempt in range(ATTEMPTS):
-                status = self._attempt(replace(settings, attempt=attempt), scratch)
+                status = self._attempt(replace(settings, attempt=attempt, engine_started=time.monotonic()), scratch)
                 if self._signal:
                     name = signal.Signals(self._signal).name
                     self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted clips")
@@ -91,23 +95,35 @@ class Supervisor:
                     return STATUS_OK if self.answered else STATUS_NOTHING
                 settings = self._after_failure(settings, status)
                 if attempt + 1 < ATTEMPTS:
-                    self.say(f"engine ended with status {status}; another one goes on where it stood")
+                    without = ", without a GPU" if self._devices and settings.device == "cpu" else ""
+                    self.say(f"engine ended with status {status}; another one goes on where it stood{without}")
             for text in self.errors:
                 self.say(f"error: {text}")
             if status not in (STATUS_OK, STATUS_REFUSED):
                 self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted clips")
-            return status if status >= 0 else 1
+            return status if status >= 0 else STATUS_DEFECT
 
     def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:
-        if status == STATUS_DEVICE:
-            return replace(settings, device="cpu")
+        """What the next engine does without: memory, a GPU, or all of them.
+
+        An engine goes on by itself while one of its GPUs works, so a device error means that none does. A crash and
+        a second failure of any kind cost all GPUs, too, as the cores may do what these cannot.
+        """
+        self._failures += 1
         if status == -signal.SIGKILL:  # most likely for memory
             limit = settings.memory_limit_bytes or memory_allowed()
-            return replace(settings, memory_limit_bytes=int(SHRINK * limit))
+            settings = replace(settings, memory_limit_bytes=int(SHRINK_SHARE * limit))
+        if status in (STATUS_DEVICE, *CRASHES) or self._failures > 1:
+            return replace(settings, device="cpu")
+        if self._lost_devices:
+            return replace(settings, device=",".join(self._devices))
         return settings
 
     def _left(self) -> float:
         return self.settings.started + self.settings.time_limit_seconds - time.monotonic()
+
+    def _patience(self) -> float:
+        return max(WAIT_SECONDS, self._left() - 2 * WAIT_SECONDS)
 
     # ------------------------------------------------------------ one engine
 
@@ -131,8 +147,9 @@ class Supervisor:
             )
         finally:
             os.close(writing)
-        printer = threading.Thread(target=self._print, args=(self._engine.stdout,), daemon=True) if output else None
-        if printer:
+        printer = None
+        if self._engine.stdout:
+            printer = threading.Thread(target=self._print, args=(self._engine.stdout,), daemon=True)
             printer.start()
         status = self._watch(reading)
         os.close(reading)
@@ -150,6 +167,7 @@ class Supervisor:
         ends = self._left() + time.monotonic() - kill_seconds(self.settings.time_limit_seconds)
         asked = False
         buffered = b""
+        self._sign_due = math.inf
         with selectors.DefaultSelector() as selector:
             selector.register(events, selectors.EVENT_READ)
             while True:
@@ -159,7 +177,7 @@ class Supervisor:
                         selector.unregister(events)
                     *lines, buffered = (buffered + chunk).split(b"\n")
                     for line in lines:
-                        self._heard(json.loads(line))
+                        self._heard(line)
                 status = self._engine.poll()
                 if status is not None:
                     return status
@@ -172,19 +190,40 @@ class Supervisor:
                     with suppress(ProcessLookupError):
                         self._engine.terminate()
                 if time.monotonic() >= ends:
-                    with suppress(ProcessLookupError):
-                        os.killpg(self._engine.pid, signal.SIGKILL)
-                    with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
-                        self._engine.wait(WAIT_SECONDS)
+                    self._kill()
                     return -signal.SIGKILL
+                if time.monotonic() >= self._sign_due:
+                    self.say("the engine gives no sign of life: a GPU hangs, or its driver does")
+                    self._kill()
+                    return STATUS_DEVICE
 
-    def _heard(self, event: dict[str, Any]) -> None:
-        if event["event"] == "error":
-            self.errors.append(event["text"])
-        else:
-            self.answered = event["answered"]
+    def _kill(self) -> None:
+        assert self._engine is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._engine.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):  # in a read or write of a dead disk, even SIGKILL waits
+            self._engine.wait(WAIT_SECONDS)
 
-    def _print(self, stream: Any) -> None:
+    def _heard(self, line: bytes) -> None:
+        """Take one event in; a line that is none is said and left out."""
+        try:
+            event = json.loads(line)
+            match event["event"]:
+                case "error":
+                    self.errors.append(str(event["text"]))
+                case "devices":
+                    self._devices = [str(name) for name in event["names"]]
+                case "device lost":
+                    self._lost_devices.append(str(event["name"]))
+                    self._devices = [name for name in self._devices if name not in self._lost_devices]
+                case "alive":
+                    self._sign_due = time.monotonic() + event["within"] if event["within"] else math.inf
+                case "wrote" | "finished":
+                    self.answered = int(event["answered"])
+        except (ValueError, KeyError, TypeError):
+            self.say(f"a line of the engine is no event and left out: {line[:SHOWN_BYTES].decode('utf-8', 'replace')}")
+
+    def _print(self, stream: IO[bytes]) -> None:
         """The engine's output, printed here; carriage returns of a bar included."""
         with stream, self.log.open("ab") if self.log else nullcontext() as copy:
             while chunk := os.read(stream.fileno(), 65536):
@@ -195,25 +234,6 @@ class Supervisor:
                     copy.flush()
 
     # ------------------------------------------------------------ around it
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A private folder that says whose it is, removed at the end."""
-        try:
-            self.scratch_root.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.scratch_root))
-            (folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "born": _born(os.getpid())}))
-        except OSError as error:
-            raise SettingsError(
-                f"scratch folder {self.scratch_root}: {error.strerror}. Name one that can be written by --scratch."
-            ) from error
-        try:
-            yield folder
-        finally:
-            # On a disk that has stalled this would outlast the limit; the next start then removes what remains.
-            removal = threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True)
-            removal.start()
-            removal.join(max(WAIT_SECONDS, self._left() - 2 * WAIT_SECONDS))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -20,4 +20,5 @@ MODELS: dict[str, str] = {
     "qrfaction_stacker": "soundpost.models.qrfaction_stacker:Stacker",
     "resnet": "soundpost.models.resnet:ResNet",
     "simongrest": "soundpost.models.simongrest:Simongrest",
+    "timm": "soundpost.models.timm_body:TimmNetwork",
 }

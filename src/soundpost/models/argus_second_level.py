@@ -19,7 +19,7 @@ class FCNetSettings:
     in_channels: int = 560  # inputs * classes: columns of the first level side by side
     base_size: int = 64  # width of the second hidden layer; the first has twice as many
     reduction_scale: int = 8  # the gate squeezes in_channels to this fraction; 1 does not squeeze
-    p_dropout: float = 0.2  # behind each hidden layer
+    p_dropout: float | None = 0.2  # behind each hidden layer; None, as published, and 0 mean no dropout
 
 
 class FCNet(nn.Module):
@@ -35,7 +35,7 @@ class FCNet(nn.Module):
         self.relu1 = nn.PReLU()
         self.linear2 = nn.Linear(2 * base, base)
         self.relu2 = nn.PReLU()
-        self.dropout = nn.Dropout(settings.p_dropout)
+        self.dropout = nn.Dropout(settings.p_dropout) if settings.p_dropout else nn.Identity()
         self.fc = nn.Linear(base, n_classes)
 
     def forward(self, batch: Tensor) -> Tensor:

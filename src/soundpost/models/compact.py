@@ -16,7 +16,7 @@ class CompactSettings:
 
     bins: int = 64  # mel bands of the front end
     widths: tuple[int, ...] = (24, 40, 64, 80)  # channels of the stages
-    strides: tuple[int, ...] = (1, 2, 2, 2)  # of the first convolution of each stage, both axes
+    strides: tuple[int, ...] = (1, 2, 2, 2)  # steps of the first convolution of each stage, on both axes
     floor_db: float = 60.0  # dB; what is further below the clip's mean power is silence
     dropout: float = 0.2  # fraction of pooled features dropped in training
 

@@ -30,8 +30,8 @@ class DcaseSettings:
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)  # channels of the five blocks
     hidden: int = 512  # width of the head
     dropout: float = 0.4  # before the head's first linear layer, half of it before the second
-    mels: int = 128  # of a picture; the head fits one size alone
-    frames: int = 128  # of a picture
+    mels: int = 128  # height of a picture; the head fits one size alone
+    frames: int = 128  # width of a picture
     as_in_training: bool = False  # as published: predict with the batch's own statistics and with dropout
 
 

@@ -84,15 +84,14 @@ class HierarchicalNetwork(nn.Module):
         inputs = (in_channels, *depths[:-1])
         self.conv_modules = nn.ModuleList(_block(i, o, self.dimension) for i, o in zip(inputs, depths, strict=True))
         summarised = depths[self.start :]
+        self.rnns: nn.ModuleList | None = None
+        width = sum(summarised)
         if settings.aggregation == "rnn":
             self.rnns = nn.ModuleList(
                 nn.Sequential(nn.LayerNorm(d), nn.GRU(d, GRU_SIZE, batch_first=True, bidirectional=True))
                 for d in summarised
             )
             width = 2 * GRU_SIZE * len(summarised)
-        else:
-            self.rnns = None
-            width = sum(summarised)
         self.output_transform = classifier(width, n_classes, settings.output_dropout)
 
     def classify(self, inputs: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 Branch = tuple[tuple[str, int, tuple[int, int], int], ...]  # name, channels, kernel, stride of one layer after another
 
-EPSILON = 1e-3  # of the batch norms
+EPSILON = 1e-3  # what batch norms add to a variance
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class InceptionSettings:
 
     channels: int = 3  # equal planes that it sees of a picture of one: three, or one
     dropout: float = 0.5  # before the linear layer
-    width_ratio: float = 1.0  # of all channels inside, for networks smaller than the published
+    width_ratio: float = 1.0  # factor of all channels inside, for networks smaller than the published
 
 
 class NormedConvolution(nn.Module):
@@ -31,7 +31,7 @@ class NormedConvolution(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int], stride: int, pads: bool) -> None:
         super().__init__()
-        padding = tuple(size // 2 for size in kernel) if pads else 0
+        padding = (kernel[0] // 2, kernel[1] // 2) if pads else (0, 0)
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(out_channels, eps=EPSILON)
 
@@ -44,7 +44,7 @@ class Mixed(nn.Module):
     """Several branches over one map, side by side; the last is a mean of neighbours, or a maximum where it shrinks.
 
     Args:
-        in_channels: of the map.
+        in_channels: how many the map has.
         branches: layers of each; a layer whose name ends in "a" and its successor read the same map, side by side.
         pooled: channels of the layer behind the mean; 0 takes a maximum over every other cell instead.
     """
@@ -90,6 +90,13 @@ class Inception(nn.Module):
 
     Settings: ClassVar[type] = InceptionSettings
 
+    # The stem, whose parts carry torchvision's names.
+    Conv2d_1a_3x3: NormedConvolution
+    Conv2d_2a_3x3: NormedConvolution
+    Conv2d_2b_3x3: NormedConvolution
+    Conv2d_3b_1x1: NormedConvolution
+    Conv2d_4a_3x3: NormedConvolution
+
     def __init__(self, settings: InceptionSettings, n_classes: int) -> None:
         super().__init__()
         ratio = settings.width_ratio
@@ -105,8 +112,7 @@ class Inception(nn.Module):
             channels = int(ratio * width)
         self.mixed: list[str] = []
         for letter, branches, pooled in MIXED:
-            scaled = [tuple((name, int(ratio * width), *rest) for name, width, *rest in branch) for branch in branches]
-            block = Mixed(channels, scaled, int(ratio * pooled))
+            block = Mixed(channels, [_narrowed(branch, ratio) for branch in branches], int(ratio * pooled))
             self.mixed.append(f"Mixed_{letter}")
             self.add_module(self.mixed[-1], block)
             channels = block.out_channels
@@ -126,6 +132,10 @@ class Inception(nn.Module):
 
 def _has_twin(name: str) -> bool:
     return name.endswith("a")
+
+
+def _narrowed(branch: Branch, ratio: float) -> Branch:
+    return tuple((name, int(ratio * width), kernel, stride) for name, width, kernel, stride in branch)
 
 
 def _is_twin(name: str) -> bool:

@@ -35,11 +35,10 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
-        else:
-            self.downsample = nn.Identity()
 
     def forward(self, batch: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, out_channels, ceil(height / stride), ceil(width / stride))."""
@@ -48,7 +47,7 @@ class BasicBlock(nn.Module):
 
 
 def residual_stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
-    """That many basic blocks, the first of which changes channels and size."""
+    """A row of basic blocks, the first of which changes channels and size."""
     rest = [BasicBlock(out_channels, out_channels) for _ in range(blocks - 1)]
     return nn.Sequential(BasicBlock(in_channels, out_channels, stride), *rest)
 

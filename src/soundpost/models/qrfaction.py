@@ -18,7 +18,7 @@ from soundpost.functional.qrfaction_layout import STATISTICS, unpack
 from soundpost.models.layers import Gate
 
 NETWORKS = ("conv", "se", "msc", "concat", "se_cat")
-EPSILON = 1e-3  # of every batch norm, as Keras has it
+EPSILON = 1e-3  # what every batch norm adds to a variance, as Keras does
 # Pooling pairs: (average or max, along frames or mels), in the order of computation.
 PAIRS = {
     "avemax1": (("average", "frames"), ("max", "mels")),
@@ -35,7 +35,7 @@ class QrfactionSettings:
     """Which of the published networks, and its sizes."""
 
     network: str = "conv"  # "conv", "se" (squeeze-excite), "msc" (three kernel sizes first), "concat", "se_cat"
-    pool: str = "avemax1"  # of PAIRS, between the blocks
+    pool: str = "avemax1"  # a name in PAIRS: how the map shrinks between the blocks
     width_ratio: float = 1.0  # times the channels of the four blocks; "msc" alone was published with another
     rnn_unit: int = 128  # states of the recurrent layers
 
@@ -151,7 +151,7 @@ def pool_same(batch: Tensor, mode: str, size: int, stride: int) -> Tensor:
 
     Args:
         batch: (batch, channels, frames, mels).
-        mode: of PAIRS.
+        mode: a name in PAIRS.
         size: cells pooled, along each axis of the mode.
         stride: cells, along the same axes.
     """

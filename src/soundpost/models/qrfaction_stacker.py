@@ -35,7 +35,7 @@ class LocalMix(nn.Module):
     @torch.no_grad()
     def constrain(self) -> None:
         """Bring the weights of each class to length 1, as training does after every step."""
-        self.weight /= self.weight.norm(dim=1, keepdim=True)
+        self.weight.div_(self.weight.norm(dim=1, keepdim=True))
 
 
 class Stacker(nn.Module):

@@ -25,11 +25,11 @@ class ResNetSettings:
     block: str = "basic"  # "basic" or "bottleneck"
     layers: tuple[int, ...] = (3, 4, 6, 3)  # blocks of each stage
     stem: int = 64  # channels of the first convolution and planes of the first stage; each stage doubles them
-    groups: int = 1  # of the middle convolution of a bottleneck
+    groups: int = 1  # how many the middle convolution of a bottleneck is split into
     width_per_group: int = 64  # its channels per group, for 64 planes
     head: str = "fastai"  # "fastai": two layers over maximum and mean; "linear": one layer over the mean
     hidden: int = 512  # width of fastai's head
-    head_bias: bool = True  # of its linear layers: true in v1, false in fastai2
+    head_bias: bool = True  # whether its linear layers have one: true in v1, false in fastai2
     dropouts: tuple[float, float] = (0.25, 0.5)  # before the first and the second linear layer
 
 
@@ -44,11 +44,10 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
-        else:
-            self.downsample = nn.Identity()
 
     def forward(self, batch: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, out_channels, ceil(height / stride), ceil(width / stride))."""

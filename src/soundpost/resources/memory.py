@@ -4,6 +4,7 @@ psutil and /proc/meminfo show the host; a container's limit stands in its cgroup
 own group or of any ancestor, so the smallest of all of them counts.
 """
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +15,6 @@ import psutil
 
 MIB = 2**20
 GIB = 2**30
-
 
 _NO_LIMIT = 2**60  # cgroup v1 writes 2^63 - 4096 where there is none
 
@@ -38,7 +38,7 @@ def memory_groups(proc: Path = Path("/proc/self"), mounts: Path = Path("/sys/fs/
         lines = (proc / "cgroup").read_text().splitlines()
     except OSError:
         return []
-    groups = []
+    groups: list[MemoryGroup] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -139,6 +139,32 @@ def _rollup(pid: int, key: str) -> int:
         if line.startswith(key):
             return int(line.split()[1]) * 1024
     raise OSError(f"/proc/{pid}/smaps_rollup has no line {key}")
+
+
+def reset_peak_memory() -> int:
+    """Set this process's peak of resident memory back to what is resident now, and tell that in bytes."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS:")
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has had resident since reset_peak_memory, or since it began."""
+    return _status("VmHWM:")
+
+
+def _status(key: str) -> int:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(key):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def return_free_memory() -> None:
+    """Give the allocator's free pages back to the system, where its library can."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def cores(mounts: Path = Path("/sys/fs/cgroup")) -> int:

@@ -1,28 +1,78 @@
-"""How the memory limit is shared out: what must be there, what a batch may take, what is left for the cache."""
+"""The memory policy on one page: what a run may take of the machine, and how it is shared out among its parts.
+
+What must be there comes first (interpreter, networks, one worker, one window), then what a batch may take, then more
+workers; the cache gets the rest. Every share and size that the kit allows itself of memory is named here.
+"""
 
 from dataclasses import dataclass
 
 from soundpost.errors import SettingsError
 from soundpost.resources.memory import MIB
 
-MARGIN_SHARE = 0.06  # of the limit, kept free for what nobody counts
-NAMED_SHARE = 1.03  # of what is needed, told where a limit is refused: another start may need a hundredth more
+# ---------------------------------------------------------------- the limit, and what happens near it
+
+# A run that is given no limit takes this share of what the machine allows.
+LIMIT_SHARE = 0.92
+# An engine that was killed from outside is started again with this share of the limit that it had.
+SHRINK_SHARE = 0.6
+# Above this share of the limit the allocator is asked at every look to give back the pages that it holds unused.
+TRIM_SHARE = 0.6
+# Above this share of the limit nothing new is kept in memory and batches are halved.
+SQUEEZE_SHARE = 0.93
+# Where the whole machine uses this share of its memory, new spectrograms go to disk whoever has taken the memory.
+PRESSURE_SHARE = 0.95
+
+# ---------------------------------------------------------------- what must be there
+
+# This share of the limit is kept free for what nobody counts.
+MARGIN_SHARE = 0.06
+# A refused limit is told with this much more than is needed, because another start may need a hundredth more.
+NAMED_SHARE = 1.03
+# The engine grows by so much after it was measured: code and scratch of kernels for every new shape, the next member.
+GROWTH_BYTES = 110 * MIB
+# A worker at work on a long clip has so much by itself, shared pages counted once.
+WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}
+# One worker never gets more than this, whatever there is; it is enough for twenty minutes of audio.
+MAX_WORKER_BYTES = 700 * MIB
+# A worker holds so many bytes for each sample of its clip: the waveform, its copy and the spectrogram.
+BYTES_PER_SAMPLE = 20
+# At most this share of what is left goes to more workers, and then again to longer clips.
+WORKERS_SHARE = 0.4
+
+# ---------------------------------------------------------------- batches
+
+# At most this share of what is left goes to the batches of all lanes.
+LANES_SHARE = 0.5
+# A batch on a core takes so much: batches that stay near its cache run up to twice as fast as large ones.
+LANE_BYTES = 32 * MIB
+# Folds that share batches on a CPU are loaded together up to so many bytes of weights.
+FOLD_GROUP_BYTES = 32 * MIB
+# A batch is taken for so many times the bytes that were measured, as allocators keep pages of batches of many shapes.
+PROBE_SLACK = 2.0
+# Batches may take this share of the free memory of a GPU.
+GPU_SHARE = 0.8
+
+# ---------------------------------------------------------------- the cache
+
+# The cache reserves addresses for this share of the limit before it is known what is left for it.
+CACHE_CEILING_SHARE = 0.8
+# A run that has less than this for spectrograms is refused.
 MIN_CACHE_BYTES = 16 * MIB
-GROWTH_BYTES = 110 * MIB  # of the engine: code and scratch of kernels for every new shape, the next member's arrays
-WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}  # a worker at work on a long clip, shared pages counted once
-MAX_WORKER_BYTES = 700 * MIB  # of one worker, whatever there is: twenty minutes of audio
-WORKERS_SHARE = 0.4  # of what is left, at most, for more workers, and again for longer clips
-LANES_SHARE = 0.5  # of what is left, at most, for batches; the cache takes the rest
+# This share of the cache, and never more than so many bytes, is room for spectrograms that are used once and dropped.
+STAGING_SHARE = 0.25
+MAX_STAGING_BYTES = 256 * MIB
+# A run that is given no limit for its disk takes this share of what is free there.
+DISK_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Budget:
     """Shares of the memory limit, in bytes."""
 
-    lane_bytes: int  # of the batch of each lane, on the host
+    lane_bytes: int  # host memory for the batch of each lane
     lanes: int
     cache_bytes: int
-    worker_bytes: int  # of each worker
+    worker_bytes: int  # for each worker
     workers: int
 
 
@@ -38,13 +88,13 @@ def share(
     """Shares that stay under the limit, with fewer workers and lanes where memory is short.
 
     Args:
-        limit_bytes: of the whole process tree.
-        resident_bytes: of the tree now, with one network of each recipe loaded and before any worker's growth.
+        limit_bytes: what the whole process tree may use.
+        resident_bytes: what the tree uses now, with one network of each recipe loaded and before any worker's growth.
         workers: processes wanted.
-        start_method: of the workers, "fork" or "spawn".
+        start_method: how workers come to be, "fork" or "spawn".
         lanes: wanted.
         lane_bytes: what the batch of one lane would use if there were no limit.
-        window_bytes: of the longest single window, which a lane must be able to take.
+        window_bytes: what the longest single window takes, which a lane must be able to take.
 
     Raises:
         SettingsError: the limit is below what interpreter, networks, one worker and one window need.

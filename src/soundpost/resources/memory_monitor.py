@@ -1,6 +1,5 @@
 """The memory of the whole process tree, measured again and again while the run goes on."""
 
-import ctypes
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -10,11 +9,11 @@ from soundpost.resources.memory import memory_pressure, tree_memory
 SECONDS = 0.5  # between two measurements; four times as long while less than half of the limit is used
 
 
-class Gauge:
+class MemoryMonitor:
     """What the tree uses now and has used at most.
 
     Args:
-        limit_bytes: of the tree.
+        limit_bytes: what the tree may use.
         pids: asked anew at every measurement, because workers come and go.
         clock: seconds, monotonic.
     """
@@ -25,7 +24,7 @@ class Gauge:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
-        self._pids = pids
+        self.pids = pids
         self._clock = clock
         self._measured = -4 * SECONDS
         self._pressure = 0.0
@@ -37,7 +36,7 @@ class Gauge:
         if not force and now - self._measured < pause:
             return False
         self._measured = now
-        self.used_bytes = tree_memory([os.getpid(), *self._pids()])
+        self.used_bytes = tree_memory([os.getpid(), *self.pids()])
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self._pressure = memory_pressure()
         return True
@@ -46,11 +45,3 @@ class Gauge:
         """The larger of the tree's share of its limit and the machine's used share, as last measured."""
         self.look()
         return max(self._pressure, self.used_bytes / self.limit_bytes)
-
-
-def return_free_memory() -> None:
-    """Give the allocator's free pages back to the system, where its library can."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):
-        return

@@ -53,7 +53,7 @@ def make(out: Path, n_clips: int, seed: int) -> int:
     Args:
         out: made where it is missing.
         n_clips: sound clips; every label comes in turn, every fourth clip has a second one.
-        seed: of everything.
+        seed: what everything is drawn from.
     """
     test = out / "test"
     test.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def make(out: Path, n_clips: int, seed: int) -> int:
     labels = tuple(SOUNDS)
     for number, samples in enumerate(_lengths(n_clips, np.random.default_rng([seed, 0]))):
         random = np.random.default_rng([seed, 1, number])
-        chosen = (labels[number % len(labels)],)
+        chosen: tuple[str, ...] = (labels[number % len(labels)],)
         if number % 4 == 3:
             chosen = (*chosen, labels[(number + int(random.integers(1, len(labels)))) % len(labels)])
         name = f"{random.integers(1 << 32):08x}" + (".flac" if number % 20 == 19 else ".wav")

@@ -1,151 +1,20 @@
-"""Processes that decode clips and compute their spectrograms straight into the cache's slots.
-
-A worker holds nothing that others need: it talks to the engine over its own pipe in a few small messages and
-writes arrays in place, so it can be killed at any moment at the cost of one clip's attempt.
-
-    engine -> worker   Task                               worker -> engine   Wanted(shape): room, please
-    engine -> worker   Slot, or None: there is none       worker -> engine   Stored | Refused(disk full) | Failed
-"""
+"""The pool of worker processes: who is idle, who is busy, what they have to say, and who takes a dead one's place."""
 
 import gc
 import multiprocessing
 import os
-import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from multiprocessing.connection import wait
 from typing import Any
 
-from soundpost.errors import ClipError
-from soundpost.resources.processes import die_with_parent
 from soundpost.spectrograms.cache.memory_tier import SharedPages
-from soundpost.spectrograms.cache.slots import Shape, Slot, write
+from soundpost.spectrograms.cache.slots import Slot
+from soundpost.spectrograms.worker import serve
+from soundpost.spectrograms.worker_messages import Died, Message, Task
 
 KILL_SECONDS = 1.0  # to wait for a killed process; one that hangs in a read of a dead disk never goes
-
-
-@dataclass(frozen=True)
-class Task:
-    """One clip under one front end."""
-
-    clip: int
-    path: str
-    digest: str
-    audio: Mapping[str, Any]  # AudioSettings
-    front_end: str  # name in FRONT_ENDS
-    front_end_settings: Mapping[str, Any]
-    max_seconds: float  # of audio; what lies beyond is not read, with a remark
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The clip is decoded; its spectrogram will have this shape."""
-
-    shape: Shape
-    remarks: tuple[str, ...]
-    seconds: float  # of audio
-    decode_cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The spectrogram is in its slot."""
-
-    checksum: int
-    features_cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class Refused:
-    """The disk had no room for the slot; another one, please."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The clip cannot be read; the reason is a sentence."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Died:
-    """The worker is gone."""
-
-    reason: str
-
-
-Message = Wanted | Stored | Refused | Failed | Died
-
-
-def serve(connection: Connection, pages: SharedPages | None, parent: int) -> None:
-    """A worker's life: tasks in, slots filled, until it is killed, by the engine or with it."""
-    die_with_parent()
-    if os.getppid() != parent:
-        return
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    import torch
-
-    torch.set_num_threads(1)
-    front_ends: dict[str, Any] = {}
-    try:
-        while True:
-            task = connection.recv()
-            try:
-                _perform(task, connection, pages, front_ends)
-            except ClipError as error:
-                connection.send(Failed(str(error)))
-            except (EOFError, ConnectionError):
-                return
-            except Exception as error:  # whatever a decoder or front end raises costs this clip, and is named
-                name = Path(task.path).name
-                connection.send(
-                    Failed(f"{name}: {type(error).__name__}: {error}. Look at the clip; its row is filled.")
-                )
-    except (EOFError, ConnectionError):
-        return
-
-
-def _perform(task: Task, connection: Connection, pages: SharedPages | None, front_ends: dict[str, Any]) -> None:
-    import torch
-
-    from soundpost.audio.decode import AudioSettings, decode
-    from soundpost.front_ends import FRONT_ENDS
-    from soundpost.registry import build, settings_from
-
-    if task.digest not in front_ends:
-        front_ends[task.digest] = (
-            settings_from(AudioSettings, task.audio, "[audio]"),
-            build(FRONT_ENDS, task.front_end, task.front_end_settings, "front end"),
-        )
-    audio, front_end = front_ends[task.digest]
-    audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
-    started = time.thread_time()
-    decoded = decode(Path(task.path), audio)
-    decode_seconds = time.thread_time() - started
-    shape = front_end.shape(len(decoded.waveform))
-    connection.send(Wanted(shape, decoded.remarks, len(decoded.waveform) / decoded.sample_rate, decode_seconds))
-    slot: Slot | None = connection.recv()
-    started = time.thread_time()
-    if slot is None:
-        return
-    with torch.inference_mode():
-        array = front_end(torch.from_numpy(decoded.waveform)[None])[0].numpy()
-    while slot is not None:
-        try:
-            checksum = write(slot, array, pages.map if pages else None)
-        except OSError as error:
-            connection.send(Refused(str(error)))
-            slot = connection.recv()
-        else:
-            connection.send(Stored(checksum, time.thread_time() - started))
-            return
 
 
 class Worker:
@@ -181,7 +50,7 @@ class WorkerPool:
     """A fixed number of workers; one that dies is replaced by a freshly spawned one.
 
     Args:
-        count: of processes.
+        count: how many processes.
         pages: the cache's memory tier, mapped by every worker.
         start_method: "fork" (cheap: must happen before threads and CUDA) or "spawn".
         max_replacements: after so many deaths no new worker is started any more.
@@ -198,7 +67,7 @@ class WorkerPool:
 
     @property
     def pids(self) -> list[int]:
-        """Of the living workers."""
+        """Process ids of the living workers."""
         return [worker.process.pid for worker in self.workers if worker.process.pid]
 
     def idle(self) -> list[Worker]:

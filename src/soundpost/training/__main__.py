@@ -158,11 +158,9 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _command(options: argparse.Namespace) -> str:
-    words = ["python -m soundpost.training", options.plan]
-    for name in ("curated", "noisy", "out", "folds", "epochs", "start", "limit"):
-        if value := getattr(options, name):
-            words.append(f"--{name} {value}")
-    return " ".join([*words, f"--seed {options.seed}", f"--device {options.device}"])
+    names = ("curated", "noisy", "out", "folds", "epochs", "start", "limit", "seed", "device")
+    given = [f"--{name} {value}" for name in names if (value := getattr(options, name)) is not None]
+    return " ".join(["python -m soundpost.training", options.plan, *given])
 
 
 def _finish(campaign: Campaign, plan: Plan, options: argparse.Namespace) -> None:

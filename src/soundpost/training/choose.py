@@ -19,7 +19,7 @@ class Choice:
 
 
 def every_choice(truth: np.ndarray, tables: Sequence[np.ndarray], at_most: int | None = None) -> list[Choice]:
-    """Geometric means of every non-empty subset, scored by lwlrap: by size, then in the order of itertools.combinations.
+    """Geometric means of every non-empty subset, scored by lwlrap; by size, then as itertools.combinations orders them.
 
     Args:
         truth: (clips, classes).

@@ -96,14 +96,16 @@ def read_clips(plan: Plan, given: Mapping[str, Source], folder: Path) -> Clips:
             raise SettingsError(f"[sets.{name}] heard = '{settings.heard}'; known: {', '.join(HEARD)}. Correct it.")
         if settings.of not in frames:
             raise SettingsError(
-                f"[sets.{name}] is made of the {settings.of} clips. Give --{settings.of} CSV:DIR, or a plan without them."
+                f"[sets.{name}] is made of the {settings.of} clips. Give --{settings.of} CSV:DIR, or another plan."
             )
         heard[name] = settings.heard
         parts.append(_part(plan, name, settings, frames[settings.of], given[settings.of], folder))
     labels = labels_in(list(frames[given_name(plan)]["labels"]))
     whole = pd.concat(parts, ignore_index=True)
     if strange := sorted(set(labels_in(list(whole["labels"]))) - set(labels)):
-        raise SettingsError(f"labels {', '.join(strange)} of a noisy or corrected set; curated clips have none of them.")
+        raise SettingsError(
+            f"labels {', '.join(strange)} of a noisy or corrected set; curated clips have none of them."
+        )
     return Clips(
         tuple(whole["path"]),
         tuple(whole["copy"]),

@@ -59,7 +59,9 @@ def mean_of_batches(truth: np.ndarray, scores: np.ndarray, batch: int) -> float:
     Source: systems specification of simongrest, fastai v1.
     """
     parts = [slice(begin, begin + batch) for begin in range(0, len(truth), batch)]
-    return float(np.average([lwlrap(truth[part], scores[part]) for part in parts], weights=[len(truth[p]) for p in parts]))
+    return float(
+        np.average([lwlrap(truth[part], scores[part]) for part in parts], weights=[len(truth[p]) for p in parts])
+    )
 
 
 def order_of_clips(precision: np.ndarray, best_first: bool, digits: int = 9) -> np.ndarray:

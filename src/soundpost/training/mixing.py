@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
@@ -12,7 +12,9 @@ from soundpost.registry import build
 from soundpost.training import draws
 from soundpost.training.batch import Batch
 from soundpost.training.mixers import MIXERS
-from soundpost.training.mixers.mixer import Mixer
+
+if TYPE_CHECKING:
+    from soundpost.training.mixers.mixer import Mixer
 
 PARTNERS = ("same_batch", "same_source", "anyone")
 

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from soundpost.errors import SettingsError
-from soundpost.registry import settings_from
+from soundpost.registry import Dataclass, settings_from
 from soundpost.training.best_epoch import BestEpochSettings
 from soundpost.training.mixing import MixSettings
 from soundpost.training.optimisers import OptimiserSettings
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Dataclass)
 FORMAT = 1
 TEMPLATES = resources.files("soundpost") / "importers" / "templates"
 PLANS = resources.files("soundpost") / "training" / "recipes"
@@ -80,7 +80,9 @@ class StageSettings:
     slow_factor: float = 0.3
     trainable: tuple[str, ...] = ()  # prefixes of names, or "norms"; empty: everything
     heard: tuple[str, ...] = ()  # names of sets; empty: all
-    select: Mapping[str, Any] = field(default_factory=dict)  # set -> table of NOISY, by what was learnt before this stage
+    select: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # set -> table of NOISY, by what was learnt before this stage
     augment: tuple[Mapping[str, Any], ...] | None = None
     sampler: Mapping[str, Any] | None = None
     mix: Mapping[str, Any] | None = None
@@ -136,9 +138,7 @@ class Plan:
         """A stage with its own tables, or the plan's."""
         own = strict(StageSettings, self.stages[number], f"[[stages]] {number + 1}")
         names = ("augment", "sampler", "mix", "loss", "optimiser", "validation")
-        return dataclasses.replace(
-            own, **{name: getattr(self, name) for name in names if getattr(own, name) is None}
-        )
+        return dataclasses.replace(own, **{name: getattr(self, name) for name in names if getattr(own, name) is None})
 
     def digest(self) -> str:
         """sha256 of everything the plan says but its name, in hexadecimal."""
@@ -153,7 +153,7 @@ def strict(settings_class: type[T], table: Mapping[str, Any], where: str) -> T:
     Raises:
         SettingsError: an unknown key, or a missing one.
     """
-    known = [one.name for one in fields(settings_class)]  # type: ignore[arg-type]
+    known = [one.name for one in fields(settings_class)]
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
-from soundpost.ensemble.recipe_folder import NewMember, fold_file, write_recipe
+from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import KitError, SettingsError
@@ -85,7 +85,7 @@ def plan_of(name: str, template: Mapping[str, Any], settings: LearnerSettings) -
     return Plan(
         name=name,
         audio=template.get("audio", {}),
-        front_end=template["front_end"] if "front_end" in template else {},
+        front_end=template.get("front_end", {}),
         model=template["model"],
         views=tuple(template.get("views", [{"name": "whole"}])),
         average=template.get("average", "probability"),

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,11 +23,13 @@ from soundpost.training.inputs import INPUTS
 from soundpost.training.inputs.material import Heard, Input, Material, Workshop
 from soundpost.training.measures import measured
 from soundpost.training.noisy import NOISY
-from soundpost.training.noisy.selection import Selection
 from soundpost.training.plan import StageSettings, ValidationSettings
 from soundpost.training.state import same_training
 from soundpost.training.trainer import Hooks, Trainer
 from soundpost.views.view import View
+
+if TYPE_CHECKING:
+    from soundpost.training.noisy.selection import Selection
 
 DIGEST = "training"  # key of a member's file under which the digest of its training stands
 ONLY_MEMBER = "all"  # name of the member that hears every clip, where no fold is held out
@@ -137,7 +139,9 @@ class _Member:
             rows = [row for row in rows if self.clips.sources[row] != name or row in chosen]
             truth |= chosen
         if not rows:
-            raise SettingsError(f"stage {stage.name}: fold {self.fold} hears no clip of {', '.join(stage.heard) or 'any set'}.")
+            raise SettingsError(
+                f"stage {stage.name}: fold {self.fold} hears no clip of {', '.join(stage.heard) or 'any set'}."
+            )
         sources = tuple(self.clips.sources[row] for row in rows)
         heard = Heard(tuple(rows), np.stack([truth[row] for row in rows]), sources)
         return self.campaign.input.material(heard, stage)

@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from soundpost.errors import SettingsError
-from soundpost.registry import pick
 from soundpost.training import state as checkpoints
-from soundpost.training.best_epoch import BestEpoch, BestEpochSettings, SlowStarts
-from soundpost.training.criterion import Criterion
 from soundpost.training.inputs.material import Material
-from soundpost.training.norms import RunningStatistics
-from soundpost.training.optimisers import OptimiserSettings, freeze, optimiser
-from soundpost.training.plan import LossSettings, Plan, StageSettings, ValidationSettings, strict
-from soundpost.training.schedules import SCHEDULES
-from soundpost.training.schedules.schedule import Length
+from soundpost.training.optimisers import freeze
+from soundpost.training.plan import Plan, StageSettings, ValidationSettings
+from soundpost.training.stage_run import StageRun
 from soundpost.training.weight_average import WeightAverage
 
 AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -36,7 +31,9 @@ class Paused(Exception):
 class Hooks:
     """What a trainer asks of whoever runs it."""
 
-    material: Callable[[StageSettings, nn.Module, dict[str, Any]], Material]  # of a stage; the dict is kept with the state
+    material: Callable[
+        [StageSettings, nn.Module, dict[str, Any]], Material
+    ]  # of a stage; the dict is kept with the state
     score: Callable[[nn.Module, ValidationSettings], float]
     is_time: Callable[[], bool] = field(default=lambda: False)  # whether to stop at the next step
     on_epoch: Callable[[list[dict[str, float | int | str]]], None] = field(default=lambda rows: None)
@@ -91,80 +88,64 @@ class Trainer:
             restored = checkpoints.load(checkpoint, self.digest, self.device)
             self._restore_place(restored)
         while self.stage_number < len(self.plan.stages):
-            self._begin_stage(restored)
+            run = self._begin_stage(restored)
             restored = None
-            self._run_stage(checkpoint, name)
-            self._end_stage()
+            self._run_stage(run, checkpoint, name)
+            self._end_stage(run)
             self.stage_number, self.epoch, self.step = self.stage_number + 1, 0, 0
-            self._between = True
-            self._save(checkpoint)
+            self._save(checkpoint, None)
         return self.kept.eval()
 
-    def _begin_stage(self, restored: Mapping[str, Any] | None) -> None:
-        plan, stage = self.plan, self.plan.stage(self.stage_number)
-        self.stage = stage
-        self._between = False
+    def _begin_stage(self, restored: Mapping[str, Any] | None) -> StageRun:
+        stage = self.plan.stage(self.stage_number)
         # What a stage selects is decided once, by the network as it is now, and kept with the state.
-        self.material = self.hooks.material(stage, self.kept, self.memory)
-        freeze(self.network, stage.trainable)
-        self.optimiser = optimiser(strict(OptimiserSettings, stage.optimiser or {}, "[optimiser]"), self.network)
-        length = Length(stage.epochs, self.material.steps)
-        schedule = dict(stage.schedule)
-        self.schedule: Any = _schedule(schedule, self.optimiser, length)
-        self.criterion = Criterion(strict(LossSettings, stage.loss or {}, "[loss]"), list(plan.sets))
-        self.validation = strict(ValidationSettings, stage.validation or {}, "[validation]")
-        self.best = BestEpoch(strict(BestEpochSettings, stage.best, "best"))
-        self.best_weights: dict[str, Tensor] = {}
-        self.slow = SlowStarts(stage.slow_starts)
-        self.statistics = RunningStatistics(self.network, plan.norms)
-        if restored is not None and not restored["between"]:
-            self.optimiser.load_state_dict(restored["optimiser"])
-            self.schedule.load_state_dict(restored["schedule"])
+        material = self.hooks.material(stage, self.kept, self.memory)
+        run = StageRun(self.plan, stage, self.network, material)
+        if restored is not None and restored["run"]:
+            run.load_state_dict(restored["run"])
             self._scaler.load_state_dict(restored["scaler"])
-            self.best.load_state_dict(restored["best"])
-            self.best_weights = restored["best_weights"]
-            self.slow.load_state_dict(restored["slow"])
+        return run
 
-    def _run_stage(self, checkpoint: Path | None, name: str) -> None:
-        stage = self.stage
+    def _run_stage(self, run: StageRun, checkpoint: Path | None, name: str) -> None:
+        stage = run.stage
         title = f"{name} {stage.name}" if len(self.plan.stages) > 1 else name
         with tqdm(total=stage.epochs, initial=self.epoch, desc=title, unit="epoch", mininterval=1) as bar:
-            while self.epoch < stage.epochs and not self.best.is_over():
+            while self.epoch < stage.epochs and not run.best.is_over():
                 began = time.monotonic()
-                steps = self.material.epoch(self.epoch, self._generator(self.epoch))
+                steps = run.material.epoch(self.epoch, self._generator(self.epoch))
                 first = self.step
                 self.network.train()
                 for step in steps[first:]:
-                    self._train(step)
+                    self._train(run, step)
                     self.step += 1
-                    self._look_at_the_clock(checkpoint)
-                self._end_epoch(len(steps), time.monotonic() - began)
+                    self._look_at_the_clock(run, checkpoint)
+                self._end_epoch(run, len(steps), time.monotonic() - began)
                 bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}", refresh=False)
                 bar.update()
-                self._look_at_the_clock(checkpoint)
+                self._look_at_the_clock(run, checkpoint)
 
-    def _look_at_the_clock(self, checkpoint: Path | None) -> None:
+    def _look_at_the_clock(self, run: StageRun, checkpoint: Path | None) -> None:
         is_time = self.hooks.is_time()
         if checkpoint is not None and (is_time or time.monotonic() - self._saved_at > SAVE_EVERY):
-            self._save(checkpoint)
+            self._save(checkpoint, run)
         if is_time:
-            raise Paused(f"stage {self.stage.name}, epoch {self.epoch + 1} of {self.stage.epochs}, step {self.step}")
+            raise Paused(f"stage {run.stage.name}, epoch {self.epoch + 1} of {run.stage.epochs}, step {self.step}")
 
-    def _train(self, step: Any) -> None:
-        batches = self.epoch * self.material.steps + self.step
+    def _train(self, run: StageRun, step: Any) -> None:
+        batches = self.epoch * run.material.steps + self.step
         generator = self._generator(self.epoch, self.step)
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        batch = self.material.batch(step, self.epoch, generator)
+        batch = run.material.batch(step, self.epoch, generator)
         inputs = batch.inputs
         if inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         enabled = self._half is not None
-        with self.statistics.during(batches), torch.autocast(self.device.type, self._half, enabled=enabled):
+        with run.statistics.during(batches), torch.autocast(self.device.type, self._half, enabled=enabled):
             outputs = self.network(inputs)
-        loss = self.criterion(outputs, batch)
-        self.optimiser.zero_grad(set_to_none=True)
+        loss = run.criterion(outputs, batch)
+        run.optimiser.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
-        self._scaler.step(self.optimiser)
+        self._scaler.step(run.optimiser)
         self._scaler.update()
         for module in self.network.modules():
             if hasattr(module, "constrain"):
@@ -172,24 +153,23 @@ class Trainer:
         self._loss += loss.detach()
         if self.average:
             self.average.update()
-        if self.schedule.BY == "batch":
-            self.schedule.step()
+        if run.schedule.BY == "batch":
+            run.schedule.step()
 
-    def _end_epoch(self, steps: int, seconds: float) -> None:
-        stage, score = self.stage, float("nan")
-        rate = self.optimiser.param_groups[-1]["lr"]
-        looks = stage.keep == "best" or self.schedule.BY == "score" or stage.slow_starts > 0
-        if looks and (self.epoch + 1) % self.validation.every == 0:
-            score = self.hooks.score(self.kept.eval(), self.validation)
-            if stage.keep == "best" and self.best.is_better(score):
-                self.best_weights = {key: value.clone() for key, value in self.kept.state_dict().items()}
-            if stage.slow_starts and self.slow.is_slow(score):
-                for group in self.optimiser.param_groups:
+    def _end_epoch(self, run: StageRun, steps: int, seconds: float) -> None:
+        stage, score = run.stage, float("nan")
+        rate = run.optimiser.param_groups[-1]["lr"]
+        if run.looks_at_scores and (self.epoch + 1) % run.validation.every == 0:
+            score = self.hooks.score(self.kept.eval(), run.validation)
+            if stage.keep == "best" and run.best.is_better(score):
+                run.best_weights = {key: value.clone() for key, value in self.kept.state_dict().items()}
+            if stage.slow_starts and run.slow.is_slow(score):
+                for group in run.optimiser.param_groups:
                     group["lr"] *= stage.slow_factor
-        if self.schedule.BY == "score":
-            self.schedule.step(score)
-        elif self.schedule.BY == "epoch":
-            self.schedule.step()
+        if run.schedule.BY == "score":
+            run.schedule.step(score)
+        elif run.schedule.BY == "epoch":
+            run.schedule.step()
         self.history.append(
             {
                 "stage": stage.name,
@@ -205,14 +185,14 @@ class Trainer:
         self.epoch, self.step = self.epoch + 1, 0
         self.hooks.on_epoch(self.history)
 
-    def _end_stage(self) -> None:
-        if self.stage.keep == "best":
-            if not self.best_weights:
+    def _end_stage(self, run: StageRun) -> None:
+        if run.stage.keep == "best":
+            if not run.best_weights:
                 raise SettingsError(
-                    f"stage {self.stage.name}: no epoch scored above {self.best.settings.above} from epoch "
-                    f"{self.best.settings.first} on. Train longer, or keep the last."
+                    f"stage {run.stage.name}: no epoch scored above {run.best.settings.above} from epoch "
+                    f"{run.best.settings.first} on. Train longer, or keep the last."
                 )
-            self.kept.load_state_dict(self.best_weights)
+            self.kept.load_state_dict(run.best_weights)
         if self.average:
             # The next stage goes on from what is kept.
             self.network.load_state_dict(self.average.network.state_dict())
@@ -224,29 +204,22 @@ class Trainer:
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
         return torch.Generator().manual_seed(number >> 1)
 
-    def _save(self, checkpoint: Path | None) -> None:
+    def _save(self, checkpoint: Path | None, run: StageRun | None) -> None:
+        """Put a checkpoint in its place; without a run, one between two stages."""
         if checkpoint is None:
             return
         state: dict[str, Any] = {
-            "between": self._between,
             "stage": self.stage_number,
             "epoch": self.epoch,
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average else {},
+            "scaler": self._scaler.state_dict(),
             "memory": self.memory,
             "history": self.history,
             "loss": self._loss,
+            "run": run.state_dict() if run else {},
         }
-        if not self._between:
-            state |= {
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": {k: v for k, v in self.schedule.state_dict().items() if not callable(v)},
-                "scaler": self._scaler.state_dict(),
-                "best": self.best.state_dict(),
-                "best_weights": self.best_weights,
-                "slow": self.slow.state_dict(),
-            }
         checkpoints.save(checkpoint, state, self.digest)
         self._saved_at = time.monotonic()
 
@@ -257,10 +230,3 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.memory, self.history = state["memory"], state["history"]
         self._loss = state["loss"].to(self.device)
-
-
-def _schedule(table: Mapping[str, Any], optimiser: torch.optim.Optimizer, length: Length) -> Any:
-    """A schedule over an optimiser, from a table of the plan."""
-    entry = pick(SCHEDULES, table["name"], "schedule")
-    own = {key: value for key, value in table.items() if key != "name"}
-    return entry(optimiser, strict(entry.Settings, own, "schedule"), length)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundpost.inference.predictor import stack
+from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
 
 SPREAD = 0.2  # of a window's length, by which clips of an epoch mingle with those that are a little longer

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor
 from torch.nn import functional as F
 
-# Of the golden ratio and of the roots of 2 and 3: their multiples fill the interval evenly, for every count.
+# Fractions of the golden ratio and of the roots of 2 and 3: their multiples fill the interval evenly, for every count.
 STEPS = (0.6180339887498949, 0.41421356237309503, 0.7320508075688772)
 
 

@@ -22,9 +22,9 @@ class LitCropsSettings:
 
     frames: int = 224  # frames of a crop; 3.8 s
     count: int = 5  # passes
-    probability: float = 0.75  # of a change of brightness, and of one of contrast
-    brightness: tuple[float, float] = (0.4, 0.6)  # of the change; 0.5 is none
-    contrast: tuple[float, float] = (0.8, 1.25)  # of the factor, evenly on a log scale
+    probability: float = 0.75  # how often brightness changes, and how often contrast does
+    brightness: tuple[float, float] = (0.4, 0.6)  # range of the change; 0.5 is none
+    contrast: tuple[float, float] = (0.8, 1.25)  # range of the factor, evenly on a log scale
     channels: int = 3  # a grey picture is shown that many times
 
 
@@ -64,8 +64,8 @@ def lit(picture: Tensor, change: float | None, factor: float | None) -> Tensor:
 
     Args:
         picture: any axes, in [0, 1].
-        change: of brightness, in (0, 1); above a half is brighter.
-        factor: of contrast.
+        change: where brightness goes, in (0, 1); above a half is brighter.
+        factor: what contrast is multiplied by.
 
     Source: fastai v1's lighting transforms.
     """

@@ -23,7 +23,7 @@ class MaskedCropsSettings:
     count: int = 12  # passes
     parts: int = 1  # view sets among which the passes are dealt, so that a part of them can be shown first
     part: int = 0  # which of these sets this is
-    mask_fraction: float = 0.1  # of each axis is set to 0; 0 masks nothing
+    mask_fraction: float = 0.1  # this part of each axis is set to 0; 0 masks nothing
     reversals: bool = True  # every other pass runs backwards
     divisor: float = 65025.0  # pixels are divided by 255 twice, as published
 
@@ -65,7 +65,7 @@ def masked(picture: Tensor, bin_start: int, frame_start: int, fraction: float) -
         picture: (channels, bins, frames).
         bin_start: first masked bin.
         frame_start: first masked frame.
-        fraction: of each axis, cut to whole bins and frames: 12 of 128 for 0.1.
+        fraction: the part of each axis, cut to whole bins and frames: 12 of 128 for 0.1.
     """
     picture = picture.clone()
     bins, frames = (int(fraction * size) for size in picture.shape[-2:])

@@ -8,10 +8,10 @@ def scaled(batch: Tensor, divisor: float, mean: tuple[float, ...], std: tuple[fl
 
     Args:
         batch: (batch, channels, bins, frames).
-        divisor: of all values.
+        divisor: what all values are divided by.
         mean: one number, or one for each channel.
         std: likewise.
-        channels: that the network takes; a batch of one channel is shown to it that many times.
+        channels: how many the network takes; a batch of one channel is shown to it that many times.
 
     Returns:
         (batch, channels, bins, frames).

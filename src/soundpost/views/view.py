@@ -17,7 +17,7 @@ class Window:
 
     start: int  # first frame of the clip that is shown
     frames: int  # frames that the network sees
-    weight: float = 1.0  # of its answer in the clip's average
+    weight: float = 1.0  # how much its answer counts in the clip's average
     variant: int = 0  # which shift, flip, zoom or mask, for views that have several
 
 

@@ -21,10 +21,10 @@ class ZoomedCropsSettings:
     """Size of the crops, strength of the zoom, and how values are scaled; the defaults are simongrest's."""
 
     frames: int = 256  # frames of a crop; 4.0 s
-    scale: float = 1.1  # of the zoom; 1.35 in fastai
+    scale: float = 1.1  # how far a zoom goes; 1.35 in fastai
     reverse_last_four: bool = False  # the last four zooms run backwards, as in fastai
     beta: float = 0.4  # weight of the plain crop; the zooms share the rest; 1 leaves the zooms out
-    divisor: float = 1.0  # of the spectrogram's values; 255 for pictures
+    divisor: float = 1.0  # the spectrogram's values are divided by it; 255 for pictures
     mean: tuple[float, ...] = (0.0,)  # after division, one number or one for each channel
     std: tuple[float, ...] = (1.0,)
     channels: int = 1  # a one-channel picture is shown that many times
@@ -67,7 +67,7 @@ def zoom(picture: Tensor, number: int, scale: float, reverse_last_four: bool) ->
     Args:
         picture: bin 0 is its top.
         number: 0 ... 7; odd ones look at the last bins, 2, 3, 6 and 7 at the last frames.
-        scale: of the zoom.
+        scale: how far the zoom goes; 1 changes nothing.
         reverse_last_four: numbers 4 ... 7 run backwards.
     """
     row, column = number & 1, number >> 1 & 1

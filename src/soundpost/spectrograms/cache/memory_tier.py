@@ -32,7 +32,7 @@ def _scratch(scratch: Path) -> int:
 def _nameless(folder: Path) -> int:
     """A file without a name as soon as it is open, so that no death of any process leaves it behind."""
     descriptor, name = tempfile.mkstemp(prefix="soundpost-", dir=folder)
-    os.unlink(name)
+    Path(name).unlink()
     return descriptor
 
 
@@ -73,7 +73,7 @@ class MemoryTier:
         self.used_bytes = 0
         self.backing = "none"
         self.pages: SharedPages | None = None
-        self._end = 0  # of what has ever been handed out
+        self._end = 0  # no extent has ever ended beyond it
         self._free: dict[int, int] = {}  # offset -> bytes, no two adjacent
         if self.limit_bytes:
             self._open(scratch, backings)

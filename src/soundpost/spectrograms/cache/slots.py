@@ -16,7 +16,7 @@ class Slot:
     """Room for one array, reserved before a byte of it exists."""
 
     tier: str  # "memory" or "disk"
-    dtype: str  # of the stored array
+    dtype: str  # as the array is stored
     shape: Shape
     offset: int = 0  # memory: where it begins
     path: str = ""  # disk: the file
@@ -47,16 +47,16 @@ def write(slot: Slot, array: np.ndarray, memory: mmap.mmap | None) -> int:
         target[...] = array
         return 0
     data = np.ascontiguousarray(array, slot.dtype).data.cast("B") if array.size else b""
-    aside = slot.path + ".part"
+    aside = Path(slot.path + ".part")
     try:
-        with open(aside, "wb", buffering=0) as file:
+        with aside.open("wb", buffering=0) as file:
             os.posix_fallocate(file.fileno(), 0, max(1, len(data)))
             view = memoryview(data)
             while len(view):
                 view = view[file.write(view) :]
-        os.replace(aside, slot.path)
+        aside.replace(slot.path)
     except OSError:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
     return zlib.crc32(data)
 
@@ -72,6 +72,6 @@ def read(slot: Slot, checksum: int, memory: mmap.mmap | None) -> np.ndarray | No
         data = np.fromfile(slot.path, np.uint8)
     except OSError:
         return None
-    if len(data) != max(1, slot.n_bytes) or zlib.crc32(data[: slot.n_bytes]) != checksum:
+    if len(data) != max(1, slot.n_bytes) or zlib.crc32(data[: slot.n_bytes].data) != checksum:
         return None
     return data[: slot.n_bytes].view(slot.dtype).reshape(slot.shape)

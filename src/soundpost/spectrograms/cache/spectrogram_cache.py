@@ -15,19 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from soundpost.errors import CacheError
+from soundpost.resources.memory_budget import PRESSURE_SHARE
 from soundpost.spectrograms.cache import slots
 from soundpost.spectrograms.cache.disk_tier import DiskTier
 from soundpost.spectrograms.cache.memory_tier import BACKINGS, PAGE, MemoryTier, SharedPages
 from soundpost.spectrograms.cache.slots import Shape, Slot
-
-PRESSURE_LIMIT = 0.95  # share of the machine's memory from which on new spectrograms go to disk
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """A clip under one front end."""
 
-    digest: str  # of the front end, its settings and the audio settings
+    digest: str  # names the front end, its settings and the audio settings
     clip: int
 
 
@@ -46,10 +45,10 @@ class SpectrogramCache:
         memory_limit_bytes: bound of the memory tier, staging included, over all processes together.
         disk_limit_bytes: bound of the disk tier.
         scratch: private folder of this run; the tier's files go into its folder "spill".
-        dtype: of stored arrays, "float32" or "float16".
+        dtype: in which arrays are stored, "float32" or "float16".
         staging_bytes: share of the memory tier that only transient entries may use.
-        pressure: used share of the machine's memory, 0 to 1; from PRESSURE_LIMIT on kept entries go to disk.
-        backings: of the memory tier, see memory_tier.BACKINGS.
+        pressure: used share of the machine's memory, 0 to 1; from PRESSURE_SHARE on kept entries go to disk.
+        backings: what the memory tier may rest on, see memory_tier.BACKINGS.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class SpectrogramCache:
         empty = Slot("memory", self.dtype, shape)
         room_left = self._memory.limit_bytes - self.staging_bytes - (self._memory.used_bytes - self._transient_bytes)
         if empty.n_bytes <= room_left:
-            if self._pressure() < PRESSURE_LIMIT:
+            if self._pressure() < PRESSURE_SHARE:
                 extent = self._memory.reserve(empty.n_bytes)
                 if extent is not None:
                     return _Entry(Slot("memory", self.dtype, shape, offset=extent[0], room_bytes=extent[1]), keep=True)

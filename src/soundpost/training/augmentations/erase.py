@@ -12,7 +12,7 @@ from soundpost.training.batch import Batch
 
 @dataclass(frozen=True)
 class EraseSettings:
-    """How often, how much and with what; no source gives the published numbers, these are those of Zhong et al. 2017."""
+    """How often, how much and with what; no source gives the published numbers, these are Zhong et al.'s of 2017."""
 
     probability: float = 0.5
     area: tuple[float, float] = (0.02, 0.33)  # of the picture

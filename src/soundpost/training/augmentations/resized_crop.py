@@ -56,9 +56,7 @@ class ResizedCrop:
         return batch.with_inputs(stretched(batch.inputs, drawn))
 
 
-def size_of(
-    tries: list[tuple[float, float]], ratio: tuple[float, float], height: int, width: int
-) -> tuple[int, int]:
+def size_of(tries: list[tuple[float, float]], ratio: tuple[float, float], height: int, width: int) -> tuple[int, int]:
     """Height and width of the first try that fits into the picture.
 
     Args:

@@ -1,8 +1,7 @@
 """Windows of spectrograms as the recipe's first view cuts them, one of each clip an epoch."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Generator
@@ -13,8 +12,12 @@ from soundpost.training.inputs.material import Heard, Workshop
 from soundpost.training.mixing import Mixing, MixSettings
 from soundpost.training.plan import StageSettings, strict
 from soundpost.training.samplers import SAMPLERS
-from soundpost.training.samplers.sampler import Sampler
 from soundpost.training.windows import Part, Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soundpost.training.samplers.sampler import Sampler
 
 
 @dataclass(frozen=True)
@@ -80,4 +83,3 @@ def sampler_of(stage: StageSettings) -> Any:
     """The stage's sampler."""
     table: Mapping[str, Any] = stage.sampler or {"name": "every_clip"}
     return build(SAMPLERS, table["name"], table, "sampler")
-

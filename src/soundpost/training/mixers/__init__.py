@@ -1,7 +1,7 @@
 """How two training clips become one, by name, imported when asked for (see registry.pick).
 
-Each class takes its settings. draw(own, partner, generator) says how; apply(own, partner, drawn) mixes each clip of a batch with
-the partner in the same row, inputs and targets alike, on the device where the batches lie.
+Each class takes its settings. draw(own, partner, generator) says how; apply(own, partner, drawn) mixes each clip of a
+batch with the partner in the same row, inputs and targets alike, on the device where the batches lie.
 """
 
 MIXERS: dict[str, str] = {

@@ -61,4 +61,4 @@ class AsGiven:
 
 def label_sets(truth: np.ndarray, labels: Sequence[str]) -> list[list[str]]:
     """Names of the labels of each clip."""
-    return [[labels[number] for number in np.flatnonzero(row)] for row in truth]
+    return [[labels[number] for number in np.flatnonzero(row).tolist()] for row in truth]

@@ -1,7 +1,7 @@
 """Which clips an epoch shows, and in which order, by name, imported when asked for (see registry.pick).
 
-Each class takes its settings; called with the set of every clip, its targets and a generator, it gives rows in the order
-in which they are shown.
+Each class takes its settings; called with the set of every clip, its targets and a generator, it gives rows in the
+order in which they are shown.
 """
 
 SAMPLERS: dict[str, str] = {

@@ -18,7 +18,9 @@ class CorrectedSettings:
     """Which map, and which of its clips."""
 
     corrections: str = ""  # JSON file: name -> "remove", or labels separated by commas
-    only: str = "all"  # "all": the table as corrected; "relabelled": what got labels; "rest": what got none, less removed
+    only: str = (
+        "all"  # "all": the table as corrected; "relabelled": what got labels; "rest": what got none, less removed
+    )
 
 
 class Corrected:

@@ -1,0 +1,21 @@
+"""Logits to probabilities, the one place where a recipe's activation is applied, for tensors and for arrays."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def probabilities_of(logits: Tensor, activation: str) -> Tensor:
+    """Probabilities in the shape of the logits (..., classes), on their device and in their type.
+
+    Args:
+        logits: what a network gives; minus infinity is a probability of 0, NaN stays NaN.
+        activation: "sigmoid", each class by itself, or "softmax", the classes of a row sum to 1.
+    """
+    return logits.softmax(dim=-1) if activation == "softmax" else logits.sigmoid()
+
+
+def probabilities_of_array(logits: np.ndarray, activation: str) -> np.ndarray:
+    """The same for an array, by the same kernels, so that both agree to the last bit on a CPU."""
+    probabilities: np.ndarray = probabilities_of(torch.from_numpy(logits), activation).numpy()
+    return probabilities

@@ -1,0 +1,87 @@
+"""A worker's life: it decodes clips and computes their spectrograms straight into the cache's slots.
+
+A worker holds nothing that others need, and writes arrays in place, so it can be killed at any moment at the cost of
+one clip's attempt.
+"""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from soundpost.errors import ClipError
+from soundpost.resources.processes import die_with_parent
+from soundpost.spectrograms.cache.memory_tier import SharedPages
+from soundpost.spectrograms.cache.slots import Slot, write
+from soundpost.spectrograms.worker_messages import Failed, Refused, Stored, Task, Wanted
+
+
+def serve(connection: Connection, pages: SharedPages | None, parent: int) -> None:
+    """A worker's life: tasks in, slots filled, until it is killed, by the engine or with it."""
+    die_with_parent()
+    if os.getppid() != parent:
+        return
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    import torch
+
+    torch.set_num_threads(1)
+    front_ends: dict[str, Any] = {}
+    try:
+        while True:
+            task = connection.recv()
+            try:
+                _perform(task, connection, pages, front_ends)
+            except ClipError as error:
+                connection.send(Failed(str(error)))
+            except (EOFError, ConnectionError):
+                return
+            except Exception as error:  # noqa: BLE001  whatever a decoder or front end raises costs this clip
+                name = Path(task.path).name
+                connection.send(
+                    Failed(f"{name}: {type(error).__name__}: {error}. Look at the clip; its row is filled.")
+                )
+    except (EOFError, ConnectionError):
+        return
+
+
+def _perform(task: Task, connection: Connection, pages: SharedPages | None, front_ends: dict[str, Any]) -> None:
+    import torch
+
+    from soundpost.audio.decode import AudioSettings, decode
+    from soundpost.front_ends import FRONT_ENDS
+    from soundpost.registry import build, settings_from
+
+    if task.digest not in front_ends:
+        front_ends[task.digest] = (
+            settings_from(AudioSettings, task.audio, "[audio]"),
+            build(FRONT_ENDS, task.front_end, task.front_end_settings, "front end"),
+        )
+    audio, front_end = front_ends[task.digest]
+    audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
+    started = time.thread_time()
+    decoded = decode(Path(task.path), audio)
+    decode_seconds = time.thread_time() - started
+    shape = front_end.shape(len(decoded.waveform))
+    seconds = len(decoded.waveform) / decoded.sample_rate
+    told = (decoded.silent, decoded.second_reader)
+    connection.send(Wanted(shape, decoded.remarks, seconds, decode_seconds, *told))
+    slot: Slot | None = connection.recv()
+    started = time.thread_time()
+    if slot is None:
+        return
+    with torch.inference_mode():
+        array = front_end(torch.from_numpy(decoded.waveform)[None])[0].numpy()
+    while slot is not None:
+        try:
+            checksum = write(slot, array, pages.map if pages else None)
+        except OSError as error:
+            connection.send(Refused(str(error)))
+            slot = connection.recv()
+        else:
+            connection.send(Stored(checksum, time.thread_time() - started))
+            return
