@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from soundpost.errors import SettingsError
+from soundpost.errors import SettingsError, sentence
 
 
 def save(path: Path, state: Mapping[str, Any], digest: str) -> None:
@@ -20,7 +21,7 @@ def save(path: Path, state: Mapping[str, Any], digest: str) -> None:
     """
     aside = path.with_suffix(".part")
     with aside.open("wb") as file:
-        torch.save({"digest": digest, "torch": torch.__version__, **state}, file)
+        torch.save({"digest": digest, "torch": str(torch.__version__), **state}, file)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
@@ -34,8 +35,8 @@ def load(path: Path, digest: str, device: torch.device) -> dict[str, Any]:
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise SettingsError(f"{path}: no checkpoint ({error}). Remove it to begin anew.") from error
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise SettingsError(f"{path}: no checkpoint ({sentence(error)}). Remove it to begin anew.") from error
     same_training(path, state.get("digest", "none"), digest)
     return state
 
