@@ -25,7 +25,7 @@ from soundpost.evaluation.dataset import Table
 from soundpost.evaluation.metrics import lwlrap
 from soundpost.inference.in_memory import answer
 from soundpost.training.clips import Clips, Source, read_clips
-from soundpost.training.inputs.material import Workshop
+from soundpost.training.inputs.material import Shared
 from soundpost.training.out_of_fold import fold_scores, score_tables, write_out_of_fold, write_recipe
 from soundpost.training.plan import Plan, find_plan, plan_names, read_plan
 from soundpost.training.train import ONLY_MEMBER, Campaign
@@ -81,7 +81,7 @@ def _train(options: argparse.Namespace) -> None:
     ends = time.monotonic() + seconds_of(options.limit) if options.limit else None
     with _interruptible() as was_interrupted:
         campaign = Campaign(
-            Workshop(plan, clips, device, options.out / "features"),
+            Shared(plan, clips, device, options.out / "features"),
             options.out,
             options.seed,
             options.start,
@@ -165,7 +165,7 @@ def _command(options: argparse.Namespace) -> str:
 
 def _finish(campaign: Campaign, plan: Plan, options: argparse.Namespace) -> None:
     """Recipe, out-of-fold answers and scores of the members that are there."""
-    clips, out = campaign.workshop.clips, campaign.out
+    clips, out = campaign.shared.clips, campaign.out
     table = clips.table
     there = [fold for fold in campaign.folds if (out / f"fold{fold}.safetensors").is_file()]
     if missing := [fold for fold in campaign.folds if fold not in there]:
@@ -195,8 +195,8 @@ def held_out_part(table: Table) -> Table:
 
 def _held_out(campaign: Campaign, recipe: Recipe, table: Table, device: str) -> list[np.ndarray]:
     """Probabilities of every clip of a fold by the member that never heard it, by the first view, the first two ..."""
-    clips = campaign.workshop.clips
-    known = [campaign.workshop.spectrograms[row] for row in clips.scored if clips.folds[row]]
+    clips = campaign.shared.clips
+    known = [campaign.shared.spectrograms[row] for row in clips.scored if clips.folds[row]]
     by_views = [np.zeros(table.truth.shape) for _ in recipe.views]
     for member in recipe.members:
         rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]

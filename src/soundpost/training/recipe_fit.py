@@ -35,7 +35,7 @@ from soundpost.inference.in_memory import answer
 from soundpost.models import MODELS
 from soundpost.registry import build, settings_from
 from soundpost.training.clips import VALIDATED, Clips
-from soundpost.training.inputs.material import Workshop
+from soundpost.training.inputs.material import Shared
 from soundpost.training.inputs.rows import Rows
 from soundpost.training.plan import Plan, read_plan
 from soundpost.training.train import Campaign
@@ -143,8 +143,8 @@ def train(
         heard={VALIDATED: "other_folds"},
         files=table.files,
     )
-    workshop = Workshop(plan_of(name, template, settings), clips, torch.device(device), out / "features", spectrograms)
-    campaign = Campaign(workshop, out, seed, start)
+    shared = Shared(plan_of(name, template, settings), clips, torch.device(device), out / "features", spectrograms)
+    campaign = Campaign(shared, out, seed, start)
     arrays = {fold: load_file(campaign.member(fold)) for fold in chosen}
     losses = {fold: campaign.losses(fold) for fold in chosen}
     priors = [round(float(prior), DIGITS) for prior in table.truth.mean(0)]

@@ -20,7 +20,7 @@ from soundpost.models import MODELS
 from soundpost.registry import build
 from soundpost.training.initialise import initialise
 from soundpost.training.inputs import INPUTS
-from soundpost.training.inputs.material import Heard, Input, Material, Workshop
+from soundpost.training.inputs.material import Heard, Input, Material, Shared
 from soundpost.training.measures import measured
 from soundpost.training.noisy import NOISY
 from soundpost.training.plan import StageSettings, ValidationSettings
@@ -39,7 +39,7 @@ ONLY_MEMBER = "all"  # name of the member that hears every clip, where no fold i
 class Campaign:
     """Everything that a plan's members share, and what becomes of them."""
 
-    workshop: Workshop
+    shared: Shared
     out: Path
     seed: int
     start: Path | None = None  # folder of another recipe, whose members are begun with as far as they fit
@@ -47,17 +47,17 @@ class Campaign:
 
     def __post_init__(self) -> None:
         """Ready the input, which members share."""
-        plan = self.workshop.plan
-        self.input: Input = build(INPUTS, plan.input["name"], plan.input, "input", self.workshop)
+        plan = self.shared.plan
+        self.input: Input = build(INPUTS, plan.input["name"], plan.input, "input", self.shared)
 
     @property
     def folds(self) -> tuple[str, ...]:
         """Names of the members that the plan has."""
-        return self.workshop.clips.table.fold_names or (ONLY_MEMBER,)
+        return self.shared.clips.table.fold_names or (ONLY_MEMBER,)
 
     def digest(self, fold: str) -> str:
         """sha256 of all that decides a member: plan, clips with labels and folds, seed, start, fold."""
-        clips, plan = self.workshop.clips, self.workshop.plan
+        clips, plan = self.shared.clips, self.shared.plan
         rows = zip(clips.files, clips.copies, clips.sources, clips.folds, clips.truth.tolist(), strict=True)
         text = repr((plan.digest(), list(rows), self.seed, str(self.start or ""), fold))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -82,9 +82,9 @@ class Campaign:
             begin_with(network, fold_file(self.start, fold))
         member = _Member(self, fold)
         hooks = Hooks(member.material, member.score, self.is_time, member.write_history)
-        trainer = Trainer(self.workshop.plan, network, hooks, member_seed, digest)
+        trainer = Trainer(self.shared.plan, network, hooks, member_seed, digest)
         checkpoint = self.out / f"fold{fold}.checkpoint"
-        kept = trainer.run(checkpoint, f"{self.workshop.plan.name}/{fold}")
+        kept = trainer.run(checkpoint, f"{self.shared.plan.name}/{fold}")
         arrays = {name: value.contiguous().cpu() for name, value in kept.state_dict().items()}
         aside = file.with_suffix(".part")
         save_file(arrays, aside, {DIGEST: digest})
@@ -99,23 +99,23 @@ class Campaign:
 
     def fresh_network(self) -> nn.Module:
         """The plan's network before training, on the device."""
-        plan, classes = self.workshop.plan, len(self.workshop.clips.labels)
+        plan, classes = self.shared.plan, len(self.shared.clips.labels)
         network: nn.Module = build(MODELS, plan.model["name"], plan.model, "model", classes)
         initialise(network, plan.initialise)
-        return network.to(self.workshop.device)
+        return network.to(self.shared.device)
 
     def answers(self, network: nn.Module, rows: Sequence[int]) -> np.ndarray:
         """Probabilities of clips through the recipe's first view, (rows, classes)."""
-        workshop = self.workshop
+        shared = self.shared
 
         def predict(batch: Tensor, view: View) -> Tensor:
             with torch.inference_mode():
-                outputs = network(view.prepare(batch.to(workshop.device).float()))
+                outputs = network(view.prepare(batch.to(shared.device).float()))
             logits = outputs if isinstance(outputs, Tensor) else outputs[0]
-            return logits.softmax(1) if workshop.plan.activation == "softmax" else logits.sigmoid()
+            return logits.softmax(1) if shared.plan.activation == "softmax" else logits.sigmoid()
 
-        known = [workshop.spectrograms[row] for row in rows]
-        return through(predict, len(workshop.clips.labels), known, workshop.view)
+        known = [shared.spectrograms[row] for row in rows]
+        return through(predict, len(shared.clips.labels), known, shared.view)
 
 
 class _Member:
@@ -123,7 +123,7 @@ class _Member:
 
     def __init__(self, campaign: Campaign, fold: str) -> None:
         self.campaign = campaign
-        self.clips = campaign.workshop.clips
+        self.clips = campaign.shared.clips
         self.fold = fold
         self.held_out = [row for row in self.clips.scored if self.clips.folds[row] == fold]
 

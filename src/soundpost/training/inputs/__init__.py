@@ -1,6 +1,6 @@
 """What a batch is made of, by name, imported when asked for (see registry.pick).
 
-Each class takes its settings and a Workshop (plan, clips, features, device); material(...) is what one stage of one
+Each class takes its settings and a Shared (plan, clips, features, device); material(...) is what one stage of one
 member learns from.
 """
 

@@ -12,7 +12,7 @@ from soundpost.registry import build
 from soundpost.training.augmentations import AUGMENTATIONS
 from soundpost.training.augmentations.augmentation import Augmentation
 from soundpost.training.batch import Batch
-from soundpost.training.inputs.material import LOUDEST, Heard, Workshop
+from soundpost.training.inputs.material import LOUDEST, Heard, Shared
 from soundpost.training.inputs.windowed import sampler_of, source_numbers
 from soundpost.training.mixing import Mixing, MixSettings
 from soundpost.training.plan import StageSettings, strict
@@ -29,12 +29,12 @@ class Spectrograms:
 
     Settings: ClassVar[type] = SpectrogramsSettings
 
-    def __init__(self, settings: SpectrogramsSettings, workshop: Workshop) -> None:
-        self.workshop = workshop
+    def __init__(self, settings: SpectrogramsSettings, shared: Shared) -> None:
+        self.shared = shared
 
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""
-        store, view = self.workshop.spectrograms, self.workshop.view
+        store, view = self.shared.spectrograms, self.shared.view
 
         def read(row: int) -> Tensor:
             return torch.tensor(store[row])
@@ -43,7 +43,7 @@ class Spectrograms:
             inputs = view.prepare(even(batch, "spectrograms").float())
             return replace(batch, inputs=inputs, lengths=torch.full((len(batch),), inputs.shape[-1]))
 
-        return ChainMaterial(heard, stage, self.workshop, read, before_mixing=prepare)
+        return ChainMaterial(heard, stage, self.shared, read, before_mixing=prepare)
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,22 @@ class Waveforms:
 
     Settings: ClassVar[type] = WaveformsSettings
 
-    def __init__(self, settings: WaveformsSettings, workshop: Workshop) -> None:
-        self.workshop = workshop
+    def __init__(self, settings: WaveformsSettings, shared: Shared) -> None:
+        self.shared = shared
 
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""
-        store, workshop = self.workshop.waveforms, self.workshop
+        store, shared = self.shared.waveforms, self.shared
 
         def read(row: int) -> Tensor:
             return torch.tensor(store[row]).float() / LOUDEST
 
         def see(batch: Batch) -> Batch:
             waveforms = batch.inputs * batch.is_heard()
-            inputs = workshop.view.prepare(workshop.front_end(waveforms[:, : int(batch.lengths.max())]))
+            inputs = shared.view.prepare(shared.front_end(waveforms[:, : int(batch.lengths.max())]))
             return replace(batch, inputs=inputs, lengths=torch.full((len(batch),), inputs.shape[-1]))
 
-        return ChainMaterial(heard, stage, self.workshop, read, after_mixing=see)
+        return ChainMaterial(heard, stage, self.shared, read, after_mixing=see)
 
 
 def even(batch: Batch, what: str) -> Tensor:
@@ -99,16 +99,16 @@ class ChainMaterial:
         self,
         heard: Heard,
         stage: StageSettings,
-        workshop: Workshop,
+        shared: Shared,
         read: Callable[[int], Tensor],
         before_mixing: Callable[[Batch], Batch] = _as_it_is,
         after_mixing: Callable[[Batch], Batch] = _as_it_is,
     ) -> None:
         self.heard = heard
         self.stage = stage
-        self.device = workshop.device
+        self.device = shared.device
         self.read, self.before_mixing, self.after_mixing = read, before_mixing, after_mixing
-        self.numbers = source_numbers(heard, workshop)
+        self.numbers = source_numbers(heard, shared)
         self.targets = torch.from_numpy(heard.truth)
         self.augmentations = [_augmentation(table) for table in stage.augment or ()]
         self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))

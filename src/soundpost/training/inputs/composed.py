@@ -11,7 +11,7 @@ from soundpost.registry import settings_from
 from soundpost.training.bank import Bank, build_bank
 from soundpost.training.batch import Batch
 from soundpost.training.compose import Composer, ComposeSettings
-from soundpost.training.inputs.material import Heard, Workshop
+from soundpost.training.inputs.material import Heard, Shared
 from soundpost.training.plan import StageSettings
 
 SHORTEST = 8  # frames of a batch
@@ -32,25 +32,25 @@ class Composed:
 
     Settings: ClassVar[type] = ComposedSettings
 
-    def __init__(self, settings: ComposedSettings, workshop: Workshop) -> None:
+    def __init__(self, settings: ComposedSettings, shared: Shared) -> None:
         self.settings = settings
-        self.workshop = workshop
+        self.shared = shared
         self.compose = settings_from(ComposeSettings, settings.compose, "[input] compose")
 
     @cached_property
     def bank(self) -> Bank:
         """Mel powers of every clip at every speed."""
-        clips, workshop = self.workshop.clips, self.workshop
-        waveforms = [workshop.waveform(row) for row in range(len(clips.paths))]
-        return build_bank(waveforms, clips.truth, workshop.front_end, self.settings.speeds, workshop.device)
+        clips, shared = self.shared.clips, self.shared
+        waveforms = [shared.waveform(row) for row in range(len(clips.paths))]
+        return build_bank(waveforms, clips.truth, shared.front_end, self.settings.speeds, shared.device)
 
     def material(self, heard: Heard, stage: StageSettings) -> "ComposedMaterial":
         """Composed of the clips that are heard and of nothing else."""
-        device = self.workshop.device
+        device = self.shared.device
         rows = torch.tensor(heard.rows, device=device)
         truth = torch.from_numpy(heard.truth).to(device)
         bank = Bank(self.bank.powers[:, rows], self.bank.lengths[:, rows], truth)
-        front_end = self.workshop.plan.front_end
+        front_end = self.shared.plan.front_end
         rate = front_end["sample_rate"] / front_end["hop_length"]
         return ComposedMaterial(Composer(bank, self.compose, torch.Generator(device)), self.settings, rate, stage.batch)
 

@@ -51,7 +51,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Shared:
     """What all members of a plan share."""
 
     plan: Plan

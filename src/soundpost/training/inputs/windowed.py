@@ -8,7 +8,7 @@ from torch import Generator
 
 from soundpost.registry import build
 from soundpost.training.batch import Batch
-from soundpost.training.inputs.material import Heard, Workshop
+from soundpost.training.inputs.material import Heard, Shared
 from soundpost.training.mixing import Mixing, MixSettings
 from soundpost.training.plan import StageSettings, strict
 from soundpost.training.samplers import SAMPLERS
@@ -32,25 +32,25 @@ class Windowed:
 
     Settings: ClassVar[type] = WindowedSettings
 
-    def __init__(self, settings: WindowedSettings, workshop: Workshop) -> None:
+    def __init__(self, settings: WindowedSettings, shared: Shared) -> None:
         self.settings = settings
-        self.workshop = workshop
+        self.shared = shared
 
     def material(self, heard: Heard, stage: StageSettings) -> "WindowedMaterial":
         """Windows of the clips that are heard."""
-        shown = [self.workshop.spectrograms[row] for row in heard.rows]
-        windows = Windows(shown, heard.truth, self.workshop.view, self.settings.longest)
-        return WindowedMaterial(windows, heard, stage, self.workshop)
+        shown = [self.shared.spectrograms[row] for row in heard.rows]
+        windows = Windows(shown, heard.truth, self.shared.view, self.settings.longest)
+        return WindowedMaterial(windows, heard, stage, self.shared)
 
 
 class WindowedMaterial:
     """Clips of about the same length together, nothing padded; partners of mixing come from the same batch."""
 
-    def __init__(self, windows: Windows, heard: Heard, stage: StageSettings, workshop: Workshop) -> None:
+    def __init__(self, windows: Windows, heard: Heard, stage: StageSettings, shared: Shared) -> None:
         self.windows = windows
         self.heard = heard
-        self.device = workshop.device
-        self.numbers = source_numbers(heard, workshop)
+        self.device = shared.device
+        self.numbers = source_numbers(heard, shared)
         self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))
         self.sampler: Sampler = sampler_of(stage)
         self.targets = torch.from_numpy(heard.truth)
@@ -73,9 +73,9 @@ class WindowedMaterial:
         return self.mixing.mixed(own, partner, self.mixing.choose(len(own), generator), generator)
 
 
-def source_numbers(heard: Heard, workshop: Workshop) -> torch.Tensor:
+def source_numbers(heard: Heard, shared: Shared) -> torch.Tensor:
     """The number of each clip's set among those of the plan, (rows,) int64."""
-    names = list(workshop.plan.sets)
+    names = list(shared.plan.sets)
     return torch.tensor([names.index(name) for name in heard.sources])
 
 
