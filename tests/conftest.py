@@ -144,4 +144,12 @@ def make_settings(tmp_path: Path) -> SettingsMaker:
     return make
 
 
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    """A checkout with the real loader and readers, stand-ins for the rest, and one recipe of two members."""
+    from stand_in import make_kit  # beside the tests of the kernel, which alone ask for this
+
+    return make_kit(tmp_path / "kit")
+
+
 requires_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")

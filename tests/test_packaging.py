@@ -1,5 +1,7 @@
 """What `pip install .` gives: the whole package with its data, types included, on versions said in one place."""
 
+import csv
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import soundfile
+from conftest import waveform
 
 from soundpost.launch.requirements import OLDEST
 
@@ -24,6 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, copy)
     shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(ROOT / "weights", copy / "weights")
     target = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "pip", "install", *WITHOUT_NETWORK, "--target", str(target), str(copy)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -38,6 +43,19 @@ def test_installed_package_has_every_file_of_the_source(site: Path) -> None:
 
     assert source - installed == set()
     assert Path("soundpost/py.typed") in installed
+
+
+def test_installed_command_tags_a_file_with_the_weights_that_came_along(site: Path, tmp_path: Path) -> None:
+    """Far from the repository: nothing of it is on the path."""
+    soundfile.write(tmp_path / "sound.wav", waveform(1.0, 1), 44100)
+    command = [sys.executable, str(site / "bin" / "soundpost"), "tag", "sound.wav", "--top", "1", "--device", "cpu"]
+    environment = os.environ | {"PYTHONPATH": str(site)}
+
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    (row,) = csv.DictReader((tmp_path / "tags.csv").read_text().splitlines())
+    assert row["file"] == "sound.wav"
 
 
 def test_installed_package_reads_its_templates(site: Path) -> None:

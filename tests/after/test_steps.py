@@ -17,7 +17,7 @@ from soundpost.registry import pick
 COLUMNS = ("a", "b", "c")
 NAMES = ("BC2026_Test_0001_S05_20250227_010002.ogg", "BC2026_Test_0002_S01_20250227_190002.ogg")
 RATES = count_rates(["S05", "S01", "S05"], [1, 19, 4], np.eye(3))
-SETTINGS: dict[str, dict[str, Any]] = {  # of steps that need some
+SETTINGS: dict[str, dict[str, Any]] = {  # for steps that need some
     "diel_prior": {"ratios": {"Aves": {"1": 2.0}}, "taxa": {"a": "Aves"}},
     "rank_blend": {"weights": {"first": 1.0, "second": 2.0}},
     "rank_gate": {"gate": "first"},

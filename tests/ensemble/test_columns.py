@@ -2,7 +2,7 @@
 
 import pytest
 
-from soundpost.ensemble.columns import ColumnMap, column_priors, contest_labels, map_all, map_columns
+from soundpost.ensemble.columns import ColumnMap, column_priors, map_all, map_columns, names_of_labels
 from soundpost.ensemble.recipes import Named, Recipe
 from soundpost.errors import SettingsError
 
@@ -71,7 +71,7 @@ def test_labels_where_no_sample_names_them_are_each_there_once_by_their_aliases(
     """Recipes that name one class differently fill the same column."""
     recipes = [recipe("a", ("Bark", "Rain")), recipe("b", ("Yell", "Dog_bark"), Dog_bark="Bark")]
 
-    labels = contest_labels(recipes)
+    labels = tuple(dict.fromkeys(names_of_labels(recipes).values()))
 
     assert labels == ("Bark", "Rain", "Yell")
     assert map_all(recipes, labels)["b"] == ColumnMap((0, 1), (2, 0))

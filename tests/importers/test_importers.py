@@ -237,7 +237,7 @@ def test_command_line_imports_with_labels_of_a_sample_submission(
     given = ["argus", str(tmp_path / "model.pth"), "--out", str(tmp_path / "mine"), "--labels", str(sample)]
     assert main(given) == 0
     assert "recipe mine, argus_aux_skip_attention, 1 folds" in capsys.readouterr().out
-    assert main([*given[:1], str(tmp_path / "absent.pth"), *given[2:]]) == 1
+    assert main([*given[:1], str(tmp_path / "absent.pth"), *given[2:]]) == 2
     assert "absent.pth" in capsys.readouterr().err
 
 

@@ -68,4 +68,4 @@ def test_network_and_views_of_a_template_stay_on_their_device(name: str, change:
         with torch.inference_mode():
             logits = logits_of(network(view.prepare(torch.empty((2, *window.shape), device="meta"))))
         assert logits.device.type == "meta"
-        assert logits.shape == (2, N_CLASSES)
+        assert (logits.shape[0], logits.shape[-1]) == (2, N_CLASSES)  # frames stand between, where they are asked for

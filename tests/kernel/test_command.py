@@ -21,7 +21,8 @@ def command(kit: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     package = ROOT / "src" / "soundpost"
     for room in ("kernel", "ensemble", "resources"):
         shutil.copytree(package / room, kit / "src" / "soundpost" / room, dirs_exist_ok=True)
-    shutil.copy(package / "settings.py", kit / "src" / "soundpost")
+    for file in ("exit_status.py", "settings.py"):
+        shutil.copy(package / file, kit / "src" / "soundpost")
     shutil.copy(ROOT / "build_kernel.py", kit)
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -64,7 +65,7 @@ def test_build_kernel_notebook_holds_the_same_code(kit: Path, command: Callable)
     assert command("--notebook").returncode == 0
 
     cells = nbformat.read(kit / "kernel.ipynb", as_version=4).cells
-    assert [cell.cell_type for cell in cells] == ["markdown", "code"]
+    assert [cell.cell_type for cell in cells] == ["markdown", "code", "code"]
     assert cells[1].source == (kit / "kernel.py").read_text()
 
 
@@ -76,7 +77,7 @@ def test_build_kernel_too_large_is_refused_and_not_written(kit: Path, command: C
 
     result = command()
 
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "more than Kaggle takes" in result.stderr
     assert not (kit / "kernel.py").exists()
 

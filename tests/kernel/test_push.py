@@ -209,14 +209,14 @@ def test_push_from_the_command_line_shows_what_is_sent(
     assert "kernel.py  15 bytes" in printed
 
 
-def test_push_refused_on_the_command_line_ends_with_status_1(
+def test_push_refused_on_the_command_line_ends_with_status_2(
     kaggle: Stub, dist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The client ends with 0 here; the push does not."""
     kaggle.kernel_answer = {"error": "Kernel not found"}
 
-    assert main([str(_kernel_alone(dist)), "--yes"]) == 1
-    assert "push: the kernel was refused" in capsys.readouterr().err
+    assert main([str(_kernel_alone(dist)), "--yes"]) == 2
+    assert "error: the kernel was refused" in capsys.readouterr().err
 
 
 def test_push_not_confirmed_sends_nothing(kaggle: Stub, dist: Path, monkeypatch: pytest.MonkeyPatch) -> None:

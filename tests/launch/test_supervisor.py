@@ -45,10 +45,10 @@ class Stage:
         self.settings_seen.append(json.loads(Path(command[-1]).read_text()))
         return POPEN([sys.executable, "-S", "-c", HEAD + self.script, command[-1]], **others)
 
-    def run(self, script: str, limit: float = 120.0, relay: bool = False, log: Path | None = None) -> int:
+    def run(self, script: str, limit: float = 120.0, relay: Callable[[str], None] | None = None) -> int:
         self.script = script
         settings = RunSettings("", "", "", str(self.out), "", time_limit_seconds=limit, started=time.monotonic())
-        return Supervisor(settings, self.root, self.said.append, relay, log).run()
+        return Supervisor(settings, self.root, self.said.append, relay).run()
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_engine_that_hangs_is_killed_before_the_limit(stage: Stage, answered: in
     assert time.monotonic() - began < 2.0
     assert found == status
     assert stage.said == [f"the time is up; the submission holds {answered} predicted clips"]
-    assert list(stage.root.parent.iterdir()) == [stage.root]
+    assert sorted(path.name for path in stage.root.parent.iterdir()) == ["run.json", "scratch"]
 
 
 def test_engine_that_fails_with_no_time_left_is_not_started_again(stage: Stage) -> None:
@@ -293,15 +293,41 @@ open({str(tmp_path / "pid")!r}, "w").write(str(pid))
     assert not _is_running(pid)
 
 
-def test_output_of_the_engine_is_relayed_and_logged(
-    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """In a notebook the engine's lines are printed here, and a log file gets a copy."""
-    log = tmp_path / "log.txt"
+def test_output_of_the_engine_is_relayed(stage: Stage) -> None:
+    """Where a child cannot print itself, its lines are handed on, and a letter of two bytes stays whole."""
+    heard: list[str] = []
+    script = """
+for part in (b"pass 1 of 3, M\\xc3", b"\\xa4rz\\n"):
+    os.write(1, part)
+    time.sleep(0.2)
+print("oh", file=sys.stderr)
+"""
 
-    assert stage.run('print("pass 1 of 3", flush=True); print("oh", file=sys.stderr)', relay=True, log=log) == 0
+    assert stage.run(script, relay=heard.append) == 0
+    assert "".join(heard) == "pass 1 of 3, März\noh\n"
 
-    assert capsys.readouterr().out == log.read_text() == "pass 1 of 3\noh\n"
+
+def test_run_leaves_its_record_whatever_becomes_of_the_engine(stage: Stage) -> None:
+    """run.json lies beside the submission, with what was told, how often an engine was started, and the status."""
+    script = """
+tell(event="log", kind="sample", row=[0.5, 1, 2, 3, 4])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+    status = stage.run(script)
+
+    table = json.loads(stage.out.with_name("run.json").read_text())
+    assert (table["status"], table["engines"]) == (status, ATTEMPTS)
+    assert table["samples"] == [[0.5, 1, 2, 3, 4]] * ATTEMPTS
+    assert table["settings"]["out"] == str(stage.out)
+
+
+def test_record_that_cannot_be_written_is_a_warning(stage: Stage, tmp_path: Path) -> None:
+    """The status stays what it is."""
+    (tmp_path / "run.json").mkdir()
+
+    assert stage.run("sys.exit(0)") == 0
+    assert next(text for text in stage.said if text.startswith("warning: ")).endswith("does not need it")
 
 
 def test_scratch_folder_that_cannot_be_written_is_refused(stage: Stage) -> None:

@@ -116,7 +116,7 @@ def test_training_limit_ends_in_good_order_and_says_how_to_go_on(
     assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
     said = capsys.readouterr().out
     assert "0 of 2 members done; paused in fold 1, stage all, epoch 1 of 3, step 1" in said
-    assert f"Go on with the same command: python -m soundpost.training {folder / 'waveforms.toml'}" in said
+    assert f"Go on with the same command: soundpost train {folder / 'waveforms.toml'}" in said
     assert not (folder / "out" / "recipe.toml").exists()
 
 

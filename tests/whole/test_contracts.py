@@ -4,7 +4,9 @@ What front ends and blends promise beside that is asked of all of theirs in test
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +16,14 @@ from torch import Tensor, nn
 from soundpost.ensemble.recipes import Named, Recipe
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.functional.qrfaction_layout import side_columns
+from soundpost.inference.embedding import class_layer
 from soundpost.inference.fuse_batch_norm import BOUND, fold_batch_norms
 from soundpost.models import MODELS
 from soundpost.registry import pick, settings_from
 from soundpost.views import VIEWS
 
 N_CLASSES = 5
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 # Part of a logit, relative to the largest: what rounding moves between batch sizes, see SAME_ANSWER in test_predict.py.
 SAME_LOGIT = 1e-5
 
@@ -203,3 +207,17 @@ def test_front_end_is_named_by_its_settings_alone(name: str) -> None:
     fields = dataclasses.fields(pick(FRONT_ENDS, name, "front end").Settings)
     digests = {field.name: digest(**{field.name: "changed"}) for field in fields}
     assert len({*digests.values(), digest()}) == 1 + len(fields)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_model_has_the_class_layer_that_the_page_names(name: str) -> None:
+    """A clip's embedding is what that layer reads; docs/python.md says which it is and how wide by default."""
+    rows = re.findall(rf"^\| {name} \| (\S+) \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    batch = inputs(name, CASES[name].lengths[-1])
+    with torch.inference_mode():
+        layer, vectors = class_layer(network(name), batch, N_CLASSES)
+    model_class = pick(MODELS, name, "model")
+    by_default = dict(model_class(model_class.Settings(), 80).named_modules())[layer]
+
+    assert rows == [(layer, str(by_default.in_features))]
+    assert len(vectors) == len(batch)

@@ -154,6 +154,9 @@ def test_kernel_in_a_notebook_cell_writes_a_submission(
     _assert_valid(working / "submission.csv")
     printed = "".join(output.text for output in cells.cells[1].outputs if output.output_type == "stream")
     assert "3.wav" in printed
+    shown = "".join(str(output) for output in cells.cells[2].outputs)
+    assert "status 0 after " in shown
+    assert "text/html" in shown
     assert list((tmp_path / "temporary").glob("soundpost-*")) == []
 
 

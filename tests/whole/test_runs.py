@@ -91,7 +91,7 @@ class Started:
         while any(map(_is_running, self.children.values())) and time.monotonic() < limit:
             time.sleep(0.02)
         found = [f"process {child.pid}" for child in self.children.values() if _is_running(child)]
-        known = {"log.txt", "scratch", "submission.csv"}
+        known = {"log.txt", "run.json", "scratch", "submission.csv"}
         found += [path.name for path in self.folder.iterdir() if path.name not in known]
         return found + [path.name for path in (self.folder / "scratch").iterdir()]
 

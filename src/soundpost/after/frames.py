@@ -50,10 +50,10 @@ def frame_line(
 
     Args:
         frames: (windows, frames, classes): probabilities, or logits where attention is given.
-        starts: of each window, in seconds.
-        frames_per_second: of the line.
-        window: of a row, in seconds.
-        seconds: of the recording; what windows hold beyond it is dropped.
+        starts: when each window begins, in seconds.
+        frames_per_second: how dense the line is.
+        window: length of a row, in seconds.
+        seconds: length of the recording; what windows hold beyond it is dropped.
         attention: (windows, frames, classes) before the softmax over a row's frames; None takes the rows' maximum.
         pad: what stands behind the end in a short last row.
 
@@ -80,7 +80,7 @@ def clip_frame(
     Args:
         clip: logits (windows, classes).
         frames: logits (windows, frames, classes).
-        weights: of the clip-wise answer and of the maximum.
+        weights: shares of the clip-wise answer and of the maximum.
         space: "probability": sigmoids are mixed; "logit": logits are.
 
     Returns:

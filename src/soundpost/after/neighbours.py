@@ -25,7 +25,7 @@ def adaptive_delta(table: Table, base: float = 0.2, ends: str = "own") -> np.nda
     """delta with alpha = base * (1 - the row's largest value), so that sure rows stay (2026).
 
     Args:
-        table: of all rows.
+        table: all rows.
         base: alpha of a row that is sure of nothing.
         ends: "own": the neighbour beyond an end is the end itself; "untouched": first and last rows stay.
     """

@@ -83,8 +83,8 @@ def count_rates(
     """Rates of labelled windows.
 
     Args:
-        sites: of each window.
-        hours: of each window; -1 where it is not known, and then the window counts for neither hour nor both.
+        sites: where each window was recorded.
+        hours: when each window was recorded; -1 where that is not known: it counts for no hour then.
         labels: (windows, columns), nonzero where the class was heard.
         hour_sigma: hours over which the rates of hours are smoothed around the clock, if at least three occur; 0: not.
     """
@@ -122,7 +122,7 @@ def site_hour_prior(
     Args:
         table: with the recordings' file names.
         rates: as SiteHourRates.to_toml writes them.
-        strength: of the prior's logits.
+        strength: factor of the prior's logits.
         pattern: regular expression with groups site and hour.
     """
     counted = SiteHourRates.from_toml(rates)

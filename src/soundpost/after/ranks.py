@@ -17,7 +17,7 @@ def ranks(values: np.ndarray, ties: str = "mean") -> np.ndarray:
     """(rows, columns) -> the rank of each value in its column.
 
     Args:
-        values: of one member, over all rows.
+        values: what one member says of all rows.
         ties: "mean": mean rank / rows. "from_0": (mean rank - 1) / (rows - 1). "maximum": largest rank / rows.
     """
     if ties not in TIES:

@@ -31,7 +31,7 @@ def file_scale_clipped(table: Table, mode: str = "topk_mean", value: float = 3) 
     """Scale by the mean of the `value` largest, or by the maximum to the power `value`, and clip to [0, 1] (2026).
 
     Args:
-        table: of all rows.
+        table: all rows.
         mode: "topk_mean" or "max_power".
         value: k, or the exponent.
     """
@@ -54,7 +54,7 @@ def presence_gate(
     """Each value times (1 - strength + strength * presence ** gamma), presence being the recording's (2026).
 
     Args:
-        table: of all rows.
+        table: all rows.
         method: how rows become the presence of a class in the recording; one of METHODS.
         k: rows that the top-k methods look at.
         gamma: exponent of the presence.

@@ -18,7 +18,7 @@ def log_sum_exp_segments(
     """A soft maximum over neighbouring logits, then a mean over two rows to both sides where the answer jumps.
 
     Args:
-        table: of all rows.
+        table: all rows.
         beta: sharpness of the soft maximum.
         radius: rows to both sides that it looks at, the ends repeated.
         mean: share of the recording's mean.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from soundpost.audio import ffmpeg, libsndfile, reading, trim
-from soundpost.audio.resample import resample
+from soundpost.audio.resample import RESAMPLERS
 from soundpost.errors import ClipError, SettingsError
 
 PROBED_SECONDS = 1800.0  # s; what only ffmpeg reads is counted so far
@@ -30,6 +30,8 @@ class AudioSettings:
     length_rule: str = "any"
     length_samples: int = 0  # samples, of the length rule
     max_seconds: float = 1800.0  # s; what lies beyond is not read, with a remark
+    start_seconds: float = 0.0  # s; what lies before is not read
+    resampler: str = "soxr"  # "soxr" as librosa since 0.10, "sinc" as torchaudio
 
     def __post_init__(self) -> None:
         if self.length_rule not in LENGTH_RULES:
@@ -39,6 +41,9 @@ class AudioSettings:
             raise SettingsError(
                 f"trim_pad_mode '{self.trim_pad_mode}' is not known; known: reflect, constant. Correct [audio]."
             )
+        if self.resampler not in RESAMPLERS:
+            known = ", ".join(RESAMPLERS)
+            raise SettingsError(f"resampler '{self.resampler}' is not known; known: {known}. Correct [audio].")
         if self.sample_rate < 0 or self.trim_db < 0 or self.max_seconds <= 0 or self.length_samples < 0:
             raise SettingsError(f"[audio] holds a negative number or no time at all: {self}. Correct it.")
         if self.length_rule != "any" and self.length_samples < 4:
@@ -86,24 +91,37 @@ def probe(path: Path) -> Probe:
     return Probe(answer.mix.count, answer.rate, answer.channels)
 
 
-def decode(path: Path, settings: AudioSettings) -> Decoded:
+def decode(path: Path, settings: AudioSettings, stretch: tuple[float, float] | None = None) -> Decoded:
     """A file as mono float32 at the asked rate, trimmed and brought to length: as many true samples as there are.
 
     Channels are averaged; samples that are no number become 0.
 
+    Args:
+        path: the file.
+        settings: of the recipe.
+        stretch: begin and length in seconds of what is wanted of it, as if that were a file of its own; None: all.
+
     Raises:
         ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
     """
-    read = reading.read(path, settings.max_seconds)
-    waveform, rate = read.waveform, read.rate
-    if settings.sample_rate and rate != settings.sample_rate:
-        waveform, rate = resample(waveform, rate, settings.sample_rate), settings.sample_rate
+    if stretch is None and settings.start_seconds:
+        stretch = (settings.start_seconds, settings.max_seconds)
+    read = reading.read(path, settings.max_seconds, stretch)
+    waveform, rate = at_rate(read.waveform, read.rate, settings)
 
     def sentence(words: str) -> str:
         return f"{path.name}: {words}" if words else ""
 
     remarks = tuple(sentence(words) for words in read.remarks)
-    return Decoded(fit(waveform, settings), rate, remarks, sentence(read.silent), sentence(read.second_reader))
+    return Decoded(waveform, rate, remarks, sentence(read.silent), sentence(read.second_reader))
+
+
+def at_rate(waveform: np.ndarray, rate: int, settings: AudioSettings) -> tuple[np.ndarray, int]:
+    """A mono waveform (samples,) at any rate as decode would give it, and its rate in Hz."""
+    if settings.sample_rate and rate != settings.sample_rate:
+        waveform = RESAMPLERS[settings.resampler](waveform, rate, settings.sample_rate)
+        rate = settings.sample_rate
+    return fit(waveform, settings), rate
 
 
 def fit(waveform: np.ndarray, settings: AudioSettings) -> np.ndarray:

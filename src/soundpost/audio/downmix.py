@@ -42,6 +42,12 @@ class Downmix:
             self._blocks, self.count = [self.waveform()[:samples]], samples
         return self
 
+    def without_head(self, samples: int) -> "Downmix":
+        """The same without the first so many samples."""
+        self._blocks = [self.waveform()[samples:]]
+        self.count = len(self._blocks[0])
+        return self
+
     def better_channel(self) -> int | None:
         """The loudest channel where the channels cancel each other; None where their mean is sound."""
         if self._energies is None or not self._energies.any():

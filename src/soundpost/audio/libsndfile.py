@@ -105,6 +105,35 @@ def read(path: Path, max_seconds: float, channel: int | None = None) -> Take:
     return take
 
 
+def read_stretch(path: Path, begin_seconds: float, seconds: float, channel: int | None = None) -> Take | None:
+    """A stretch of a sound file without what lies before it; None where that cannot be had for certain.
+
+    Args:
+        path: of a file that is not empty.
+        begin_seconds: s, where the stretch begins.
+        seconds: s, its length; it may reach beyond the end.
+        channel: see Downmix.
+
+    Raises:
+        Refused: soundfile opens neither the file nor what a mended container makes of it.
+        OSError: the file cannot be read.
+    """
+    layout, files = _opened(path)
+    with closing(files):
+        file, _ = next(files, (None, None))
+        if file is None or layout.streams or layout.samples is not None or LYING_SIZE.search(file.extra_info):
+            return None
+        take = Take(Downmix(channel), file.samplerate, file.channels)
+        begin, end = round(begin_seconds * take.rate), round((begin_seconds + seconds) * take.rate)
+        try:
+            file.seek(begin)
+            block = file.read(max(1, end - begin), dtype="float32", always_2d=True)
+        except REFUSALS:
+            return None
+    take.mix.add(block)
+    return take if len(block) >= min(end, file.frames) - begin > 0 else None
+
+
 def _opened(path: Path) -> tuple[containers.Layout, Streams]:
     """How the file has to be read, and its streams one after the other, each with a way to open it once more."""
     try:

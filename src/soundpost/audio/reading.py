@@ -1,6 +1,7 @@
 """Two readers, one waveform: soundfile first, ffmpeg where soundfile refuses, gives up or reads too little."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,24 +38,80 @@ class _Gathered:
     second_reader: str = ""
 
 
-def read(path: Path, max_seconds: float) -> Reading:
+def read(path: Path, max_seconds: float, stretch: tuple[float, float] | None = None) -> Reading:
     """A file's samples as one channel, mended where they have to be.
+
+    Args:
+        path: the file.
+        max_seconds: s; what lies beyond is not read.
+        stretch: begin and length in s of what alone is wanted; None: all. Where a file cannot be entered in its middle,
+            it is read from its beginning on.
 
     Raises:
         ClipError: the file is missing, empty, no audio file, holds not one sample, or has an absurd rate.
     """
-    gathered = _gathered(path, size_of(path), max_seconds)
+    size = size_of(path)
+    gathered = _sought(path, *stretch) if stretch else None
+    if gathered is None:
+        gathered = _gathered(path, size, sum(stretch) if stretch else max_seconds)
+        if stretch:
+            _enter(gathered, stretch[0], path)
     remarks = list(gathered.remarks)
     channel = gathered.mix.better_channel()
     if channel is not None:
         gathered.mix = gathered.again(channel)
         remarks.append(f"its channels cancel each other; channel {channel + 1} alone was taken")
-    waveform, mended = _finite(gathered.mix.waveform())
+    result = mended(gathered.mix, gathered.rate)
+    result.remarks = remarks + result.remarks
+    result.second_reader = gathered.second_reader
+    return result
+
+
+def mended(mix: Downmix, rate: int) -> Reading:
+    """What was gathered as finite samples, with what had to be done for that, and whether it is silent."""
+    waveform, remarks = _finite(mix.waveform())
     low, high = waveform.min(), waveform.max()
     silent = ""
     if low == high:
         silent = f"all {len(waveform):,} samples are {low:g}" if len(waveform) > 1 else "it holds a single sample"
-    return Reading(waveform, gathered.rate, remarks + mended, silent, gathered.second_reader)
+    return Reading(waveform, rate, remarks, silent)
+
+
+def ended(path: Path, start_seconds: float, seconds: float) -> ClipError:
+    """The error for a stretch that begins where its file holds nothing any more."""
+    return ClipError(
+        f"{path.name}: it ends at {seconds:,.1f} s, and rows from {start_seconds:,.1f} s on are wanted. {ADVICE}"
+    )
+
+
+def _sought(path: Path, begin: float, seconds: float) -> _Gathered | None:
+    """A stretch of a file that is as its header says; None for any other file."""
+    with suppress(libsndfile.Refused, OSError):
+        take = libsndfile.read_stretch(path, begin, seconds)
+        if take and RATES[0] <= take.rate <= RATES[1]:
+            return _Gathered(take.mix, take.rate, [], lambda channel: _channel(path, begin, seconds, channel))
+    return None
+
+
+def _channel(path: Path, begin: float, seconds: float, channel: int) -> Downmix:
+    take = libsndfile.read_stretch(path, begin, seconds, channel)
+    assert take is not None  # it was there a moment ago
+    return take.mix
+
+
+def _enter(gathered: _Gathered, begin_seconds: float, path: Path) -> None:
+    """Forget what lies before a stretch.
+
+    Raises:
+        ClipError: nothing lies behind that.
+    """
+    before = gathered.mix
+    again = gathered.again
+    begin = round(begin_seconds * gathered.rate)
+    if begin >= before.count:
+        raise ended(path, begin_seconds, before.count / gathered.rate)
+    gathered.mix = before.without_head(begin)
+    gathered.again = lambda channel: again(channel).without_head(begin)
 
 
 def size_of(path: Path) -> int:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-ZERO_CROSSINGS = 6  # of the sinc, on each side
-ROLL_OFF = 0.99  # of the lower of both Nyquist frequencies
+ZERO_CROSSINGS = 6  # how far the sinc goes, on each side
+ROLL_OFF = 0.99  # share of the lower of both Nyquist frequencies
 
 
 def resample_sinc(waveform: np.ndarray, old: int, new: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A recording's waveform cut into the windows of its rows, with whatever context a network wants around them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,13 +16,13 @@ FRAME_RULES = ("", "overlap_average_max")
 class WindowSettings:
     """[windows] of a recipe: what its network hears for each row of a recording."""
 
-    seconds: float = 5.0  # s, of a row
-    context_seconds: float = 0.0  # s, of the window around it, whose middle the row is; 0: the row alone
+    seconds: float = 5.0  # s, the length of a row
+    context_seconds: float = 0.0  # s, the length of the window around it, whose middle the row is; 0: the row alone
     scope: str = "window"  # "window": each window's spectrogram alone; "recording": cut from the recording's
     padding: str = "behind"  # what stands where a window reaches beyond the recording, see cut
     frames: str = ""  # how frame-wise answers of overlapping windows become rows; "": answers are the windows' own
     shifts: tuple[float, ...] = (0.0,)  # s, by which all windows are moved, the recording joined to a ring
-    shift_weights: tuple[float, ...] = (1.0,)  # of the answers of each shift
+    shift_weights: tuple[float, ...] = (1.0,)  # what the answers of each shift count
 
     def __post_init__(self) -> None:
         if self.scope not in SCOPES or self.padding not in PADDINGS or self.frames not in FRAME_RULES:
@@ -41,6 +41,11 @@ class WindowSettings:
             )
         if self.scope == "recording" and self.shifts != (0.0,):
             raise SettingsError("[windows] shifts move windows one by one. Use them with scope = 'window'.")
+
+    def for_rows(self, seconds: float) -> "WindowSettings":
+        """The same for a contest whose rows have so many seconds: what a longer window hears beside them is context."""
+        context = max(self.context_seconds, self.seconds)
+        return replace(self, seconds=seconds, context_seconds=context if context > seconds else 0.0)
 
     def row_samples(self, rate: int) -> int:
         """Samples of a row."""
@@ -92,7 +97,7 @@ def ring(waveform: np.ndarray, samples: int, shift: int) -> np.ndarray:
 
     Args:
         waveform: (samples,).
-        samples: of the ring.
+        samples: length of the ring.
         shift: by how many samples everything moves to later times; negative to earlier ones.
     """
     whole = np.zeros(samples, np.float32)

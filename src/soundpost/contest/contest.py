@@ -1,8 +1,8 @@
 """A contest as one run meets it: the submission to write, and where its rows lie in the recordings of the folder."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundpost.contest.grammar import WINDOW_SECONDS, Grammar, is_multiple, learn
@@ -14,8 +14,8 @@ from soundpost.contest.shapes import SHAPES
 from soundpost.contest.shapes.shape import Shape
 from soundpost.contest.shapes.window_booleans import window_key
 from soundpost.contest.submission import Sample
-from soundpost.errors import SubmissionError
-from soundpost.registry import pick
+from soundpost.contest.taxonomy import columns_of_labels
+from soundpost.errors import SettingsError, SubmissionError
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,24 @@ class Windows:
 
     grammar: Grammar
     rows: Rows
-    places: tuple[Row, ...]  # of each row of the sample's names, in their order: its recording, start and end
-    recordings: tuple[Recording, ...]  # of the folder, by name
+    places: tuple[Row, ...]  # for each of the sample's names: its recording, start and end
+    recordings: tuple[Recording, ...]  # what lies in the folder, by name
 
 
 @dataclass(frozen=True)
 class Contest:
     """What to write, and, where rows are windows, which window each row is."""
 
-    shape: str  # of SHAPES
+    shape: str  # a name in SHAPES
     sample: Sample
     windows: Windows | None = None  # None: rows are clips
+    synonyms: Mapping[str, str] = field(default_factory=dict)  # label -> its column, as a taxonomy tells
 
 
 def read_contest(
     sample_path: Path,
     test_dir: Path,
-    labels: Sequence[str],
+    labels: Mapping[str, str] | Sequence[str],
     settings: ContestSettings,
     length: Length = header_length,
 ) -> Contest:
@@ -49,7 +50,8 @@ def read_contest(
     Args:
         sample_path: sample_submission.csv.
         test_dir: folder of the recordings or clips; it may be empty or absent.
-        labels: the classes that there are, for samples that do not name them.
+        labels: the classes that there are, for samples that do not name them; a table gives each one's alias, by
+            which it is called in a ranked submission, and in lists of labels whose sample says it.
         settings: [contest] of submission.toml.
         length: how long a recording is; asked only where rows are windows.
 
@@ -59,21 +61,32 @@ def read_contest(
     """
     look = look_at(sample_path, sample_path.parent / settings.table if settings.table else None)
     name, shape = shape_of(look, settings)
+    aliases = labels if isinstance(labels, Mapping) else {label: label for label in labels}
+    synonyms = columns_of_labels(sample_path, look.columns, list(aliases))
     if not shape.has_windows:
-        return Contest(name, shape.sample(look, settings, (), labels))
+        return Contest(name, shape.sample(look, settings, (), unique(aliases.values())), None, synonyms)
     grammar = grammar_of(look, settings)
     recordings = list_recordings(test_dir, length)
     rows = find_rows(look.names, grammar, recordings, look.table)
-    sample = shape.sample(look, settings, rows.rows, labels)
-    return Contest(name, sample, Windows(grammar, rows, places(sample, rows), recordings))
+    said = {word for answer in look.answers for word in answer.split()}
+    named = unique(alias if alias in said else label for label, alias in aliases.items())
+    sample = shape.sample(look, settings, rows.rows, named)
+    return Contest(name, sample, Windows(grammar, rows, places(sample, rows), recordings), synonyms)
 
 
-def shape_of(look: Look, settings: ContestSettings) -> tuple[str, Shape]:
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, in their order."""
+    return tuple(dict.fromkeys(names))
+
+
+def shape_of(look: Look, settings: ContestSettings) -> tuple[str, type[Shape]]:
     """The shape that [contest] names, or the first one that fits."""
     if settings.shape:
-        return settings.shape, pick(SHAPES, settings.shape, "contest shape")
-    for name in SHAPES:
-        shape: Shape = pick(SHAPES, name, "contest shape")
+        if settings.shape not in SHAPES:
+            known = ", ".join(SHAPES)
+            raise SettingsError(f"contest shape '{settings.shape}' is not known; known: {known}. Correct [contest].")
+        return settings.shape, SHAPES[settings.shape]
+    for name, shape in SHAPES.items():
         if shape.fits(look, settings):
             return name, shape
     raise SubmissionError(f"{look.path} has no known shape: {', '.join(SHAPES)}. Name one in [contest].")

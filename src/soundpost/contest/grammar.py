@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-WINDOW_SECONDS = 5.0  # of a row, in every contest so far, where the sample's own rows do not tell
+WINDOW_SECONDS = 5.0  # s, the length of a row in every contest so far, where the sample's own rows do not tell
 SHORTEST_REST = 0.5  # s; what is left of a recording behind its whole windows makes one more from here on
 END = re.compile(r"^(?P<stem>.+?)(?P<separator>[^0-9A-Za-z.])(?P<end>(?:0|[1-9]\d*)(?:\.\d+)?)$", re.DOTALL)
 
@@ -37,7 +37,7 @@ def count_windows(samples: int, rate: int, window: float) -> int:
     """Whole windows, and one more where at least SHORTEST_REST is left; 60.001 s are 12 of 5 s. At least one.
 
     Args:
-        samples: of the recording.
+        samples: length of the recording.
         rate: Hz.
         window: s.
     """
@@ -51,7 +51,7 @@ def learn(row_ids: Sequence[str], window: float = 0.0, separator: str = "") -> G
     The window is the smallest end, or the smallest step between two ends of one recording, whichever is less.
 
     Args:
-        row_ids: of the sample.
+        row_ids: first cells of the sample.
         window: s; what is known about it already, 0 for nothing.
         separator: the same; "" for nothing.
     """

@@ -7,7 +7,7 @@ from soundpost.contest.cells import ADVICE, read_cells, refuse_twice
 from soundpost.contest.rows import TableRow
 from soundpost.errors import SubmissionError
 
-STEM_COLUMNS = ("audio_id", "file_id", "filename", "file")  # of a table of rows, what names the recording
+STEM_COLUMNS = ("audio_id", "file_id", "filename", "file")  # what names the recording in a table of rows
 END_COLUMNS = ("seconds", "end_time", "end")
 LABEL_COLUMNS = ("bird", "label", "species")
 

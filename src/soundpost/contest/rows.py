@@ -44,7 +44,7 @@ class Row:
     file: str | None  # name in the folder; None: there is no such recording
     start: float  # s
     end: float | None  # s; None: the whole recording
-    label: str = ""  # of a row that asks for one class; "": all classes
+    label: str = ""  # the class that the row asks for; "": all classes
 
     def audio(self, recording: Recording | None) -> str:
         """Whether its recording has "full" audio for it, "part" of it, or "none"."""
@@ -87,7 +87,7 @@ class TableRow:
     """One row of a contest's table of rows."""
 
     row_id: str
-    stem: str  # of its recording, or what its name begins with
+    stem: str  # its recording's, or what its recording's name begins with
     site: str  # may stand between stem and the rest of the name; "" for none
     end: float | None  # s; None: the whole recording
     label: str = ""
@@ -108,8 +108,8 @@ def find_rows(
 
     Args:
         sample_ids: first cells of the sample submission.
-        grammar: of its ids.
-        recordings: of the test folder.
+        grammar: how its ids are written.
+        recordings: what lies in the test folder.
         table: the contest's own rows, where it has a table of them.
     """
     ordered = sorted(recordings, key=lambda recording: recording.name)

@@ -10,10 +10,10 @@ class ContestSettings:
     """How rows and columns of a contest are read and written; what is left out is learnt from its files."""
 
     shape: str = ""  # one of SHAPES; "": the first that fits
-    window_seconds: float = 0.0  # s, of a row; 0: learnt from the sample's rows
+    window_seconds: float = 0.0  # s, the length of a row; 0: learnt from the sample's rows
     separator: str = ""  # between recording and end in a row id; "": learnt
     table: str = "test.csv"  # name of the table of rows beside the sample
-    threshold: float = 0.5  # of label lists and of True or False; an answer must be above it
+    threshold: float = 0.5  # for label lists and for True or False; an answer must be above it
     at_most: int = 0  # labels in a list; 0: any number
     nocall_below: float = 0.0  # nocall joins a list whose labels' probabilities sum to less
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soundpost.after.frames import overlap_average_max
 from soundpost.engine.batching import Groups, Unit
 from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
@@ -36,7 +37,7 @@ class ClipStates:
         self.is_over = False  # nobody waits for answers any more
         self.digest = plan.recipe.digest()
         self._seen = [session.predictions.seen(work.member, work.view) for work in plan.works]
-        seen = np.all(self._seen, axis=0)
+        seen = session.contest.of_clips(np.all(self._seen, axis=0))
         todo = [i for i, clip in enumerate(session.clips) if clip.path and not seen[i] and i not in session.dead]
         cached = [i for i in todo if self.key(i) in session.cache]
         known = set(cached)
@@ -46,7 +47,8 @@ class ClipStates:
         self.failed = 0  # clips that folds could not answer together, because one of them raised
         self._attempts: Counter[int] = Counter()
         self.windows: dict[int, tuple[Window, ...]] = {}  # what is shown of each ready clip
-        self._sums: dict[int, np.ndarray] = {}
+        self._sums: dict[tuple[int, int], np.ndarray] = {}  # clip and row -> weighted sum of its windows so far
+        self._weights: dict[tuple[int, int], float] = {}  # clip and row -> sum of its windows' weights
         self._pending: dict[int, set[int]] = {}  # windows of ready clips that lack their answer
         self._turns: Counter[int] = Counter()  # how often a clip has been made ready
         self._away: Counter[int] = Counter()  # windows of a clip that lanes may be reading
@@ -84,6 +86,9 @@ class ClipStates:
         windows = self._windows_of(clip)
         self._turns[clip] += 1
         self.windows[clip] = windows
+        for window in windows:
+            place = (clip, window.row)
+            self._weights[place] = self._weights.get(place, 0.0) + window.weight
         self._pending[clip] = set(range(len(windows)))
         self._frames_seen += sum(window.frames for window in windows)
         self._bytes_seen += self._session.clips[clip].n_bytes
@@ -108,21 +113,39 @@ class ClipStates:
     def add(self, unit: Unit, row: np.ndarray) -> None:
         """Answers of a pending window, (classes,) or (members, classes); the last one closes its clip."""
         clip, windows = unit.clip, self.windows[unit.clip]
-        answer = row
-        if len(windows) > 1:
-            share = windows[unit.window].weight / sum(window.weight for window in windows)
-            answer = self._sums[clip] = self._sums.get(clip, 0.0) + row * np.float32(share)
+        place = (clip, windows[unit.window].row)
+        share = windows[unit.window].weight / self._weights[place]
+        answer = row if share == 1 else self._sums.get(place, 0.0) + row * np.float32(share)
+        self._sums[place] = answer
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
+        targets = self._session.contest.answers_of(clip)
+        answers = [self._sums[clip, number] for number in range(len(targets))]
+        for target, own in zip(targets, self._from_frames(answers), strict=True):
+            self._answer(target, own)
+        self.close(clip)
+
+    def _from_frames(self, answers: list[np.ndarray]) -> Sequence[np.ndarray]:
+        """Frame-wise answers of windows that overlap, (frames, classes) for each member, as answers of their rows."""
+        models, recipe = self._session.models, self._plan.recipe
+        if not models.sizes.row_seconds or not (settings := models.sizes.windows(recipe)).frames:
+            return answers
+        n_works, rows = len(self._plan.works), np.stack(answers)
+        frames = rows.reshape(len(rows), n_works, *rows.shape[-2:])
+        per_row = int(frames.shape[2] * settings.seconds // (settings.context_seconds or settings.seconds))
+        of_works = [overlap_average_max(frames[:, work], per_row) for work in range(n_works)]
+        return list(np.stack(of_works, axis=1).astype(np.float32))
+
+    def _answer(self, target: int, answer: np.ndarray) -> None:
+        """The answers of one row, (classes,) or (members, classes), join the predictions."""
         works, predictions = self._plan.works, self._session.predictions
         for work, seen, part in zip(works, self._seen, answer.reshape(len(works), -1), strict=True):
             if not np.isfinite(part).all():
                 self._session.report.counts[f"answers of {predictions.name(work.member)} not finite"] += 1
                 self.failures["its answers are not finite"] += 1
-            elif not seen[clip]:
-                predictions.add(work.member, work.view, clip, part)
-        self.close(clip)
+            elif not seen[target]:
+                predictions.add(work.member, work.view, target, part)
 
     def batch_failed(self, units: Sequence[Unit], error: str) -> None:
         """A batch raised: that costs its clips this one pass.
@@ -177,7 +200,7 @@ class ClipStates:
         self.groups.cancel()
         session = self._session
         session.dead.add(clip)
-        is_answered = session.predictions.answered()[clip]
+        is_answered = session.contest.of_clips(session.predictions.answered())[clip]
         told = session.report.unfinished if is_answered else session.report.unreadable
         told[session.clips[clip].name] = reason
         self.close(clip)
@@ -194,7 +217,9 @@ class ClipStates:
         if self._pending.get(clip):
             self.groups.remove(clip)
         self.windows.pop(clip, None)
-        self._sums.pop(clip, None)
+        for row in range(len(self._session.contest.answers_of(clip))):
+            self._sums.pop((clip, row), None)
+            self._weights.pop((clip, row), None)
         self._pending.pop(clip, None)
 
     def _windows_of(self, clip: int) -> tuple[Window, ...]:

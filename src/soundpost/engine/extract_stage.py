@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from dataclasses import asdict
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from soundpost.engine.clip_states import ClipStates, PassPlan
 from soundpost.engine.session import Session
 from soundpost.spectrograms.cache import Key
 from soundpost.spectrograms.cache.slots import Shape, Slot
-from soundpost.spectrograms.worker_messages import Died, Failed, Message, Refused, Stored, Task, Wanted
+from soundpost.spectrograms.worker_messages import Died, Failed, Message, Refused, RowsWanted, Stored, Task, Wanted
 from soundpost.spectrograms.worker_pool import Worker
 
 STALL_SECONDS = 60.0  # a worker that is longer at one clip is taken for stuck
@@ -57,7 +58,16 @@ class ExtractStage:
             recipe.front_end.name,
             dict(recipe.front_end.settings),
             self._session.max_seconds,
+            self._rows_wanted(clip),
         )
+
+    def _rows_wanted(self, clip: int) -> RowsWanted | None:
+        windows = self._session.contest.windows
+        if windows is None:
+            return None
+        stretch = windows.stretches[clip]
+        settings = asdict(self._session.models.sizes.windows(self._plan.recipe))
+        return RowsWanted(settings, stretch.first, len(stretch.answers))
 
     def heard(self, worker: Worker, message: Message) -> None:
         """Take one worker's news in."""

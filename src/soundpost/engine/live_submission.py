@@ -7,6 +7,7 @@ import numpy as np
 
 from soundpost.contest.submission import Sample
 from soundpost.contest.writer import Writer
+from soundpost.engine.finish_table import FinishTable
 from soundpost.engine.heartbeat import Tell
 from soundpost.engine.predictions import Predictions
 from soundpost.ensemble.blend import Blend
@@ -31,6 +32,7 @@ class LiveSubmission:
         deadline: whose reserve follows what a write takes.
         tell: takes an event for the supervisor after each write.
         is_written: whether submission.csv is rewritten at all; a dry run's is not.
+        finish_table: what becomes of the blended table before it is written; None: nothing.
     """
 
     def __init__(
@@ -44,14 +46,16 @@ class LiveSubmission:
         deadline: Deadline,
         tell: Tell,
         is_written: bool = True,
+        finish_table: FinishTable | None = None,
     ) -> None:
         self._sample = sample
         self._predictions = predictions
-        self._is_written = is_written
-        self._blend, self._maps, self._priors = blend, dict(maps), priors
+        self._is_written, self._finish_table = is_written, finish_table
+        self.blend, self._maps, self._priors = blend, dict(maps), priors
         self._deadline = deadline
         self._tell = tell
         self._table = np.tile(np.clip(priors, 0.0, 1.0), (predictions.n_clips, 1))
+        self._written_table = self._table  # in the rows of the submission
         self._renewed = -PAUSE_SECONDS  # when the table was blended last
         self._seen = -1  # how many answers are in the latest table
         self._blend_seconds = 0.0
@@ -82,9 +86,10 @@ class LiveSubmission:
         answered = int(self._predictions.answered().sum())
         changed = self._predictions.take_changed()
         self._table = self._table.copy()  # the writer may still read the one before
-        self._table[changed] = self._predictions.blended(self._blend, self._maps, self._priors, changed)
+        self._table[changed] = self._predictions.blended(self.blend, self._maps, self._priors, changed)
+        self._written_table = self._finish_table(self._table) if self._finish_table else self._table
         self._blend_seconds = self._deadline.elapsed() - self._renewed
-        self._writer.hand_in(self._table, answered)
+        self._writer.hand_in(self._written_table, answered)
 
     def finish(self) -> bool:
         """Renew it for the last time; whether what is known lies on disk, before whatever still runs is killed."""
@@ -94,14 +99,17 @@ class LiveSubmission:
     def top_tags(self) -> list[str]:
         """The three likeliest columns of the first predicted clips."""
         lines = []
-        for clip in np.flatnonzero(self._predictions.answered())[:SHOWN_CLIPS]:
-            best = np.argsort(-self._table[clip], kind="stable")[:3]
-            tags = ", ".join(f"{self._sample.columns[i]} {self._table[clip][i]:.2f}" for i in best)
-            lines.append(f"{self._sample.names[clip]}: {tags}")
+        answered = self._predictions.answered()
+        if self._finish_table is not None:
+            answered = self._finish_table.in_rows(answered[:, None])[:, 0]
+        for row in np.flatnonzero(answered)[:SHOWN_CLIPS]:
+            best = np.argsort(-self._written_table[row], kind="stable")[:3]
+            tags = ", ".join(f"{self._sample.columns[i]} {self._written_table[row][i]:.2f}" for i in best)
+            lines.append(f"{self._sample.names[row]}: {tags}")
         return lines
 
     def _wrote(self, seconds: float, answered: int) -> None:
         self.write_seconds = max(self.write_seconds, seconds)
         self.written = answered
         self._deadline.wrote(self._blend_seconds + seconds)
-        self._tell({"event": "wrote", "answered": answered, "at": self._deadline.elapsed()})
+        self._tell({"event": "wrote", "answered": answered, "at": round(self._deadline.elapsed(), 2)})

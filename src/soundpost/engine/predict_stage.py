@@ -85,6 +85,7 @@ class PredictStage:
             DeviceError: the last device is broken.
         """
         for lane, done in self._session.results.take():
+            self._session.log.worked(lane, done.seconds, len(done.job.units))
             done.job.owner.came_back(done.job.units)
             if done.job.owner is not self._states:
                 self._session.report.counts["late batches of an earlier pass not used"] += 1

@@ -1,13 +1,14 @@
 """What every member has answered so far, clip by clip, in files that outlive a crash of the engine."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.column_blend import blend_columns
 from soundpost.ensemble.columns import ColumnMap
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.inference.activation import probabilities_of_array
@@ -88,7 +89,12 @@ class Predictions:
         return np.asarray((self._marks == ADDED).any(axis=0))
 
     def blended(
-        self, blend: Blend, maps: dict[str, ColumnMap], priors: Sequence[float], clips: np.ndarray | None = None
+        self,
+        blend: Blend,
+        maps: Mapping[str, ColumnMap],
+        priors: Sequence[float],
+        clips: np.ndarray | None = None,
+        of_members: np.ndarray | None = None,
     ) -> np.ndarray:
         """The submission as it stands: members' answers blended, in the columns of the submission.
 
@@ -97,6 +103,7 @@ class Predictions:
             maps: classes -> columns, by recipe name.
             priors: (columns,); what stands where nobody knows, or nobody has answered.
             clips: numbers of the clips that are wanted, as each one's row depends on its own answers alone; None: all.
+            of_members: (members,) bool, whose answers count; None: everybody's.
 
         Returns:
             (clips, columns) float64 in [0, 1].
@@ -107,10 +114,26 @@ class Predictions:
             spoilt[wanted] = False
         for start in range(0, len(result), ROWS):
             rows = slice(start, start + ROWS)
-            self._blend(blend, maps, result[rows], wanted[rows])
+            self._blend(blend, maps, result[rows], wanted[rows], of_members)
         return np.asarray(np.clip(result, 0.0, 1.0))
 
-    def _blend(self, blend: Blend, maps: dict[str, ColumnMap], result: np.ndarray, clips: np.ndarray) -> None:
+    def done(self) -> np.ndarray:
+        """Who has answered what: (members, clips) bool."""
+        marked = self._marks == ADDED
+        return np.stack([marked[self._member_of == i].any(axis=0) for i in range(len(self._members))])
+
+    def members_of(self, recipe: str) -> np.ndarray:
+        """Which members are a recipe's: (members,) bool."""
+        return np.array([member_of.name == recipe for member_of, _ in self._members])
+
+    def _blend(
+        self,
+        blend: Blend,
+        maps: Mapping[str, ColumnMap],
+        result: np.ndarray,
+        clips: np.ndarray,
+        of_members: np.ndarray | None,
+    ) -> None:
         """Put the answers of some clips where priors are now."""
         seen = self._marks[:, clips] == ADDED
         n_clips, n_columns = result.shape
@@ -119,23 +142,15 @@ class Predictions:
         knows = np.zeros((len(self._members), n_columns), bool)
         for i, (recipe, _) in enumerate(self._members):
             count = seen[self._member_of == i].sum(axis=0)
-            done[i] = count > 0
+            done[i] = (count > 0) & (of_members is None or of_members[i])
             mean = self._sums[i][clips] / np.maximum(count, 1)[:, None]
             if recipe.average == "logit":
                 mean = probabilities_of_array(mean, recipe.activation)
             chosen = maps[recipe.name]
             table[i][:, list(chosen.columns)] = mean[:, list(chosen.classes)]
             knows[i, list(chosen.columns)] = True
-        for pattern in np.unique(knows, axis=1).T:
-            if not pattern.any():
-                continue
-            columns = (knows == pattern[:, None]).all(axis=0)
-            there = done & pattern[:, None]
-            blended = blend.blended(table, there)
-            rows = blended.there
-            result[np.ix_(rows, columns)] = blended.probabilities[np.ix_(rows, columns)]
-            for name, spoilt in blended.not_finite.items():
-                self.not_finite.setdefault(name, np.zeros(self.n_clips, bool))[clips] |= spoilt
+        for name, spoilt in blend_columns(blend, table, done, knows, result).items():
+            self.not_finite.setdefault(name, np.zeros(self.n_clips, bool))[clips] |= spoilt
 
 
 def _table(path: Path, dtype: type, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:

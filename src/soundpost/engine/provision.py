@@ -11,20 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from soundpost.contest import submission
-from soundpost.contest.clips import Clip, find_clips
+from soundpost.after.apply import steps_of
+from soundpost.engine.contest import Contest
 from soundpost.engine.devices_in_use import DevicesInUse
+from soundpost.engine.finish_table import FinishTable
 from soundpost.engine.heartbeat import Heartbeat, Tell
 from soundpost.engine.lanes import Lane, Results
 from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
-from soundpost.engine.session import Contest, Session
+from soundpost.engine.rows import Choose, provide_contest
+from soundpost.engine.run_log import RunLog
+from soundpost.engine.session import Session
 from soundpost.engine.try_out import TryOut
-from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.blend import Blend
+from soundpost.ensemble.near_names import near_names
 from soundpost.ensemble.weights_folder import Assets, find_assets
-from soundpost.errors import WeightsError
+from soundpost.errors import DeviceError, SettingsError, WeightsError
 from soundpost.inference.devices import choose_devices
 from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.stacking import ready_blend
@@ -46,8 +50,6 @@ from soundpost.spectrograms.cache import SpectrogramCache
 from soundpost.spectrograms.worker_pool import WorkerPool
 
 SAMPLES_PER_SECOND = 48_000  # the densest usual audio, by which a worker's memory bounds the length of a clip
-
-Choose = Callable[[Sequence[Clip]], Sequence[Clip]]
 
 
 @contextmanager
@@ -73,12 +75,13 @@ def provisioned(
     deadline = Deadline(settings.time_limit_seconds, started, engine_started=settings.engine_started or started)
     deadline.wrote(settings.write_seconds)
     progress = Progress(settings.progress, settings.time_limit_seconds, deadline.elapsed)
-    report = Report()
+    report, log = Report(), RunLog(tell, deadline.elapsed)
     assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
     models = _models(settings, assets, report, progress)
     with ExitStack() as stack:
         cache, pool, memory = _start_workers(settings, report, stack)
-        contest = _read_contest(settings, models, report, choose)
+        contest = provide_contest(settings, assets.submission, models.recipes, report, choose)
+        _tell_windows(models, contest)
         _say_what(contest, models, report, progress)
         heartbeat = Heartbeat(tell, settings.time_limit_seconds, is_needed=settings.device != "cpu")
         devices = _devices(settings, models, heartbeat, report, progress, tell)
@@ -91,11 +94,12 @@ def provisioned(
         lanes = [Lane(device, cache.pages, results) for device in devices.names]
         stack.callback(_close_lanes, lanes)
         _say_shares(devices.names, shares, memory, cache, progress)
+        log.ready(lanes, shares.workers, memory.limit_bytes, models.members, live.blend)
         deadline.ready()
         report.seconds["start"] = deadline.elapsed()
         yield Session(
             settings=settings, should_stop=should_stop, tell=tell, heartbeat=heartbeat,
-            deadline=deadline, progress=progress, report=report, contest=contest,
+            deadline=deadline, progress=progress, report=report, log=log, contest=contest,
             devices=devices, models=models, lanes=lanes, results=results, cores=cores(),
             batch_frames=tried.batch_frames, speed=tried.speed,
             cache=cache, pool=pool, memory=memory, predictions=predictions, live=live,
@@ -142,25 +146,38 @@ def _start_method(settings: RunSettings) -> str:
     return "fork" if settings.start_method == "auto" else settings.start_method
 
 
-def _read_contest(settings: RunSettings, models: ModelPool, report: Report, choose: Choose) -> Contest:
-    sample = submission.read_sample(Path(settings.sample_submission), contest_labels(models.recipes))
-    maps = map_all(models.recipes, sample.columns)
-    found = find_clips(sample.names, Path(settings.test_dir))
-    clips = choose(found.clips)
-    report.n_clips = len(clips)
-    report.missing = {clip.name: clip.name for clip in clips if clip.path is None}
-    report.counts["audio files in no row"] += max(0, found.n_strays)
-    priors = column_priors(models.recipes, maps, len(sample.columns))
-    return Contest(sample, maps, priors, clips, sum(clip.path is not None for clip in found.clips))
+def _tell_windows(models: ModelPool, contest: Contest) -> None:
+    """Views and sizes are those of windows where rows are windows."""
+    if contest.windows is not None:
+        each = contest.windows.row_seconds
+        rows = sum(len(stretch.answers) for stretch in contest.windows.stretches)
+        models.sizes.row_seconds = each
+        models.sizes.typical_seconds = each * max(1, round(rows / max(1, len(contest.clips))))
+        for recipe in models.recipes:
+            models.sizes.windows(recipe)  # what cannot be used is refused before anything is computed
 
 
 def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Progress) -> None:
     columns = contest.sample.columns
     unknown = sorted(set(range(len(columns))) - {c for m in contest.maps.values() for c in m.columns})
-    progress.say(
-        f"{len(contest.clips):,} rows, {len(report.missing):,} of them without a file; "
-        f"{len(models.members)} members, {len(models.passes)} passes"
-    )
+    rows = f"{len(contest.clips):,} rows, {len(report.missing):,} of them without a file"
+    if contest.windows is not None:
+        progress.say(contest.windows.sentence)
+        rows = (
+            f"{contest.windows.layout.n_answers:,} windows of {contest.windows.row_seconds:g} s in "
+            f"{len(contest.clips):,} recordings or stretches of them, {len(report.missing):,} without a file"
+        )
+    progress.say(f"{rows}; {len(models.members)} members, {len(models.passes)} passes")
+    if report.stranger:
+        progress.say(
+            f"warning: not one row has a file. The first row is {contest.clips[0].name!r}, a file of the folder is "
+            f"{report.stranger!r}. Give the folder and the sample submission of one contest."
+        )
+    filled = {recipe.labels[i] for recipe in models.recipes for i in contest.maps[recipe.name].classes}
+    idle = [label for recipe in models.recipes for label in recipe.labels if label not in filled]
+    if near := near_names([columns[i] for i in unknown], idle):
+        pairs = ", ".join(f"column {column!r} and label {label!r}" for column, label in near[:8])
+        progress.say(f"warning: nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
     if unknown:
         names = ", ".join(columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")
@@ -178,7 +195,7 @@ def _predictions(
 ) -> tuple[Predictions, LiveSubmission]:
     """The tables of what members answer, and the submission that grows out of them."""
     passes = [(p.member, p.view) for p in models.passes]
-    predictions = Predictions(models.members, len(contest.clips), passes, Path(settings.scratch))
+    predictions = Predictions(models.members, contest.n_answers, passes, Path(settings.scratch))
     names = [member.name for _, member in models.members]
     blend, skipped = ready_blend(assets.submission, names, contest.sample.columns, lambda _, m: assets.arrays(m))
     for name, reason in skipped.items():
@@ -186,9 +203,17 @@ def _predictions(
         progress.say(f"member skipped: {name}: {reason}")
     live = LiveSubmission(
         Path(settings.out), contest.sample, predictions, blend, contest.maps, contest.priors, deadline, tell,
-        is_written=not settings.dry_run,
+        is_written=not settings.dry_run, finish_table=_finishing(assets, contest, predictions, blend),
     )  # fmt: skip
     return predictions, live
+
+
+def _finishing(assets: Assets, contest: Contest, predictions: Predictions, blend: Blend) -> FinishTable | None:
+    """What becomes of the blended table: nothing, unless rows are windows or the submission asks for steps."""
+    steps = steps_of(assets.submission.after)
+    if contest.windows is None and not steps:
+        return None
+    return FinishTable(contest, predictions, blend, steps)
 
 
 def _devices(
@@ -196,7 +221,13 @@ def _devices(
 ) -> DevicesInUse:
     """The devices that work; from here on the first touch of a GPU may hang, which the supervisor notices."""
     heartbeat.beat()
-    devices = DevicesInUse(choose_devices(settings.device), report, progress, tell)
+    try:
+        names = choose_devices(settings.device)
+    except DeviceError as error:
+        if settings.attempt:
+            raise
+        raise SettingsError(str(error)) from error  # it was asked for and was never there
+    devices = DevicesInUse(names, report, progress, tell)
     models.devices = devices.names
     if not devices.on_gpu:
         heartbeat.rest()

@@ -6,6 +6,7 @@ from soundpost.engine.clip_states import PassPlan
 from soundpost.engine.heartbeat import Tell
 from soundpost.engine.housekeeping import Housekeeping
 from soundpost.engine.pass_run import PassRun
+from soundpost.engine.progress import passes_named
 from soundpost.engine.provision import provisioned
 from soundpost.engine.scheduler import Scheduler
 from soundpost.engine.session import Session
@@ -19,7 +20,8 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
     """Run once in this process.
 
     Returns:
-        The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time.
+        The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time, or
+        when a folder that a person named holds other clips than the rows name.
 
     Raises:
         KitError: settings, weights or limits with which there can be no prediction at all.
@@ -35,7 +37,8 @@ class Run:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.scheduler = Scheduler(session)
-        self._housekeeping = Housekeeping(session)
+        self._begun: Sequence[Pass] = ()  # all that have run, and those that run now
+        self._housekeeping = Housekeeping(session, lambda: self.scheduler.seconds_after(self._begun))
 
     def run(self) -> int:
         """Every pass in order, then the end; the exit status of the engine."""
@@ -58,6 +61,7 @@ class Run:
             False when the run must end.
         """
         session = self.session
+        self._begun = tuple(done)
         works = [work for work in works if session.predictors(work.member) is not None]
         if not works:
             return True
@@ -80,13 +84,18 @@ class Run:
         """The pass with its lines of the log; whether it is complete."""
         session = self.session
         began = session.deadline.elapsed()
-        session.progress.begin(f"pass {number} of {len(session.models.passes)} {name}", pass_run.total)
+        works = pass_run.plan.works
+        count, planned = len(works), len(session.models.passes)
+        session.progress.begin(passes_named(number - count + 1, count, planned, name), pass_run.total)
+        session.log.pass_began(name, count, pass_run.total)
         complete = pass_run.run(self._housekeeping.attend)
         session.progress.end()
+        session.log.pass_ended(pass_run.done, complete)
+        session.memory.look(force=True)
+        self._housekeeping.sample()
         self._housekeeping.say_notes()
         session.live.renew()
         if complete and not pass_run.failed:
-            works = pass_run.plan.works
             self.scheduler.took(works[0], (session.deadline.elapsed() - began) / len(works))
             session.progress.say(f"{name}: {pass_run.done:,} clips done; {self._housekeeping.cache_note()}")
             for work in works:
@@ -136,10 +145,11 @@ class Run:
         if not written:
             report.counts[f"last write failed ({live.error or 'too slow'}), the one before it stands"] += 1
         for name, clips in session.predictions.not_finite.items():
-            report.left_out(name, [session.clips[int(clip)].name for clip in clips.nonzero()[0]])
+            report.left_out(name, [session.contest.answer_name(int(answer)) for answer in clips.nonzero()[0]])
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
-        answered = int(session.predictions.answered().sum())
+        answered = int(session.contest.of_clips(session.predictions.answered()).sum())
+        session.log.ended(report, answered, session.memory.peak_bytes)
         for line in [*report.lines(answered), *live.top_tags()]:
             session.progress.say(line)
         peak_bytes, limit_bytes = session.memory.peak_bytes, session.memory.limit_bytes
@@ -147,12 +157,13 @@ class Run:
             f"{session.settings.out}; peak memory {peak_bytes / 1e6:,.0f} MB of {limit_bytes / 1e6:,.0f} MB allowed"
         )
         session.tell({"event": "finished", "answered": live.written, "peak_bytes": peak_bytes})
+        is_slip = bool(report.stranger) and session.settings.is_named
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
         if not answered and readable and not report.passes_cut and not session.should_stop():
             self._say_why_nothing()
         if not written:
             return STATUS_DEFECT
-        return STATUS_OK if answered or readable == 0 else STATUS_NOTHING
+        return STATUS_OK if answered or (readable == 0 and not is_slip) else STATUS_NOTHING
 
     def _say_why_nothing(self) -> None:
         """Every pass has failed, with time left.

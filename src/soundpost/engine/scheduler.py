@@ -51,6 +51,10 @@ class Scheduler:
         frames = session.models.sizes.typical_frames(recipe, work.view) * len(session.clips) / len(session.lanes)
         return (speed.seconds(frames) if speed else None) or float(frames)
 
+    def seconds_after(self, begun: Sequence[Pass]) -> float:
+        """What the passes that have not begun are expected to take."""
+        return sum(self.expected_seconds(work) for work in self._session.models.open_passes() if work not in begun)
+
     def predictors(self, works: Sequence[Pass]) -> Mapping[str, BatchModel]:
         """What answers the batches of these passes, by device."""
         models = self._session.models

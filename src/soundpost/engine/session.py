@@ -1,10 +1,10 @@
 """What all passes of a run share, provided before the first of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from soundpost.contest.clips import Clip
-from soundpost.contest.submission import Sample
+from soundpost.engine.contest import Contest
 from soundpost.engine.devices_in_use import DevicesInUse
 from soundpost.engine.heartbeat import Heartbeat, Tell
 from soundpost.engine.lanes import Job, Lane, Results
@@ -12,7 +12,7 @@ from soundpost.engine.live_submission import LiveSubmission
 from soundpost.engine.predictions import Predictions
 from soundpost.engine.progress import Progress
 from soundpost.engine.report import Report
-from soundpost.ensemble.columns import ColumnMap
+from soundpost.engine.run_log import RunLog
 from soundpost.errors import DeviceError
 from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.predictor import Predictor
@@ -21,17 +21,6 @@ from soundpost.resources.memory_monitor import MemoryMonitor
 from soundpost.settings import RunSettings
 from soundpost.spectrograms.cache import SpectrogramCache
 from soundpost.spectrograms.worker_pool import WorkerPool
-
-
-@dataclass(frozen=True)
-class Contest:
-    """Rows, columns and clips."""
-
-    sample: Sample
-    maps: Mapping[str, ColumnMap]  # classes -> columns, by recipe name
-    priors: Sequence[float]  # (columns,)
-    clips: Sequence[Clip]
-    n_files: int  # clips that have a file, before some of them were chosen
 
 
 @dataclass(frozen=True)
@@ -44,6 +33,7 @@ class Session:
     deadline: Deadline
     progress: Progress
     report: Report
+    log: RunLog
     heartbeat: Heartbeat
     devices: DevicesInUse
     models: ModelPool

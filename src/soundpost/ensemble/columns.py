@@ -1,6 +1,6 @@
 """Labels of recipes -> columns of the submission, by name and never by position."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from soundpost.ensemble.recipes import Recipe
@@ -15,8 +15,13 @@ class ColumnMap:
     columns: tuple[int, ...]
 
 
-def map_columns(recipe: Recipe, columns: Sequence[str]) -> ColumnMap:
-    """The columns that a recipe can fill: a label's own name first, else its alias.
+def map_columns(recipe: Recipe, columns: Sequence[str], synonyms: Mapping[str, str] | None = None) -> ColumnMap:
+    """The columns that a recipe can fill: a label's own name first, else its alias, else what the contest calls it.
+
+    Args:
+        recipe: the one with the labels.
+        columns: those of the submission.
+        synonyms: label -> column, as the contest's taxonomy tells.
 
     Raises:
         SettingsError: two labels claim one column.
@@ -25,7 +30,8 @@ def map_columns(recipe: Recipe, columns: Sequence[str]) -> ColumnMap:
     claimed: dict[int, str] = {}
     classes, filled = [], []
     for number, label in enumerate(recipe.labels):
-        column = index.get(label, index.get(recipe.aliases.get(label, "")))
+        names = (label, recipe.aliases.get(label, ""), (synonyms or {}).get(label, ""))
+        column = next((index[name] for name in names if name in index), None)
         if column is None:
             continue
         if column in claimed:
@@ -39,13 +45,15 @@ def map_columns(recipe: Recipe, columns: Sequence[str]) -> ColumnMap:
     return ColumnMap(tuple(classes), tuple(filled))
 
 
-def map_all(recipes: Sequence[Recipe], columns: Sequence[str]) -> dict[str, ColumnMap]:
+def map_all(
+    recipes: Sequence[Recipe], columns: Sequence[str], synonyms: Mapping[str, str] | None = None
+) -> dict[str, ColumnMap]:
     """Every recipe's map, by recipe name.
 
     Raises:
         SettingsError: no recipe fills any column; the message shows both lists' heads.
     """
-    maps = {recipe.name: map_columns(recipe, columns) for recipe in recipes}
+    maps = {recipe.name: map_columns(recipe, columns, synonyms) for recipe in recipes}
     if not any(m.columns for m in maps.values()):
         known = ", ".join(list(dict.fromkeys(label for r in recipes for label in r.labels))[:5])
         raise SettingsError(
@@ -56,9 +64,9 @@ def map_all(recipes: Sequence[Recipe], columns: Sequence[str]) -> dict[str, Colu
     return maps
 
 
-def contest_labels(recipes: Sequence[Recipe]) -> tuple[str, ...]:
-    """Every label of the recipes as the contest names it, where no sample does: by its alias, if it has one."""
-    return tuple(dict.fromkeys(recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels))
+def names_of_labels(recipes: Sequence[Recipe]) -> dict[str, str]:
+    """Every label of the recipes -> its alias, or itself where it has none."""
+    return {label: recipe.aliases.get(label, label) for recipe in recipes for label in recipe.labels}
 
 
 def column_priors(recipes: Sequence[Recipe], maps: dict[str, ColumnMap], n_columns: int) -> list[float]:

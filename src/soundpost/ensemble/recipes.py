@@ -10,6 +10,7 @@ recipe.toml
     priors = [0.1, ...]                # one per label: what a clip without an answer gets
 
     [audio]                            # soundpost.audio.decode.AudioSettings
+    [windows]                          # soundpost.audio.windows.WindowSettings, where rows are windows of recordings
     [front_end]                        # name, and that front end's settings
     [model]                            # name, and that model's settings
     [[views]]                          # cheapest first: name, and that view's settings
@@ -24,6 +25,8 @@ submission.toml
     recipes = ["compact"]              # folders beside this file
     second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
     dataset = ""                       # owner/slug that holds the members with bytes
+    [contest]                          # soundpost.contest.settings.ContestSettings; what is left out is learnt
+    [[after]]                          # steps on the finished table, in their order: name of AFTER, and its settings
 """
 
 import hashlib
@@ -80,11 +83,15 @@ class Recipe:
     average: str = "probability"
     activation: str = "sigmoid"
     gains: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    windows: Mapping[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Names the spectrograms of this recipe: equal audio and front-end settings give equal digests."""
         front_end = {"name": self.front_end.name, **self.front_end.settings}
-        text = json.dumps({"audio": dict(self.audio), "front_end": front_end}, sort_keys=True, default=list)
+        settings = {"audio": dict(self.audio), "front_end": front_end}
+        if self.windows:
+            settings["windows"] = dict(self.windows)
+        text = json.dumps(settings, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -96,6 +103,8 @@ class Submission:
     blend: Named
     second_level: tuple[Recipe, ...] = ()  # their front end is "first_level": the inputs of their stage of the blend
     dataset: str = ""  # owner/slug of the dataset that holds members that do not lie beside their recipe
+    contest: Mapping[str, Any] = field(default_factory=dict)  # [contest]
+    after: tuple[Mapping[str, Any], ...] = ()  # [[after]], steps on the finished table
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
@@ -119,6 +128,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
         "average",
         "activation",
         "gains",
+        "windows",
     }
     _refuse_unknown(table, known, where)
     missing = sorted({"name", "labels", "front_end", "model", "members"} - set(table))
@@ -165,6 +175,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
         average=table.get("average", "probability"),
         activation=table.get("activation", "sigmoid"),
         gains=MappingProxyType({key: tuple(map(float, scores)) for key, scores in table.get("gains", {}).items()}),
+        windows=MappingProxyType(dict(table.get("windows", {}))),
     )
 
 
@@ -177,7 +188,7 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         where: the file, for messages.
     """
     table = _table(text, where)
-    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset"}, where)
+    _refuse_unknown(table, {"format", "recipes", "blend", "second_level", "dataset", "contest", "after"}, where)
     second_level = table.get("second_level", [])
     absent = [name for name in (*table.get("recipes", []), *second_level) if name not in recipes]
     if absent or not table.get("recipes"):
@@ -189,6 +200,8 @@ def parse_submission(text: str, recipes: Mapping[str, str], where: str) -> Submi
         blend=_named({"name": blend} if isinstance(blend, str) else blend, f"{where} [blend]"),
         dataset=table.get("dataset", ""),
         second_level=tuple(parse_recipe(recipes[name], f"{name}/recipe.toml") for name in second_level),
+        contest=MappingProxyType(dict(table.get("contest", {}))),
+        after=tuple(MappingProxyType(dict(step)) for step in table.get("after", [])),
     )
 
 

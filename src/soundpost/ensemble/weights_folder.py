@@ -11,6 +11,7 @@ What does not fit into a kernel comes as a dataset and lies somewhere under the 
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +60,26 @@ class Assets:
 
 
 def default_root() -> Path:
-    """The weights/ folder that belongs to this source: beside the package in a kernel, two folders up in the repo."""
+    """The weights/ folder that belongs to this source.
+
+    It lies beside the package in a kernel, two folders up in the repo, and where pip put it in an installation.
+    """
     package = Path(__file__).resolve().parents[1]
     places = (package.parent / "weights", package.parent.parent / "weights")
-    return next((place for place in places if (place / SUBMISSION).is_file()), places[-1])
+    return next((place for place in places if (place / SUBMISSION).is_file()), _installed() or places[-1])
+
+
+def _installed() -> Path | None:
+    """The weights/ folder of an installation by pip, if this is one."""
+    try:
+        listed = distribution("soundpost").files or ()
+    except PackageNotFoundError:
+        return None
+    wanted = [file for file in listed if file.parts[-2:] == ("weights", SUBMISSION)]
+    places = [Path(str(file.locate())).resolve().parent for file in wanted]
+    # An installation by --target lists its files as if they lay two folders further up.
+    places += [Path(__file__).resolve().parents[2].joinpath(*file.parts[-4:-1]) for file in wanted]
+    return next((place for place in places if (place / SUBMISSION).is_file()), None)
 
 
 def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INPUT_ROOT) -> Assets:

@@ -66,7 +66,7 @@ def row_f1(truth: Sequence[str], answers: Sequence[str]) -> float:
     """Mean over rows of the F1 of two sets of words; nocall is a word like any other.
 
     Args:
-        truth: of each row, labels with spaces between.
+        truth: for each row, labels with spaces between.
         answers: the same.
 
     Raises:

@@ -17,17 +17,19 @@ from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipes import parse_recipe
 from soundpost.ensemble.weights_file import load_arrays
-from soundpost.errors import KitError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.evaluation.dataset import read_labels
 from soundpost.evaluation.metrics import accuracy, lwlrap
+from soundpost.exit_status import refusing
 from soundpost.inference.in_memory import answer, spectrograms_of
 from soundpost.registry import settings_from
 
 
+@refusing
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print scores as the command line asks; exit status 0, or 2 with the reason."""
     parser = Parser(
-        prog="python -m soundpost.evaluation.evaluate",
+        prog="soundpost evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,11 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--members", help="folds of the members, comma separated; default: all")
     parser.add_argument("--views", type=int, default=1, help="how many of the recipe's views (default 1)")
     options = parser.parse_args(arguments)
-    try:
-        _evaluate(options)
-    except KitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _evaluate(options)
     return 0
 
 

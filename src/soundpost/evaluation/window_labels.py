@@ -15,7 +15,7 @@ def read_window_labels(path: Path, grammar: Grammar | None = None) -> dict[str, 
 
     Args:
         path: a csv with filename, end (5 or 00:00:05) and primary_label (22961;23158).
-        grammar: of the row ids; stem_end where none is given.
+        grammar: how row ids are written; stem_end where none is given.
 
     Raises:
         SubmissionError: a column is missing, or a time is not understood.

@@ -1,7 +1,7 @@
-"""A run that measures instead of answering: the first pass of each recipe over a folder, and what it foretells."""
+"""A run that measures instead of answering: some passes over some clips of a folder, and what they foretell."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import ClipError, SettingsError
-from soundpost.exit_status import STATUS_OK
+from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
 from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
+from soundpost.forecast.later_passes import Later, measure_later
 from soundpost.resources.deadline import EXIT_SECONDS
 from soundpost.resources.memory import cores
 from soundpost.resources.memory_budget import LIMIT_SHARE
@@ -49,10 +50,11 @@ class DryRun:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._run = Run(session)
+        self._later: Later = {}
         self._length = {clip.name: _seconds(clip) for clip in session.clips}
 
     def run(self) -> int:
-        """Measure, foretell, say so; exit status 0 whatever the verdict.
+        """Measure, foretell, say so; exit status 0, or 3 where the verdict is that it does not fit.
 
         Raises:
             SettingsError: no clip here could be predicted, or the named machine is not known.
@@ -64,17 +66,18 @@ class DryRun:
                 f"a dry run measures clips, and of {session.contest.n_files:,} in {session.settings.test_dir} none was "
                 "predicted. Give a folder with some clips of the kind to expect, and time for them."
             )
+        first = [p for p in session.models.passes if p.view == 0 and self._is_seen(p)]
+        self._later = measure_later(session, self._run, first)
         here = self._capacity()
-        overhead = max(
-            1.0, sum(m.clock for m in measured.values()) / sum(_explained(m, here) for m in measured.values())
-        )
+        overhead = max(1.0, self._clock(measured) / self._explained_seconds(measured, here))
         load = self._load_expected(overhead)
         factor, capacity = self._elsewhere(here)
         front_ends, passes = self._costs(measured, load, factor)
         self._say(measured, load, factor)
-        for line in foretell(passes, front_ends, capacity, load).lines(load.limit_seconds):
+        forecast = foretell(passes, front_ends, capacity, load)
+        for line in forecast.lines(load.limit_seconds):
             session.progress.say(line)
-        return STATUS_OK
+        return STATUS_OK if forecast.fits else STATUS_NOTHING
 
     # ------------------------------------------------------------ measuring
 
@@ -91,7 +94,7 @@ class DryRun:
             audio_before, began = report.audio_seconds, time.monotonic()
             cached = sum(1 for key in session.cache if key.digest == recipe.digest())
             complete = self._run.run_pass([work], [work])
-            answered = session.predictions.seen(work.member, work.view)
+            answered = session.contest.of_clips(session.predictions.seen(work.member, work.view))
             names = [clip.name for clip, seen in zip(session.clips, answered, strict=True) if seen]
             if not names:
                 continue
@@ -107,6 +110,18 @@ class DryRun:
             if not complete:
                 break
         return measured
+
+    def _is_seen(self, work: Pass) -> bool:
+        return bool(self._session.predictions.seen(work.member, work.view).any())
+
+    def _clock(self, measured: Mapping[str, Measured]) -> float:
+        """Seconds of the clock that all measured passes took, the later ones for each member."""
+        return sum(m.clock for m in measured.values()) + sum(later.clock for later in self._later.values())
+
+    def _explained_seconds(self, measured: Mapping[str, Measured], here: Capacity) -> float:
+        """Seconds that the same would have taken if nothing ever waited."""
+        later = sum(one.forward for one in self._later.values()) / (here.lanes if here.on_gpu else here.cores)
+        return sum(_explained(m, here) for m in measured.values()) + later
 
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
         models = self._session.models
@@ -185,12 +200,19 @@ class DryRun:
             order.append(work)
         each = load.audio_seconds / load.clips
         passes = []
+        alone: set[tuple[str, int]] = set()  # recipes and views of which one member goes first, without company
         for work in order:
             recipe = models.members[work.member][0]
             if m := measured.get(recipe.name):
                 frames = models.sizes.shape(recipe, each)[2]
                 shown = [sum(w.frames for w in models.sizes.view(recipe, v).windows(frames)) for v in (0, work.view)]
-                forward = factor * m.forward / m.audio_seconds * shown[1] / max(1, shown[0])
+                forward = m.forward * shown[1] / max(1, shown[0])
+                key = recipe.name, work.view
+                if work.view or key in alone:
+                    later = self._later.get((*key, key in alone)) or self._later.get((*key, key not in alone))
+                    forward = later.forward if later else forward
+                alone.add(key)
+                forward *= factor / m.audio_seconds
                 passes.append(PassCost(work.name(models.members), recipe.digest(), forward))
         return front_ends, passes
 

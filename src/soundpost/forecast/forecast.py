@@ -74,6 +74,11 @@ class Forecast:
     recomputed: float  # share of the spectrograms, 0 to 1, that no tier has room for
     verdict: str
 
+    @property
+    def fits(self) -> bool:
+        """Whether at least the first pass, which gives every clip an answer, ends in time."""
+        return self.steps[0].fits
+
     def lines(self, limit_seconds: float) -> list[str]:
         """The forecast as lines for the log, the verdict last."""
         width = max(len(step.name) for step in self.steps)

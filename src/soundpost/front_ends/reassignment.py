@@ -1,17 +1,21 @@
 """Where the energy of a sound really lies: linear reassignment of a constant-Q spectrogram to a fine grid.
 
-The waveform passes a bank of overlapping Gaussian band-pass filters. For a Gaussian, one further transform tells by how
-much the energy that a filter shows at some instant lies off in time and in frequency; it is added up where it belongs.
+The waveform passes a bank of overlapping Gaussian band-pass filters. For a Gaussian, the slope of a filter's output
+tells by how much the energy that it shows at some instant lies off in time and in frequency; it is added up where it
+belongs. All of this is done on the CPU, whatever the device of the waveform, a filter at a time in a core's cache.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-REACH = 12  # widths of a filter on either side of its centre, where it has fallen to 5e-32
-SAMPLES_AT_ONCE = 1 << 18  # a longer waveform is taken piece by piece
+from soundpost.front_ends.narrow_bands import Output, Spectrum
+
+SAMPLES_AT_ONCE = 1 << 18  # in a piece of a waveform; longer waveforms are taken piece by piece
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Grid:
     """The cells that energy is added up in, and the filters that it is looked for with."""
 
     q: float  # cycles in a standard deviation of a filter's impulse response
-    hop_length: int  # samples; length of a cell
+    hop_length: int  # samples; the length of a cell
     rows_per_octave: float
     fmin: float  # cycles per sample
     fmax: float  # cycles per sample
@@ -34,6 +38,12 @@ class Grid:
     def columns(self, samples: int) -> int:
         """Columns of cells of a waveform of that many samples."""
         return -(-samples // self.hop_length)
+
+    def filters(self) -> Iterator[tuple[float, float]]:
+        """Centre and width of every filter in cycles per sample, the lowest first."""
+        for line in range(self.rows * self.filters_per_row):
+            centre = self.fmin * 2 ** (line / (self.filters_per_row * self.rows_per_octave))
+            yield centre, centre / (2 * math.pi * self.q)
 
 
 def reassigned(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
@@ -51,54 +61,81 @@ def reassigned(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     Source: G. Gardner and M. Magnasco, "Sparse time-frequency representations", PNAS 2006, in the linear form of
     "High resolution spectrograms" (Freesound 2018).
     """
-    pieces = waveform.split(SAMPLES_AT_ONCE // grid.hop_length * grid.hop_length)
+    pieces = waveform.cpu().split(SAMPLES_AT_ONCE // grid.hop_length * grid.hop_length)
     energies, visits = zip(*(_piece(piece, grid) for piece in pieces), strict=True)
-    return torch.cat(energies, 1), torch.cat(visits, 1)
+    return torch.cat(energies, 1).to(waveform.device), torch.cat(visits, 1).to(waveform.device)
 
 
 def _piece(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """With X the transform of the whole waveform, c and s the centre and width of a filter G (in cycles per sample), D
-    its derivative times s, and mu the ratio of what D and G leave of X at sample n: the energy seen there lies at
-    sample n + Im mu / (2 pi s) and at frequency c - s Re mu. What would move by half a width or more is left out.
-    """
-    samples, device = waveform.shape[0], waveform.device
-    rows, columns, nowhere = grid.rows, grid.columns(samples), grid.rows * grid.columns(samples)
-    real = torch.float64 if grid.double else torch.float32
-    # From the lowest frequency up, so that a filter is one slice. That gives all outputs of a filter the same phase,
-    # which neither their ratio nor their power knows. Half the sample rate itself counts as positive.
-    lowest = -((samples - 1) // 2)
-    spectrum = torch.fft.fft(waveform.to(real)).roll(-lowest)
-    frequency = torch.arange(lowest, lowest + samples, device=device).to(real) / samples
-    instant = torch.arange(1, samples + 1, device=device).to(real)
-    energy = torch.zeros(nowhere + 1, dtype=torch.float64, device=device)
-    visits = torch.zeros(nowhere + 1, dtype=torch.int64, device=device)
-    filtered = spectrum.new_zeros(2, samples)
-    for line in range(rows * grid.filters_per_row):
-        centre = grid.fmin * 2 ** (line / (grid.filters_per_row * grid.rows_per_octave))
-        width = centre / (2 * math.pi * grid.q)
-        ends = (math.floor((centre + side * REACH * width) * samples) - lowest for side in (-1, 1))
-        bins = slice(*(min(max(0, end), samples) for end in ends))
-        offset = (frequency[bins] - centre) / width
-        torch.mul(spectrum[bins], torch.exp(-0.5 * offset * offset), out=filtered[0, bins])
-        torch.mul(filtered[0, bins], -offset, out=filtered[1, bins])
-        seen, moved = torch.fft.ifft(filtered)
-        filtered[:, bins] = 0
-        power, moved_power = (squared(output) for output in (seen, moved))
-        kept = torch.nonzero(moved_power < 0.25 * power).squeeze(1)
-        power, alike = power[kept], seen[kept].conj()
-        shift = torch.view_as_real(moved[kept].mul_(alike).div_(power))
-        later = instant[kept] + shift[:, 1] / (2 * math.pi * width)
-        higher = centre - width * shift[:, 0]
-        inside = (higher > grid.fmin) & (higher < grid.fmax) & (later >= 1) & (later < samples)
-        column = torch.round(later / grid.hop_length + 0.5).long() - 1
-        row = torch.round(1 - grid.rows_per_octave * torch.log2(higher / grid.fmax)).nan_to_num_(0.0).long() - 1
-        cell = torch.where(inside, row * columns + column, nowhere)
-        energy.index_add_(0, cell, power.double())
-        visits.index_add_(0, cell, torch.ones_like(cell))
-    return energy[:-1].view(rows, columns), visits[:-1].view(rows, columns)
+    """Energy and visits of a waveform that is taken at once."""
+    spectrum = Spectrum(waveform, torch.float64 if grid.double else torch.float32)
+    cells = _Cells(grid, waveform.shape[0])
+    for (centre, width), output in zip(grid.filters(), spectrum.outputs(grid.filters()), strict=True):
+        cells.add(centre, width, output)
+    return cells.energy, cells.visits
 
 
-def squared(output: Tensor) -> Tensor:
-    """Squared magnitude of a complex array; faster than abs, which guards against overflow."""
-    parts = torch.view_as_real(output).square()
-    return parts[..., 0] + parts[..., 1]
+class _Cells:
+    """The grid over one waveform, and what has been added up in it."""
+
+    def __init__(self, grid: Grid, samples: int) -> None:
+        self._grid, self._samples = grid, samples
+        self._columns = grid.columns(samples)
+        self._nowhere = grid.rows * self._columns  # a cell behind the last one, for what falls outside
+        self._energy = torch.zeros(self._nowhere + 1, dtype=torch.float64)
+        self._visits = torch.zeros(self._nowhere + 1, dtype=torch.int64)
+        self._kept = np.empty(samples, bool)
+        self._room: list[np.ndarray] = []  # arrays that every filter uses again
+
+    @property
+    def energy(self) -> Tensor:
+        """(rows, columns) float64."""
+        return self._energy[:-1].view(self._grid.rows, self._columns)
+
+    @property
+    def visits(self) -> Tensor:
+        """(rows, columns) int64."""
+        return self._visits[:-1].view(self._grid.rows, self._columns)
+
+    def add(self, centre: float, width: float, output: Output) -> None:
+        """Add the output of one filter where it belongs.
+
+        With a + ib the output's slope over the output, the energy seen at sample n by the filter of centre c and width
+        s (in cycles per sample) lies at sample n + a / (2 pi s)^2 and at frequency c + b / (2 pi). What would move by
+        half a width or more is left out.
+        """
+        real, real_slope, imaginary, imaginary_slope = output.parts
+        self._room = self._room or [np.empty_like(real) for _ in range(4)]
+        power, growth, turn, other = self._room
+        _products(real, real, imaginary, imaginary, np.add, power, other)
+        _products(real_slope, real, imaginary_slope, imaginary, np.add, growth, other)
+        _products(imaginary_slope, real, real_slope, imaginary, np.subtract, turn, other)
+        with np.errstate(all="ignore"):  # where there is no power there is no answer, which no comparison keeps
+            np.reciprocal(power, out=other)
+            growth *= other
+            turn *= other
+            turn += 2 * math.pi * (output.carrier - centre)
+            _products(growth, growth, turn, turn, np.add, other, np.empty_like(other))
+            kept = np.flatnonzero(np.less(other, (math.pi * width) ** 2, out=self._kept))
+        later = growth.take(kept) * (1 / (2 * math.pi * width) ** 2)
+        later += output.instants.take(kept)
+        self._scatter(later, turn.take(kept) * (1 / (2 * math.pi)) + centre, power.take(kept))
+
+    def _scatter(self, later: np.ndarray, higher: np.ndarray, power: np.ndarray) -> None:
+        """Add powers up in the cells of their instants (samples, from 1) and frequencies (cycles per sample)."""
+        grid = self._grid
+        inside = (higher > grid.fmin) & (higher < grid.fmax) & (later >= 1) & (later < self._samples)
+        column = np.rint(later / grid.hop_length + 0.5) - 1
+        with np.errstate(all="ignore"):  # what lies outside may have no logarithm
+            row = np.rint(1 - grid.rows_per_octave * np.log2(higher / grid.fmax)) - 1
+            cell = torch.from_numpy(np.where(inside, row * self._columns + column, self._nowhere).astype(np.int64))
+        self._energy.index_add_(0, cell, torch.from_numpy(power.astype(np.float64)))
+        self._visits.index_add_(0, cell, torch.ones_like(cell))
+
+
+def _products(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, join: np.ufunc, out: np.ndarray, room: np.ndarray
+) -> None:
+    """The sum or difference of a b and c d, without a new array."""
+    np.multiply(a, b, out=out)
+    join(out, np.multiply(c, d, out=room), out=out)

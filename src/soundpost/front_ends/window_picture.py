@@ -22,7 +22,7 @@ class WindowPictureSettings:
     """Sizes and steps; the defaults are those of the second place of BirdCLEF 2025."""
 
     sample_rate: int = 32000  # Hz
-    level: str = "peak"  # of each window's waveform: "as_is", "peak" to 1, or its "deviation" to 1
+    level: str = "peak"  # what each window's waveform is brought to: "as_is", "peak" to 1, or its "deviation" to 1
     n_fft: int = 2048  # samples
     win_length: int = 0  # samples of the Hann window; 0 is n_fft
     hop_length: int = 512  # samples
@@ -35,7 +35,7 @@ class WindowPictureSettings:
     mel_norm: str = ""  # "" for filters of height 1, "slaney" for filters of equal area
     top_db: float = 80.0  # dB below the maximum, the smallest value; 0 sets no such floor
     scope: str = "window"  # over which the maximum is taken: "window", or "recording": all windows of a call
-    steps: tuple[str, ...] = ("standardise", "min_max")  # of STEPS, on the picture
+    steps: tuple[str, ...] = ("standardise", "min_max")  # names in STEPS, done to the picture
     offset: float = 0.0  # dB, of the step affine: (picture - offset) / scale
     scale: float = 1.0
     size: tuple[int, ...] = ()  # (bins, frames) of the step resize

@@ -12,7 +12,8 @@ from pathlib import Path
 from soundpost.arguments import Parser
 from soundpost.contest.submission import RANKED
 from soundpost.ensemble.recipes import Recipe
-from soundpost.errors import KitError, SettingsError
+from soundpost.errors import SettingsError
+from soundpost.exit_status import refusing
 from soundpost.importers import add
 from soundpost.importers.argus import import_argus
 from soundpost.importers.erc2019 import import_erc2019, import_seventh, import_seventh_one_channel
@@ -21,6 +22,7 @@ from soundpost.importers.qrfaction import import_qrfaction
 from soundpost.importers.recipe_files import TEMPLATES
 from soundpost.importers.resnets import PICTURES, import_filipmu, import_filipmu_colour, import_hires
 from soundpost.importers.simongrest import import_simongrest
+from soundpost.importers.timm_networks import IMPORTERS as TIMM_NETWORKS
 
 IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "argus": import_argus,
@@ -33,14 +35,16 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
     "filipmu": import_filipmu,
     "filipmu_colour": import_filipmu_colour,
     **{f"hires_{picture}": partial(import_hires, picture) for picture in PICTURES},
+    **TIMM_NETWORKS,
 }
 
 
+@refusing
 def main(arguments: Sequence[str]) -> int:
     """Import one experiment and say what was written; 0 if it was, 1 with the reason if not."""
     if arguments and arguments[0] == "add":
         return add.main(arguments[1:], read_labels)
-    parser = Parser(prog="python -m soundpost.importers", description=__doc__)
+    parser = Parser(prog="soundpost import", description=__doc__)
     parser.add_argument("system", choices=sorted(IMPORTERS))
     parser.add_argument("source", type=Path, help="checkpoint, or folder of one experiment with its folds")
     parser.add_argument("--out", type=Path, required=True, help="recipe folder to write; its name is the recipe's")
@@ -51,12 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         help="sample_submission.csv, or one label a line, in the order of the outputs (default: Freesound 2019)",
     )
     given = parser.parse_args(arguments)
-    try:
-        name = given.out.resolve().name
-        recipe = IMPORTERS[given.system](given.source, given.out, name, read_labels(given.labels))
-    except KitError as error:
-        print(error, file=sys.stderr)
-        return 1
+    name = given.out.resolve().name
+    recipe = IMPORTERS[given.system](given.source, given.out, name, read_labels(given.labels))
     print(f"{given.out}: recipe {recipe.name}, {recipe.model.name}, {len(recipe.members)} folds")
     return 0
 

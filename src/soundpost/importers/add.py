@@ -1,6 +1,5 @@
 """python -m soundpost.importers add: the folds of a network of your own -> a recipe folder, named in the submission."""
 
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from torch import Tensor
 from soundpost.arguments import Parser
 from soundpost.ensemble.recipes import FORMAT, Recipe
 from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, default_root, find_assets
-from soundpost.errors import KitError, SettingsError, WeightsError
+from soundpost.errors import SettingsError, WeightsError
+from soundpost.exit_status import refusing
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.recipe_files import ImportedMember, write_imported
 from soundpost.importers.state_dicts import read_state_dict, renamed
@@ -140,6 +140,7 @@ def _try_out(network: torch.nn.Module, table: Mapping[str, Any], labels: tuple[s
             )
 
 
+@refusing
 def main(arguments: Sequence[str], labels_of: Any) -> int:
     """Add one recipe and say what to do next; 0 if it was written, 1 with the reason if not.
 
@@ -147,7 +148,7 @@ def main(arguments: Sequence[str], labels_of: Any) -> int:
         arguments: behind the word "add".
         labels_of: reads labels from a file.
     """
-    parser = Parser(prog="python -m soundpost.importers add", description=__doc__)
+    parser = Parser(prog="soundpost import add", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="one file for each fold")
     parser.add_argument("--recipe", required=True, help="its name, and that of its folder in weights/")
     parser.add_argument("--settings", type=Path, required=True, help="toml: audio, front_end, model, views")
@@ -157,15 +158,11 @@ def main(arguments: Sequence[str], labels_of: Any) -> int:
     parser.add_argument("--only", action="store_true", help="the submission is to hold no other recipe")
     parser.add_argument("--weights", type=Path, default=default_root(), help="folder of submission.toml (weights)")
     given = parser.parse_args(arguments)
-    try:
-        table = _read_settings(given.settings)
-        renames = {old: new for old, _, new in (text.partition("=") for text in given.rename)}
-        labels = labels_of(given.labels)
-        recipe = add(given.checkpoint, given.weights, given.recipe, table, labels, given.score, renames)
-        name_in_submission(given.weights, recipe.name, given.only)
-    except KitError as error:
-        print(error, file=sys.stderr)
-        return 1
+    table = _read_settings(given.settings)
+    renames = {old: new for old, _, new in (text.partition("=") for text in given.rename)}
+    labels = labels_of(given.labels)
+    recipe = add(given.checkpoint, given.weights, given.recipe, table, labels, given.score, renames)
+    name_in_submission(given.weights, recipe.name, given.only)
     folder = given.weights / recipe.name
     print(f"{folder / RECIPE}: {len(recipe.members)} folds of {recipe.model.name}, {len(recipe.labels)} labels")
     print(f"{given.weights / SUBMISSION} names it. Next: python build_kernel.py")

@@ -58,7 +58,7 @@ def import_timm(
         published: a template of TEMPLATES_OF.
         source: a checkpoint, or a folder of .pt, .pth, .bin and .ckpt files.
         folder: where recipe.toml and the fold files go.
-        name: of the recipe.
+        name: what the recipe is called.
         labels: in the order of the network's outputs.
         timm: name of the body in timm; "" is the template's.
 

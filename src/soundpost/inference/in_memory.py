@@ -46,35 +46,42 @@ def answer(
     Returns:
         (clips, classes) float64.
     """
-    predictor = Predictor(recipe, member, arrays, device, "")
+    return answer_by(Predictor(recipe, member, arrays, device, ""), spectrograms, n_views)
+
+
+def answer_by(predictor: Predictor, spectrograms: Sequence[np.ndarray], n_views: int) -> np.ndarray:
+    """What answer() gives, by a predictor that is there already and may be asked again: (clips, classes) float64."""
+    recipe = predictor.recipe
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
-    n_classes = len(recipe.labels)
-    total = np.mean([through(predictor, n_classes, spectrograms, view) for view in views], axis=0)
+    total = np.mean([over_windows(predictor, spectrograms, view, len(recipe.labels)) for view in views], axis=0)
     return probabilities_of_array(total, recipe.activation) if recipe.average == "logit" else total
 
 
-def through(
-    predict: Callable[[Tensor, View], Tensor], n_classes: int, spectrograms: Sequence[np.ndarray], view: View
+def over_windows(
+    network: Callable[[Tensor, View], Tensor], spectrograms: Sequence[np.ndarray], view: View, width: int
 ) -> np.ndarray:
-    """Weighted mean of the answers to each clip's windows, (clips, classes) float64.
+    """Weighted mean over each clip's windows of whatever a network says about them.
 
     Args:
-        predict: windows as the view cut them, and the view -> (windows, classes).
-        n_classes: how many.
-        spectrograms: one for each clip, each (channels, bins, frames).
-        view: whose windows are shown.
+        network: stacked windows (windows, channels, bins, frames) and their view -> (windows, width).
+        spectrograms: one for each clip, (channels, bins, frames).
+        view: the rule that cuts windows.
+        width: numbers in a row of what the network says.
+
+    Returns:
+        (clips, width) float64.
     """
     groups: dict[int, list[tuple[int, Window]]] = defaultdict(list)
     for clip, spectrogram in enumerate(spectrograms):
         for window in view.windows(spectrogram.shape[-1]):
             groups[window.frames].append((clip, window))
-    total = np.zeros((len(spectrograms), n_classes))
+    total = np.zeros((len(spectrograms), width))
     weight = np.zeros((len(spectrograms), 1))
     for same_length in groups.values():
         for begin in range(0, len(same_length), BATCH):
             part = same_length[begin : begin + BATCH]
             batch = stack([spectrograms[clip] for clip, _ in part], [window for _, window in part], view)
-            for (clip, window), row in zip(part, predict(batch, view).double().cpu().numpy(), strict=True):
+            for (clip, window), row in zip(part, network(batch, view).double().cpu().numpy(), strict=True):
                 total[clip] += window.weight * row
                 weight[clip] += window.weight
     return total / weight

@@ -107,10 +107,12 @@ def _without(recipes: Sequence[Recipe], names: Sequence[str]) -> tuple[Recipe, .
 def _registered(source: Path, assets: Assets) -> list[str]:
     """Modules that are reached by name only."""
     first, second = assets.submission.recipes, assets.submission.second_level
+    steps = sorted({str(step.get("name")) for step in assets.submission.after})
     return [
         *registered(source, "models", sorted({r.model.name for r in (*first, *second)})),
         *registered(source, "front_ends", sorted({r.front_end.name for r in first})),
         *registered(source, "views", sorted({view.name for r in first for view in r.views})),
+        *(registered(source, "after", steps) if steps else ()),
     ]
 
 

@@ -21,9 +21,10 @@ from soundpost.ensemble.pack_format import unpack
 from soundpost.ensemble.recipes import Member, Recipe, parse_recipe
 from soundpost.ensemble.weights_file import load_arrays
 from soundpost.ensemble.weights_folder import RECIPE
-from soundpost.errors import KitError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.evaluation.dataset import Table, read_table
 from soundpost.evaluation.metrics import accuracy, lwlrap
+from soundpost.exit_status import refusing
 from soundpost.inference.in_memory import answer, spectrograms_of
 from soundpost.kernel.bit_allocation import pack_members
 from soundpost.kernel.build import PACKING, PACKS_BYTES
@@ -75,9 +76,10 @@ def effect_on(clips: Clips, arrays: Mapping[str, Arrays], rows: Sequence[int]) -
     return effect
 
 
+@refusing
 def main(argv: Sequence[str] | None = None) -> int:
     """Choose widths, or with --compare take those that are there, and print what they cost; exit status 0, or 2."""
-    parser = Parser(prog="python -m soundpost.kernel.calibrate", description=__doc__)
+    parser = Parser(prog="soundpost calibrate", description=__doc__)
     parser.add_argument("recipe", type=Path, help="folder of recipe.toml and its members")
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels,fold as for training")
@@ -85,11 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=48, help="clips on which effects are measured (48)")
     parser.add_argument("--compare", action="store_true", help="keep packing.toml and print the scores")
     options = parser.parse_args(argv)
-    try:
-        _calibrate(options)
-    except KitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _calibrate(options)
     return 0
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from soundpost.arguments import Parser
-from soundpost.errors import KitError
+from soundpost.ensemble.weights_folder import SUBMISSION, default_root
+from soundpost.exit_status import refusing
 from soundpost.kernel.build import build
 from soundpost.kernel.metadata import (
     ACCELERATORS,
@@ -30,45 +31,44 @@ from soundpost.kernel.metadata import (
 from soundpost.kernel.render import WARNING_BYTES, Kernel, check_size, notebook, sent_bytes
 from soundpost.settings import TIME_LIMIT
 
-ROOT = Path(__file__).resolve().parents[3]  # the repository
+SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package
+# The repository; where pip has installed the package and there is none, the folder in which one works.
+ROOT = SOURCE.parent if (SOURCE.parent / "build_kernel.py").is_file() else Path.cwd()
 TITLE = """# Soundpost
 
 From the folder of clips to `submission.csv`. The cell below is the whole kit, its weights inside; run it.
 It was written by `build_kernel.py`: change its SETTINGS if you like, and everything else in the repository."""
 
 
+@refusing
 def main(argv: Sequence[str] | None = None) -> int:
     """Build, or with --check compare, as the command line says; exit status 0 when the kernel is as it should be."""
     options = _parser().parse_args(argv)
     members = [name for name in options.members.split(",") if name]
     apart = None if options.apart is None else [name for name in options.apart.split(",") if name]
-    try:
-        push = _push(options) if options.kaggle is not None else None
-        dataset = push["dataset"]["id"] if push else ""
-        command = _command(options, members)
-        kernel = build(ROOT / "src", options.submission, members, command, apart, dataset, options.time_limit)
-        if options.check:
-            return _check(kernel, options.out)
-        if push:
-            write_push(kernel, push, options.dist, options.notebook)
-            return 0
-        _write(kernel, options.out)
-        if options.notebook:
-            _write_notebook(kernel, options.out.with_suffix(".ipynb"))
-        _write_apart(kernel, options.dist / "weights-dataset")
-    except KitError as error:
-        print(f"build_kernel.py: {error}", file=sys.stderr)
-        return 1
+    push = _push(options) if options.kaggle is not None else None
+    dataset = push["dataset"]["id"] if push else ""
+    command = _command(options, members)
+    kernel = build(SOURCE, options.submission, members, command, apart, dataset, options.time_limit)
+    if options.check:
+        return _check(kernel, options.out)
+    if push:
+        write_push(kernel, push, options.dist, options.notebook)
+        return 0
+    _write(kernel, options.out)
+    if options.notebook:
+        _write_notebook(kernel, options.out.with_suffix(".ipynb"))
+    _write_apart(kernel, options.dist / "weights-dataset")
     return 0
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="build_kernel.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="soundpost build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add(
         "--submission",
         type=Path,
-        default=ROOT / "weights" / "submission.toml",
+        default=default_root() / SUBMISSION,
         help="which recipes, and how they are blended (weights/submission.toml)",
     )
     add("--out", type=Path, default=ROOT / "kernel.py", help="the file to write (kernel.py)")
@@ -102,7 +102,7 @@ def _command(options: argparse.Namespace, members: Sequence[str]) -> str:
     words += ["--members", ",".join(members)] if members else []
     words += ["--apart", options.apart] if options.apart is not None else []
     words += ["--time-limit", options.time_limit] if options.time_limit != TIME_LIMIT else []
-    if submission != ROOT / "weights" / "submission.toml":
+    if submission != default_root() / SUBMISSION:
         known = submission.is_relative_to(ROOT)
         words += ["--submission", submission.relative_to(ROOT).as_posix() if known else submission.name]
     return shlex.join(words)

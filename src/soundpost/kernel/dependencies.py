@@ -16,6 +16,7 @@ from soundpost.errors import BundleError
 PACKAGE = "soundpost"
 ENTRIES = ("soundpost.launch.main", "soundpost.launch.engine_process", "soundpost.launch.requirements")
 RUNTIME = ("torch", "numpy", "soundfile", "psutil", "librosa", "soxr", "pandas", "safetensors", "tqdm")
+BY_NAME = {"soundpost.models.timm_body": ("timm",)}  # what single modules may use beside that; it is in Kaggle's image
 # In the standard library of 3.11 and no more in 3.13; Kaggle's image may have either.
 GONE = (
     "aifc",
@@ -33,7 +34,18 @@ GONE = (
 )
 NEVER_BUNDLED = tuple(
     f"{PACKAGE}.{name}"
-    for name in ("cli", "evaluation", "importers", "kernel", "launch.loader", "sample", "tagger", "training")
+    for name in (
+        "cli",
+        "evaluation",
+        "importers",
+        "kernel",
+        "launch.loader",
+        "report_page",
+        "sample",
+        "tag",
+        "tagger",
+        "training",
+    )
 )
 
 
@@ -111,7 +123,7 @@ def _needed(source: Path, name: str, path: Path, text: str) -> Iterator[tuple[st
                 if module.split(".")[0] == PACKAGE:
                     yield module, where
                 else:
-                    _check_third_party(module, where)
+                    _check_third_party(module, where, BY_NAME.get(name, ()))
 
 
 def _imported(source: Path, name: str, path: Path, node: ast.Import | ast.ImportFrom) -> list[str]:
@@ -124,9 +136,9 @@ def _imported(source: Path, name: str, path: Path, node: ast.Import | ast.Import
     return [base, *(module for module in inner if _path(source, module))]
 
 
-def _check_third_party(module: str, where: str) -> None:
+def _check_third_party(module: str, where: str, by_name: Sequence[str] = ()) -> None:
     top = module.split(".")[0]
-    if top not in RUNTIME and (top in GONE or top not in sys.stdlib_module_names):
+    if top not in (*RUNTIME, *by_name) and (top in GONE or top not in sys.stdlib_module_names):
         raise BundleError(
             f"{where}: imports {module}, which is not among what a kernel may use ({', '.join(RUNTIME)}, the "
             "standard library of Python 3.11 to 3.13). Do without it, or move it to a module never bundled."

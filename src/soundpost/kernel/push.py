@@ -15,6 +15,7 @@ from typing import Any
 
 from soundpost.arguments import Parser
 from soundpost.errors import KitError
+from soundpost.exit_status import refusing
 from soundpost.kernel.metadata import DATASET_FILE, KERNEL_FILE
 
 CLIENT = (sys.executable, "-m", "kaggle", "--no-warn")
@@ -173,21 +174,18 @@ def _sizes(folder: Path, besides: str) -> list[str]:
     return [f"    {path.name}  {path.stat().st_size:,} bytes" for path in files]
 
 
+@refusing
 def main(argv: Sequence[str] | None = None) -> int:
     """Show what will be sent, ask, send; exit status 0 only when Kaggle took everything."""
-    parser = Parser(prog="python -m soundpost.kernel.push", description=__doc__)
+    parser = Parser(prog="soundpost push", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("dist"), help="what --kaggle wrote (dist)")
     parser.add_argument("--yes", action="store_true", help="send without asking")
     arguments = parser.parse_args(argv)
-    try:
-        print("\n".join(contents(arguments.folder)))
-        if not arguments.yes and input("Send this to Kaggle? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("nothing was sent")
-            return 1
-        push(arguments.folder, lambda text: print(text, flush=True))
-    except KitError as error:
-        print(f"push: {error}", file=sys.stderr)
+    print("\n".join(contents(arguments.folder)))
+    if not arguments.yes and input("Send this to Kaggle? [y/N] ").strip().lower() not in ("y", "yes"):
+        print("nothing was sent")
         return 1
+    push(arguments.folder, lambda text: print(text, flush=True))
     return 0
 
 

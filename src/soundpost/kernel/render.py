@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from soundpost.errors import BundleError
@@ -90,17 +91,20 @@ def write(
 
 
 def notebook(kernel: Kernel, title: str) -> dict[str, Any]:
-    """The same code in one cell after a markdown header, as a notebook of format 4.4."""
+    """The same code in one cell after a markdown header, and a cell that shows what it left, as format 4.4."""
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     header = {"cell_type": "markdown", "metadata": {}, "source": title}
-    code: dict[str, Any] = {
-        "cell_type": "code",
-        "execution_count": None,
-        "metadata": {},
-        "outputs": [],
-        "source": kernel.text,
+    preview = Path(__file__).with_name("preview.py").read_text("utf-8") + "\n\npreview()\n"
+    return {
+        "cells": [header, _code(kernel.text), _code(preview)],
+        "metadata": metadata,
+        "nbformat": 4,
+        "nbformat_minor": 4,
     }
-    return {"cells": [header, code], "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+
+
+def _code(source: str) -> dict[str, Any]:
+    return {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": source}
 
 
 def sent_bytes(notebook: Mapping[str, Any]) -> int:

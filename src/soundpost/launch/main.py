@@ -6,68 +6,70 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 from soundpost.contest import clips, submission
+from soundpost.contest.contest import Contest, read_contest
 from soundpost.contest.inputs import locate
+from soundpost.contest.settings import ContestSettings
 from soundpost.contest.submission import Sample
-from soundpost.ensemble.columns import column_priors, contest_labels, map_all
+from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
 from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
+from soundpost.launch.log import Log
 from soundpost.launch.options import not_negative, parse
+from soundpost.launch.rehearsal import rehearsal
 from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
+from soundpost.registry import settings_from
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
 
 
-def main(argv: list[str] | None = None, settings: Mapping[str, object] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, settings: Mapping[str, object] | None = None, prog: str = "kernel.py"
+) -> int:
     """One run from the command line, or from the settings block of a kernel.
 
     Args:
         argv: without the program's name; None: of this process.
         settings: defaults for the options, by their long names; None values are no defaults.
+        prog: what the program is called in its help.
 
     Returns:
         The exit status, see the end of --help.
     """
     began = time.monotonic()
     try:
-        options = parse(argv, settings or {})
+        options = parse(argv, settings or {}, prog)
     except SettingsError as error:
         print(f"error: {error}", flush=True)
         return STATUS_REFUSED
-    log = Path(options.log) if options.log else None
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-        if log:
-            with log.open("a", encoding="utf-8") as file:
-                file.write(text + "\n")
-
+    log = Log(Path(options.log) if options.log else None, options.progress == "quiet")
     if old := requirements.outdated():
-        say(f"warning: {old}")
+        log.say(f"warning: {old}")
     try:
         with _dry(options):
-            run, sample = _prepare(options, _started(began))
-            return _supervised(run, sample, options, say, log)
+            run, contest = _prepare(options, _started(began), log)
+            with rehearsal(run, contest) as rehearsed:
+                if rehearsed is not None and not is_rerun():
+                    return _rehearsed(rehearsed, options, log)
+            return _supervised(run, contest.sample, options, log)
     except KitError as error:
-        say(f"error: {error}")
+        log.say(f"error: {error}")
         return STATUS_REFUSED
 
 
-def _supervised(
-    run: RunSettings, sample: Sample, options: argparse.Namespace, say: Callable[[str], None], log: Path | None
-) -> int:
+def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, log: Log) -> int:
     """The run itself, and the status that Kaggle is told."""
-    supervisor = Supervisor(run, _scratch_root(options), say, relay=not _has_own_output(), log=log)
+    supervisor = _supervisor(run, options, log)
     try:
         status = supervisor.run()
     except Exception:
@@ -75,7 +77,24 @@ def _supervised(
             raise
         traceback.print_exc()
         status = STATUS_DEFECT
-    return final_status(status, supervisor.answered, Path(run.out), sample, say)
+    return final_status(status, supervisor.answered, Path(run.out), sample, log.say)
+
+
+def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supervisor:
+    relay = log.relay if log.path or log.is_quiet or not _has_own_output() else None
+    return Supervisor(run, _scratch_root(options), log.say, relay)
+
+
+def _rehearsed(run: RunSettings, options: argparse.Namespace, log: Log) -> int:
+    """Foretell the hidden run from training recordings; the stub sample has its answer already."""
+    log.say(
+        "no recording is in the test folder: training recordings are measured in their place, to foretell the hidden "
+        f"run of {run.expect_clips:,} recordings of {run.expect_seconds:g} s; every row of the sample holds the priors"
+    )
+    status = _supervisor(run, options, log).run()
+    if status:
+        log.say(f"the rehearsal ended with status {status}; what it says above would end the hidden run, too")
+    return status
 
 
 @contextmanager
@@ -89,17 +108,23 @@ def _dry(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, Sample]:
+def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[RunSettings, Contest]:
     """Everything that can be refused is refused here; then the first submission is written."""
     assets = find_assets(Path(options.assets) if options.assets else default_root())
     sample_path, test_dir = _paths(options)
+    log.say(f"clips: {test_dir}; rows: {sample_path or 'a file each, as no sample_submission.csv is there'}")
     out = Path(options.out).absolute()
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
     recipes = assets.submission.recipes
-    labels = contest_labels(recipes)
-    sample = submission.read_sample(sample_path, labels) if sample_path else _sample_of(test_dir, assets)
-    priors = column_priors(recipes, map_all(recipes, sample.columns), len(sample.columns))
+    contest = _contest(sample_path, test_dir, assets)
+    sample = contest.sample
+    try:
+        priors = column_priors(recipes, map_all(recipes, sample.columns, contest.synonyms), len(sample.columns))
+    except SettingsError:
+        if contest.windows is not None:  # rows are hard to come by again: leave a file that can be scored
+            submission.write(out, sample, ([1 / len(sample.columns)] * len(sample.columns) for _ in sample.names))
+        raise
     if options.workers < 0:
         raise SettingsError(f"--workers {options.workers} is negative. Give a count, or 0 to have it chosen.")
     begun = time.monotonic()
@@ -113,6 +138,7 @@ def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, 
         sample_submission=str((sample_path or out).absolute()),
         out=str(out),
         scratch="",
+        is_named=options.test_dir is not None,
         input_root=str(Path(options.input_root).absolute()),
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
@@ -133,7 +159,15 @@ def _prepare(options: argparse.Namespace, started: float) -> tuple[RunSettings, 
         expect_seconds=float(not_negative(options.expect_seconds, "expect-seconds")),
         as_machine=str(options.as_machine or "").lower(),
     )
-    return settings, sample
+    return settings, contest
+
+
+def _contest(sample_path: Path | None, test_dir: Path, assets: Assets) -> Contest:
+    """What is to be written; rows and columns of clips without a sample come from the folder and the labels."""
+    if sample_path is None:
+        return Contest("wide_clips", _sample_of(test_dir, assets))
+    own = settings_from(ContestSettings, assets.submission.contest, "submission.toml [contest]")
+    return read_contest(sample_path, test_dir, names_of_labels(assets.submission.recipes), own)
 
 
 def _paths(options: argparse.Namespace) -> tuple[Path | None, Path]:
@@ -181,12 +215,8 @@ def _has_own_output() -> bool:
 
 
 def _progress(asked: str) -> str:
-    """A bar in a terminal and in an open notebook, plain lines in Kaggle's log of a saved version."""
-    if asked != "auto":
-        return asked
-    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
-        return "lines"
-    return "auto" if _has_own_output() else "bar"
+    """A bar in a terminal; plain lines in a notebook and in Kaggle's log, which keep every update of a bar for ever."""
+    return "lines" if asked == "auto" and not _has_own_output() else asked
 
 
 if __name__ == "__main__":

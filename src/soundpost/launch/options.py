@@ -22,25 +22,27 @@ exit status:
   0    every row holds a prediction or a fallback that the log counts
   1    a defect; the best submission so far lies on disk
   2    refused: settings, weights or limits with which there can be no prediction
-  3    the time ended before any clip was predicted; the submission holds class priors
+  3    no clip was predicted: the time ended, or --test-dir holds other clips than the sample names; the submission
+       holds class priors. Of --dry-run: the first pass alone does not fit
   130, 143    interrupted or terminated; the best submission so far lies on disk
 In Kaggle's scored rerun, which throws away what ends with an error, a valid file with answers ends with 0, and the log
 names the status that it would have been.
 """
 
 
-def parse(argv: Sequence[str] | None, settings: Mapping[str, object]) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None, settings: Mapping[str, object], prog: str = "kernel.py") -> argparse.Namespace:
     """The options of one run; what the command line says comes before what the settings block says.
 
     Args:
         argv: without the program's name; None: of this process.
         settings: values by the options' long names; None stands for the default.
+        prog: what the program is called in its help.
 
     Raises:
         SettingsError: the settings block names something that is no option.
         SystemExit: an argument cannot be used (status 2), or --help was asked for (status 0).
     """
-    parser = _parser()
+    parser = _parser(prog)
     known = {name for action in parser._actions for name in action.option_strings}
     given = {name: value for name, value in settings.items() if value is not None}
     named = {f"--{name.lstrip('-').replace('_', '-')}": value for name, value in given.items()}
@@ -62,9 +64,9 @@ def not_negative(value: Number, name: str) -> Number:
     return value
 
 
-def _parser() -> Parser:
+def _parser(prog: str) -> Parser:
     parser = Parser(
-        prog="kernel.py",
+        prog=prog,
         description="Tag a folder of audio clips with the weights that this file carries, and write submission.csv. "
         "On Kaggle no option is needed.",
         epilog=EPILOG,
@@ -91,9 +93,18 @@ def _parser() -> Parser:
     add("--views", type=int, default=0, metavar="N", help="only the N cheapest view sets of each recipe (default: all)")
     add("--scratch", metavar="DIR", help="for spilled spectrograms (default: the system's temporary folder)")
     add("--log", metavar="FILE", help="gets a copy of the log")
-    add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"), help="a bar or plain lines")
+    add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"),
+        help="a bar, plain lines, or warnings and errors alone (default: a bar in a terminal, else lines)")  # fmt: skip
     add("--dry-run", action="store_true", help="write nothing: measure a few clips and foretell the whole run")
-    add("--expect-clips", type=int, default=0, metavar="N", help="of the dry run (default: three times this folder's)")
+    add(
+        "--expect-clips",
+        "--expect-files",
+        dest="expect_clips",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the dry run (default: three times this folder's)",
+    )
     add("--expect-seconds", type=float, default=0.0, metavar="S", help="mean length of a clip (default: this folder's)")
     add("--as", dest="as_machine", metavar="MACHINE", default="", help="foretell t4, p100, cpu, ...: an estimate")
     add("--competition", metavar="SLUG", default="", help="whose data to look for under the input folder")

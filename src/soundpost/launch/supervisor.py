@@ -4,6 +4,7 @@ It imports nothing heavy and does nothing that can take long. So whatever become
 crash in a library, a device that hangs - there is somebody left who ends on time and tells the truth.
 """
 
+import codecs
 import json
 import math
 import os
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from typing import IO
 
 from soundpost.contest import submission
 from soundpost.exit_status import STATUS_DEFECT, STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
+from soundpost.launch.run_record import RunRecord
 from soundpost.launch.scratch import private_folder, remove_dead
 from soundpost.resources.deadline import kill_seconds
 from soundpost.resources.memory import MIB, memory_allowed
@@ -54,19 +56,22 @@ class Supervisor:
         settings: of the run; scratch is set here.
         scratch_root: where the run's private folder is made.
         say: prints one line of the log.
-        relay: whether the engine's output must be read and printed here, because this process's own output is no
-            file that a child could write to (a notebook).
-        log: a file that gets a copy of the engine's output.
+        relay: takes the engine's output, where that must be read here: because there is a copy of it, or because this
+            process's own output is no file that a child could write to (a notebook); None: the engine prints itself.
     """
 
     def __init__(
-        self, settings: RunSettings, scratch_root: Path, say: Callable[[str], None], relay: bool, log: Path | None
+        self,
+        settings: RunSettings,
+        scratch_root: Path,
+        say: Callable[[str], None],
+        relay: Callable[[str], None] | None,
     ) -> None:
         self.settings = settings
         self.scratch_root = scratch_root
         self.say = say
         self.relay = relay
-        self.log = log
+        self.record = None if settings.dry_run else RunRecord(settings)
         self.answered = 0  # clips in the submission that lies on disk
         self.errors: list[str] = []
         self._failures = 0  # engines that did not end well
@@ -78,6 +83,12 @@ class Supervisor:
 
     def run(self) -> int:
         """The exit status of the run: 0, 1 (defect), 2 (refused), 3 (nothing answered), 128 + signal."""
+        self._keep_record(None)
+        status = self._run()
+        self._keep_record(status)
+        return status
+
+    def _run(self) -> int:
         remove_dead(self.scratch_root)
         with self._signals(), private_folder(self.scratch_root, self._patience) as scratch:
             settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
@@ -129,11 +140,13 @@ class Supervisor:
 
     def _attempt(self, settings: RunSettings, scratch: Path) -> int:
         """Start an engine and stay with it to its end; its exit status, negative for a signal."""
+        if self.record:
+            self.record.engine_started()
         file = scratch / "settings.json"
         file.write_text(json.dumps(settings.to_json()))
         reading, writing = os.pipe()
         package = str(Path(__file__).resolve().parents[2])
-        output = subprocess.PIPE if self.relay or self.log else None
+        output = subprocess.PIPE if self.relay else None
         try:
             self._engine = subprocess.Popen(
                 [sys.executable, "-u", "-m", "soundpost.launch.engine_process", str(file)],
@@ -220,20 +233,31 @@ class Supervisor:
                     self._sign_due = time.monotonic() + event["within"] if event["within"] else math.inf
                 case "wrote" | "finished":
                     self.answered = int(event["answered"])
+            if self.record:
+                self.record.heard(event)
         except (ValueError, KeyError, TypeError):
             self.say(f"a line of the engine is no event and left out: {line[:SHOWN_BYTES].decode('utf-8', 'replace')}")
 
     def _print(self, stream: IO[bytes]) -> None:
-        """The engine's output, printed here; carriage returns of a bar included."""
-        with stream, self.log.open("ab") if self.log else nullcontext() as copy:
+        """The engine's output, handed on as it comes; carriage returns of a bar included."""
+        assert self.relay is not None
+        text = codecs.getincrementaldecoder("utf-8")("replace")  # a letter may lie across two chunks
+        with stream:
             while chunk := os.read(stream.fileno(), 65536):
-                sys.stdout.write(chunk.decode("utf-8", "replace"))
-                sys.stdout.flush()
-                if copy:
-                    copy.write(chunk)
-                    copy.flush()
+                self.relay(text.decode(chunk))
 
     # ------------------------------------------------------------ around it
+
+    def _keep_record(self, status: int | None) -> None:
+        """Write run.json; on a disk that has stalled this would outlast the limit, so it is not waited for longer."""
+        if self.record is None:
+            return
+        seconds = self.settings.time_limit_seconds - self._left()
+        writing = threading.Thread(target=self.record.write, args=(status, seconds), daemon=True)
+        writing.start()
+        writing.join(self._patience())
+        if trouble := "takes too long" if writing.is_alive() else self.record.trouble:
+            self.say(f"warning: {self.record.path}: {trouble}; the submission does not need it")
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -82,7 +82,7 @@ class AttentionSed(nn.Module):
         self.attention = nn.Conv1d(HIDDEN, classes, 1)
         self.fix_scale = nn.Conv1d(HIDDEN, classes, 1)
         self.mixed = mixed  # share of the loudest frame in the mixed answer
-        self.share = share  # of the window, in its middle, that a row lies in
+        self.share = share  # how much of the window, in its middle, is the row
 
     def forward(self, maps: Tensor) -> Outputs:
         """Outputs by name: probabilities, logits and frames of the whole window and of its middle."""

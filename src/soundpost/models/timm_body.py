@@ -34,15 +34,15 @@ class TimmSettings:
     head: str = "classifier"  # one of HEADS
     in_chans: int = 3  # channels of the network; a spectrogram of one channel fills them all
     channels: str = "equal"  # "equal": all the spectrogram; "mel_position": the last one is each row's place, 0 to 1
-    output: str = ""  # of the head, the answer; "" is its first
-    classes: int = 0  # of the checkpoint, where it has more than the recipe; 0: the recipe's
+    output: str = ""  # which output of the head is the answer; "" is its first
+    classes: int = 0  # classes of the checkpoint, where it has more than the recipe; 0: the recipe's
     selected: tuple[int, ...] = ()  # which of them are the recipe's, in its order
     has_gem: bool = False  # frame_attention: generalised mean over mels instead of the mean
     stem_stride: int = 0  # frame_attention: of the first convolution (the fourth of an NFNet); 0: timm's own
     mixed: float = 0.5  # attention_sed: share of the loudest frame in the mixed output
     share: float = 1.0  # attention_sed: of the window, in its middle, that a row lies in
     temperature: float = 1.0  # log_sum_exp: 1 / sharpness of the soft maximum
-    clip_weight: float = 1.0  # of the answer; the rest goes to the maximum over frames, as probabilities
+    clip_weight: float = 1.0  # share of the answer; the rest goes to the maximum over frames, as probabilities
     logit_limit: float = 0.0  # largest |logit| of the answer; 0 sets none
 
     def __post_init__(self) -> None:

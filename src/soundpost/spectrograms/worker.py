@@ -7,15 +7,18 @@ one clip's attempt.
 import os
 import signal
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from soundpost.audio.decode import AudioSettings, Decoded, decode
+from soundpost.audio.windows import WindowSettings
 from soundpost.errors import ClipError
 from soundpost.resources.processes import die_with_parent
 from soundpost.spectrograms.cache.memory_tier import SharedPages
-from soundpost.spectrograms.cache.slots import Slot, write
+from soundpost.spectrograms.cache.slots import Shape, Slot, write
 from soundpost.spectrograms.worker_messages import Failed, Refused, Stored, Task, Wanted
 
 
@@ -52,7 +55,6 @@ def serve(connection: Connection, pages: SharedPages | None, parent: int) -> Non
 def _perform(task: Task, connection: Connection, pages: SharedPages | None, front_ends: dict[str, Any]) -> None:
     import torch
 
-    from soundpost.audio.decode import AudioSettings, decode
     from soundpost.front_ends import FRONT_ENDS
     from soundpost.registry import build, settings_from
 
@@ -62,20 +64,19 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
             build(FRONT_ENDS, task.front_end, task.front_end_settings, "front end"),
         )
     audio, front_end = front_ends[task.digest]
-    audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
     started = time.thread_time()
-    decoded = decode(Path(task.path), audio)
+    work = _rows(task, audio, front_end) if task.rows else _clip(task, audio, front_end)
     decode_seconds = time.thread_time() - started
-    shape = front_end.shape(len(decoded.waveform))
+    decoded = work.decoded
     seconds = len(decoded.waveform) / decoded.sample_rate
     told = (decoded.silent, decoded.second_reader)
-    connection.send(Wanted(shape, decoded.remarks, seconds, decode_seconds, *told))
+    connection.send(Wanted(work.shape, work.remarks, seconds, decode_seconds, *told))
     slot: Slot | None = connection.recv()
     started = time.thread_time()
     if slot is None:
         return
     with torch.inference_mode():
-        array = front_end(torch.from_numpy(decoded.waveform)[None])[0].numpy()
+        array = work.make().numpy()
     while slot is not None:
         try:
             checksum = write(slot, array, pages.map if pages else None)
@@ -85,3 +86,47 @@ def _perform(task: Task, connection: Connection, pages: SharedPages | None, fron
         else:
             connection.send(Stored(checksum, time.thread_time() - started))
             return
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a task has decoded, and how its spectrogram is made once there is room for it."""
+
+    decoded: Decoded
+    shape: Shape
+    remarks: tuple[str, ...]
+    make: Callable[[], Any]  # the spectrogram, a tensor
+
+
+def _clip(task: Task, audio: AudioSettings, front_end: Any) -> _Work:
+    import torch
+
+    decoded = decode(Path(task.path), replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds)))
+    waveform = decoded.waveform
+    return _Work(
+        decoded,
+        front_end.shape(len(waveform)),
+        decoded.remarks,
+        lambda: front_end(torch.from_numpy(waveform)[None])[0],
+    )
+
+
+def _rows(task: Task, audio: AudioSettings, front_end: Any) -> _Work:
+    """Rows of a recording: only what they hear is read, nothing is trimmed, and what is missing behind is silence."""
+    from soundpost.front_ends.row_pictures import RowPictures
+
+    assert task.rows is not None
+    first, count = task.rows.first, task.rows.count
+    pictures = RowPictures(front_end, WindowSettings(**task.rows.windows), audio.sample_rate)
+    begin, end = pictures.reach(first, count)
+    wanted = replace(
+        audio, trim_db=0.0, length_rule="any", length_samples=0, start_seconds=begin, max_seconds=end - begin + 1.0
+    )
+    decoded = decode(Path(task.path), wanted)
+    start = round(begin * audio.sample_rate)
+    return _Work(
+        decoded,
+        pictures.shape(count),
+        tuple(remark for remark in decoded.remarks if not remark.endswith("were read")),  # the rest is other rows'
+        lambda: pictures(decoded.waveform, start, first, count),
+    )

@@ -22,6 +22,16 @@ class Task:
     front_end: str  # name in FRONT_ENDS
     front_end_settings: Mapping[str, Any]
     max_seconds: float  # no more audio than this is read; a longer clip is cut, with a remark
+    rows: "RowsWanted | None" = None  # rows of a stretch of a recording; None: the clip is one row
+
+
+@dataclass(frozen=True)
+class RowsWanted:
+    """Windows of a recording that follow one another."""
+
+    windows: Mapping[str, Any]  # WindowSettings
+    first: int  # number of the first one in the recording
+    count: int
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Trains a plan: python -m soundpost.training PLAN --curated CSV:DIR [--noisy CSV:DIR] --out weights/NAME
+"""Trains a plan: soundpost train PLAN --curated CSV:DIR [--noisy CSV:DIR] --out weights/NAME
 
 PLAN is a training.toml, or the name of a published one (see --list). Called again it goes on where it stopped.
 """
@@ -20,9 +20,10 @@ import torch
 from soundpost.arguments import Parser
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
-from soundpost.errors import DeviceError, KitError, SettingsError
+from soundpost.errors import DeviceError, SettingsError
 from soundpost.evaluation.dataset import Table
 from soundpost.evaluation.metrics import lwlrap
+from soundpost.exit_status import refusing
 from soundpost.inference.in_memory import answer
 from soundpost.training.clips import Clips, Source, read_clips
 from soundpost.training.inputs.material import Shared
@@ -32,12 +33,12 @@ from soundpost.training.train import ONLY_MEMBER, Campaign
 from soundpost.training.trainer import Paused
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-STATUS_REFUSED = 2
 
 
+@refusing
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; exit status 0, also where a limit stopped it, or 2 with the reason."""
-    parser = Parser(prog="python -m soundpost.training", description=__doc__)
+    parser = Parser(prog="soundpost train", description=__doc__)
     parser.add_argument("plan", nargs="?", help="training.toml, or the name of a published plan")
     parser.add_argument("--list", action="store_true", help="name the published plans")
     parser.add_argument("--curated", help="CSV:DIR, clips with trusted labels and their folder")
@@ -53,11 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(plan_names()))
         return 0
-    try:
-        _train(options)
-    except KitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return STATUS_REFUSED
+    _train(options)
     return 0
 
 
@@ -160,7 +157,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 def _command(options: argparse.Namespace) -> str:
     names = ("curated", "noisy", "out", "folds", "epochs", "start", "limit", "seed", "device")
     given = [f"--{name} {value}" for name in names if (value := getattr(options, name)) is not None]
-    return " ".join(["python -m soundpost.training", options.plan, *given])
+    return " ".join(["soundpost train", options.plan, *given])
 
 
 def _finish(campaign: Campaign, plan: Plan, options: argparse.Namespace) -> None:

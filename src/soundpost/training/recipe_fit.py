@@ -27,9 +27,10 @@ from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
-from soundpost.errors import KitError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.evaluation.dataset import Table, missing_files, read_table
 from soundpost.evaluation.metrics import accuracy, lwlrap
+from soundpost.exit_status import refusing
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.in_memory import answer
 from soundpost.models import MODELS
@@ -204,6 +205,7 @@ def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
     return {"lwlrap": round(lwlrap(truth, given), DIGITS), "accuracy": round(accuracy(truth, given), DIGITS)}
 
 
+@refusing
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; exit status 0, or 2 with the reason."""
     parser = Parser(
@@ -227,11 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if field.name != "heads":
             parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)
     options = parser.parse_args(arguments)
-    try:
-        _fit(options)
-    except KitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _fit(options)
     return 0
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.errors import SettingsError
-from soundpost.inference.in_memory import through
+from soundpost.inference.in_memory import over_windows
 from soundpost.models import MODELS
 from soundpost.registry import build
 from soundpost.training.initialise import initialise
@@ -115,7 +115,7 @@ class Campaign:
             return logits.softmax(1) if shared.plan.activation == "softmax" else logits.sigmoid()
 
         known = [shared.spectrograms[row] for row in rows]
-        return through(predict, len(shared.clips.labels), known, shared.view)
+        return over_windows(predict, known, shared.view, len(shared.clips.labels))
 
 
 class _Member:

@@ -19,6 +19,7 @@ class Window:
     frames: int  # frames that the network sees
     weight: float = 1.0  # how much its answer counts in the clip's average
     variant: int = 0  # which shift, flip, zoom or mask, for views that have several
+    row: int = 0  # which of the clip's rows it answers, where a clip is a stretch of a recording
 
 
 class View(Protocol):

@@ -3,10 +3,17 @@
 The first one whose `fits` is true is taken, in this order; [contest] shape = "..." of a submission.toml names one.
 """
 
-SHAPES: dict[str, str] = {
-    "ranked_clips": "soundpost.contest.shapes.ranked_clips:RankedClips",
-    "window_booleans": "soundpost.contest.shapes.window_booleans:WindowBooleans",
-    "window_labels": "soundpost.contest.shapes.window_labels:WindowLabels",
-    "wide_windows": "soundpost.contest.shapes.wide_windows:WideWindows",
-    "wide_clips": "soundpost.contest.shapes.wide_clips:WideClips",
+from soundpost.contest.shapes.ranked_clips import RankedClips
+from soundpost.contest.shapes.shape import Shape
+from soundpost.contest.shapes.wide_clips import WideClips
+from soundpost.contest.shapes.wide_windows import WideWindows
+from soundpost.contest.shapes.window_booleans import WindowBooleans
+from soundpost.contest.shapes.window_labels import WindowLabels
+
+SHAPES: dict[str, type[Shape]] = {
+    "ranked_clips": RankedClips,
+    "window_booleans": WindowBooleans,
+    "window_labels": WindowLabels,
+    "wide_windows": WideWindows,
+    "wide_clips": WideClips,
 }

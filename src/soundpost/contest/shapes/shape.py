@@ -26,7 +26,7 @@ class Shape(Protocol):
         Args:
             look: the contest's own files.
             settings: [contest].
-            rows: of the submission, where they are windows; empty where they are clips.
+            rows: those to write, where they are windows; empty where they are clips.
             labels: the classes that there are, for samples that do not name them.
         """
         ...

@@ -19,7 +19,7 @@ class BooleanSample(Sample):
 
     answer_column: str = "target"  # header of the one column
     threshold: float = 0.5  # a probability must be above it
-    asked: tuple[tuple[str, int, int], ...] = ()  # of each line: its id, its row, its column (-1: no such class)
+    asked: tuple[tuple[str, int, int], ...] = ()  # for each line: its id, its row, its column (-1: no such class)
 
     @property
     def header(self) -> tuple[str, ...]:

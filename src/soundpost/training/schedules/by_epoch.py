@@ -15,7 +15,10 @@ class ConstantSettings:
 
 
 class Constant(LambdaLR):
-    """The same rate throughout."""
+    """The same rate throughout.
+
+    No golden case: there is nothing to compute.
+    """
 
     Settings: ClassVar[type] = ConstantSettings
     BY: ClassVar[str] = "epoch"

@@ -1,0 +1,51 @@
+"""The pages: tests that tables name are there, links lead somewhere, and the list of files is up to date."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
+
+
+def test_page_of_failures_names_tests_that_exist() -> None:
+    """A row whose test was renamed or dropped is found here; no failure or injury is without one."""
+    sources = "".join(path.read_text("utf-8") for path in TESTS.rglob("test_*.py"))
+    defined = set(re.findall(r"^def (test_\w+)", sources, re.MULTILINE))
+    text = (ROOT / "docs" / "failures.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|") and not line.startswith(("|---", "| --"))]
+
+    named = [set(re.findall(r"`(test_\w+)`", row)) for row in rows if "shown by" not in row and "| test |" not in row]
+
+    assert len(named) > 25
+    assert all(named)
+    assert set().union(*named) - defined == set()
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_links_lead_somewhere(page: Path) -> None:
+    """Files that are linked are there, and so are the headings that the contents name."""
+    text = page.read_text("utf-8")
+    headings = {re.sub(r"[^\w -]", "", head).strip(" ").lower().replace(" ", "-") for head in HEADING.findall(text)}
+
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:].strip("-") in {heading.strip("-") for heading in headings}, target
+        elif "://" not in target:
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_list_of_files_is_that_of_the_tree() -> None:
+    """docs/files.md holds every source file with the first paragraph of its docstring."""
+    command = [sys.executable, str(ROOT / "docs" / "list_files.py"), "--check"]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stdout
