@@ -1,5 +1,5 @@
 # `make submission` runs the main job on a synthesised folder, `make test` runs every test. Beside these: `make image`
-# runs kernel and engine on the package versions of Kaggle's image, `make push` builds and sends to Kaggle.
+# runs kernel and engine on the package versions of Kaggle's image, `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE := .venv-image/bin
@@ -24,6 +24,9 @@ image: .venv/installed .venv-image/installed
 	$(IMAGE)/python sample/kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out sample/submission.csv
 	$(IMAGE)/python -m pytest --numprocesses auto $(ENGINE_TESTS)
 
+gpu: .venv/installed
+	$(BIN)/python benchmarks/gpu.py $(OPTIONS)
+
 push: .venv/installed
 	$(BIN)/python build_kernel.py --kaggle "$(KAGGLE_USER)" --competition "$(COMPETITION)" $(OPTIONS)
 	$(BIN)/python -m soundpost.kernel.push
@@ -39,4 +42,4 @@ push: .venv/installed
 	$(IMAGE)/python -m pip install --quiet --disable-pip-version-check -r requirements-image.txt
 	touch $@
 
-.PHONY: submission test image push
+.PHONY: submission test image gpu push

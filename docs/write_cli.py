@@ -13,7 +13,8 @@ from soundpost.cli import COMMANDS, command, usage  # noqa: E402
 
 PAGE = ROOT / "docs" / "cli.md"
 COLUMNS = "100"  # width of the help
-FURTHER = {"import": (["add"],)}  # words behind a command that have a help of their own
+# Words behind a command that have a help of their own.
+FURTHER = {"import": (["add"], ["compare"]), "tag": (["--out", "TAGS.parquet"],)}
 
 HEAD = """<!-- Written by `python docs/write_cli.py`. -->
 

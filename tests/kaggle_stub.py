@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 UPLOAD = "http://localhost/upload/"  # where blobs are put
+OUTPUT = "http://localhost/output/"  # where a run's outputs are fetched
 
 
 @dataclass
@@ -37,6 +38,16 @@ class Request:
 
 
 @dataclass
+class Run:
+    """How one version runs: what each question after its status is answered, then its log and its outputs."""
+
+    statuses: list[str]
+    log: str = ""
+    failure: str = ""
+    outputs: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass
 class Stub:
     """What was asked, and what is to be answered."""
 
@@ -48,6 +59,12 @@ class Stub:
     versions: dict[str, int] = field(default_factory=dict)  # owner/slug -> newest
     polls_until_ready: int = 0
     port: int = 0
+    runs: list["Run"] = field(default_factory=list)  # one for each push, the last one for all further ones
+    pushes: int = 0
+    submission_answer: dict[str, Any] = field(
+        default_factory=lambda: {"message": "Successfully submitted to a contest", "ref": 77}
+    )
+    submissions: list[dict[str, Any]] = field(default_factory=list)  # as listed, each call one entry further
 
     def named(self, name: str) -> list[Request]:
         """The requests of one call of the API."""
@@ -73,6 +90,7 @@ class Stub:
         body = request.json() if request.method == "POST" else {}
         match request.name:
             case "SaveKernel":
+                self.pushes += 1
                 return self.kernel_answer.get("code", 200), self.kernel_answer
             case "GetDatasetStatus":
                 name = f"{body['ownerSlug']}/{body['datasetSlug']}"
@@ -90,7 +108,37 @@ class Stub:
                     self.versions[name] = self.versions.get(name, 0) + 1
                 return 200, self.dataset_answer
             case _:
-                return (200, {}) if request.path.startswith(UPLOAD) else (404, {"code": 404, "message": "Not found"})
+                return (200, {}) if request.path.startswith(UPLOAD) else self._after_the_push(request.name)
+
+    def _after_the_push(self, name: str) -> tuple[int, dict[str, Any]]:
+        """What is told of runs and submissions."""
+        match name:
+            case "GetKernelSessionStatus":
+                run = self._run()
+                status = run.statuses.pop(0) if len(run.statuses) > 1 else run.statuses[0]
+                return 200, {"status": status, **({"failureMessage": run.failure} if status == "ERROR" else {})}
+            case "ListKernelSessionOutput":
+                run = self._run()
+                files = [{"fileName": name, "url": OUTPUT + name} for name in run.outputs]
+                return 200, {"log": run.log, "files": files}
+            case "CreateCodeSubmission":
+                return self.submission_answer.get("code", 200), self.submission_answer
+            case "GetSubmissionLimits":
+                return 200, {"numAllowedNow": 4}
+            case "ListSubmissions":
+                now = self.submissions.pop(0) if len(self.submissions) > 1 else self.submissions[0]
+                return 200, {"submissions": [now] if now else []}
+            case _:
+                return 404, {"code": 404, "message": "Not found"}
+
+    def fetched(self, request: Request) -> bytes | None:
+        """The bytes of an output, if that is what was asked for."""
+        if request.method != "GET" or not request.path.startswith(OUTPUT):
+            return None
+        return self._run().outputs[request.path.removeprefix(OUTPUT)]
+
+    def _run(self) -> Run:
+        return self.runs[min(max(self.pushes, 1), len(self.runs)) - 1]
 
 
 @contextmanager
@@ -113,8 +161,10 @@ def stub() -> Iterator[Stub]:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             request = Request(self.command, self.path, body, "Authorization" in self.headers)
             this.requests.append(request)
+            fetched = this.fetched(request)
             status, answer = (502, {}) if self.command == "CONNECT" else this.answer(request)
-            data = json.dumps(answer).encode()
+            data = json.dumps(answer).encode() if fetched is None else fetched
+            status = status if fetched is None else 200
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))

@@ -4,9 +4,8 @@ import pytest
 import torch
 from fakes_by_name import FAKE_MODELS
 
-from soundpost.engine import lanes, provision
+from soundpost.engine import provision
 from soundpost.models import MODELS
-from soundpost.views.batch import stack
 
 GPUS = ("cpu:0", "cpu:1")
 
@@ -19,4 +18,3 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**28, 2**28))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(lanes, "stack", lambda *rest, pinned: stack(*rest))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Place = str | os.PathLike[str]
+Heard = tuple[Sequence[int], Sequence[np.ndarray]]  # which of several sounds could be read, and their spectrograms
 
 
 class Tagger:
@@ -164,26 +165,53 @@ class Tagger:
 
     def _answer(self, sounds: Sequence[Sound]) -> tuple[np.ndarray, dict[int, ClipError]]:
         """The same for sounds that are in memory together."""
-        layers = np.zeros((len(self.members), len(sounds), len(self.labels)), np.float32)
+        heard: dict[str, Heard] = {}
+        unreadable: dict[int, ClipError] = {}
+        for recipe, _ in self._predictors:
+            if recipe.digest() not in heard:
+                there, spectrograms, lost = self._spectrograms(recipe, sounds)
+                heard[recipe.digest()] = (there, spectrograms)
+                unreadable |= lost
+        table, left_out = self.blended(len(sounds), heard)
+        for name, spoilt in left_out.items():
+            warnings.warn(f"{name} is left out for {spoilt.sum():,} clips: its answer is not finite.", stacklevel=2)
+        return table, unreadable
+
+    def blended(self, n_sounds: int, heard: Mapping[str, Heard]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Probabilities of sounds whose spectrograms are there.
+
+        Args:
+            n_sounds: how many there are, those that could not be read among them.
+            heard: what each front end made of them, by the recipe's digest.
+
+        Returns:
+            (sounds, labels) float64, NaN where nobody has an answer; and whose answers were left out because they are
+            not finite, (sounds,) bool by name.
+        """
+        layers = np.zeros((len(self.members), n_sounds, len(self.labels)), np.float32)
         done = np.zeros(layers.shape[:2], bool)
         knows = np.zeros((len(self.members), len(self.labels)), bool)
-        heard: dict[str, tuple[list[int], list[np.ndarray], dict[int, ClipError]]] = {}
-        unreadable: dict[int, ClipError] = {}
         for number, (recipe, predictor) in enumerate(self._predictors):
-            if recipe.digest() not in heard:
-                heard[recipe.digest()] = self._spectrograms(recipe, sounds)
-            there, spectrograms, lost = heard[recipe.digest()]
-            unreadable |= lost
+            there, spectrograms = heard[recipe.digest()]
             if there:
                 answer = answer_by(predictor, spectrograms, self._views or len(recipe.views))
                 columns = self._maps[recipe.name]
                 layers[number][np.ix_(there, columns.columns)] = answer[:, list(columns.classes)]
                 knows[number, list(columns.columns)] = True
                 done[number, there] = True
-        table = np.full((len(sounds), len(self.labels)), np.nan)
-        for name, spoilt in blend_columns(self._blend, layers, done, knows, table).items():
-            warnings.warn(f"{name} is left out for {spoilt.sum():,} clips: its answer is not finite.", stacklevel=2)
-        return np.clip(table, 0.0, 1.0), unreadable
+        table = np.full((n_sounds, len(self.labels)), np.nan)
+        left_out = blend_columns(self._blend, layers, done, knows, table)
+        return np.clip(table, 0.0, 1.0), left_out
+
+    def vectors(self, heard: Mapping[str, Heard], member: str = "") -> np.ndarray:
+        """Embeddings of sounds whose spectrograms are there: (sounds that could be read, features) float32.
+
+        Args:
+            heard: what each front end made of them, by the recipe's digest.
+            member: whose network; empty: the first.
+        """
+        recipe, predictor = self._predictors[self.members.index(member) if member else 0]
+        return embed(predictor, heard[recipe.digest()][1])
 
     def _spectrograms(
         self, recipe: Recipe, sounds: Sequence[Sound]

@@ -51,7 +51,7 @@ class Kind:
     read: str = "all"  # how much of it is read, in words
     alone: str = "the same"  # what is read where there is no ffmpeg: "the same", "nothing" or "part"
     rate: int = 0  # Hz of what comes out; 0: the oracle's
-    samples: int | None = None  # that come out; None: as many as the oracle has
+    samples: int | None = None  # how many come out; None: as many as the oracle has
     expected: Callable[[], np.ndarray] | None = None  # (samples,) what comes out where ffmpeg itself is wrong
     parts: Callable[[], list[bytes]] | None = None  # files whose sounds come out one after the other
     spare: int = 0  # samples by which count and place may differ, or that the damage takes

@@ -27,7 +27,7 @@ AS_IT_IS = AudioSettings(sample_rate=0)
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SCIPY_FILES = sorted((Path(scipy.io.__file__).parent / "tests" / "data").glob("*.wav"))
 
-STEPS = {  # of the coarsest amplitude that a format keeps near full scale
+STEPS = {  # the coarsest step of amplitude that a format keeps near full scale
     ("WAV", "PCM_U8"): 1 / 128,
     ("WAV", "PCM_16"): 1 / 32768,
     ("WAV", "PCM_24"): 1 / 2**23,
@@ -290,7 +290,7 @@ def test_decode_of_damaged_files_gives_finite_samples_or_a_clip_error(
 def test_decode_of_made_odd_files_refuses_only_those_without_sound(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the seventeen kinds of odd files, three hold nothing and are refused; all others are heard."""
+    """Three of the seventeen kinds of odd files hold nothing and are refused; all others are heard."""
     monkeypatch.setenv(PROGRAM_VARIABLE, program)
     clips = SHARED / "data" / "esc10"
     command = [SHARED / "data" / "make_fat_shaped.py", "--clips", clips / "clips", "--classes", clips / "clips.csv"]
@@ -331,7 +331,7 @@ def test_trim_of_silence_and_of_very_short_clips_keeps_all(samples: int) -> None
 
 
 def test_length_rule_at_least_puts_the_clip_between_zeros() -> None:
-    """Of an odd number of missing samples the greater half follows."""
+    """Where an odd number of samples is missing, the greater half follows."""
     kept = fit(np.ones(5, np.float32), AudioSettings(length_rule="at_least", length_samples=10))
     assert kept.tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0, 0]
 

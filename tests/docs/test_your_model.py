@@ -8,15 +8,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from soundpost.errors import KitError, SettingsError, WeightsError
-from soundpost.importers.add import add, matched, name_in_submission
+from soundpost.importers.add import Adding, add, name_in_submission
+from soundpost.importers.matching import matched
 from soundpost.models.compact import Compact, CompactSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,21 +38,11 @@ def _block(kind: str, after: str) -> str:
     return found[1]
 
 
-class _Trained(nn.Module):
-    """The page's network as a notebook would have it: no settings, inside a wrapper."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = [1, 16, 32, 64, 128]
-        blocks = [
-            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.AvgPool2d(2))
-            for a, b in pairwise(widths)
-        ]
-        self.net = nn.ModuleDict({"features": nn.Sequential(*blocks), "classifier": nn.Linear(128, len(LABELS))})
-
-
-def test_page_followed_to_the_letter_ends_in_a_submission(make_clips: Callable[..., Path], tmp_path: Path) -> None:
-    """One file, one line, the commands as they stand: foreign folds answer every clip, none of ours is there."""
+@pytest.mark.parametrize("width", [16, 96], ids=["inside the kernel", "by a dataset"])
+def test_page_followed_to_the_letter_ends_in_a_submission(
+    make_clips: Callable[..., Path], tmp_path: Path, width: int
+) -> None:
+    """The files and commands as they stand: foreign folds answer every clip as their own program does."""
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT / "src", checkout / "src", ignore=shutil.ignore_patterns("__pycache__"))
     (checkout / "weights").mkdir()
@@ -59,32 +50,12 @@ def test_page_followed_to_the_letter_ends_in_a_submission(make_clips: Callable[.
     shutil.copy(ROOT / "build_kernel.py", checkout)
     for entry in make_clips((0.4, 1.0, 1.5)).iterdir():
         shutil.move(entry, checkout)
-    for fold in (0, 1):
-        torch.manual_seed(fold)
-        torch.save({"epoch": 9, "state_dict": _Trained().state_dict()}, checkout / f"fold{fold}.pth")
-
-    (checkout / "src" / "soundpost" / "models" / "my_cnn.py").write_text(_block("python", "models/my_cnn.py"))
-    registry = checkout / "src" / "soundpost" / "models" / "__init__.py"
-    registry.write_text(registry.read_text().replace("] = {\n", "] = {\n" + _block("python", "in the dict"), 1))
+    code = _block("python", "`my_cnn.py`").replace("width: int = 16", f"width: int = {width}")
+    (checkout / "my_cnn.py").write_text(code)
+    (checkout / "reference.py").write_text(_block("python", "`reference.py`"))
     (checkout / "mine.toml").write_text(_block("toml", "`mine.toml`"))
-    known = {**os.environ, "PYTHONPATH": str(checkout / "src"), "TMPDIR": str(checkout)}
-    said = ""
-    for line in "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).splitlines():
-        program, *arguments = shlex.split(line)
-        assert program == "python"
-        if arguments[0] == "kernel.py":
-            arguments += ["--progress", "lines", "--device", "cpu"]
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=checkout,
-            env=known,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        said += done.stdout
+    _train(checkout / "my_cnn.py", checkout)
+    said = "".join(_follow(line, checkout) for line in _commands())
 
     with (checkout / "submission.csv").open(newline="") as file:
         head, *rows = csv.reader(file)
@@ -92,6 +63,47 @@ def test_page_followed_to_the_letter_ends_in_a_submission(make_clips: Callable[.
     assert len({tuple(row[1:]) for row in rows}) == 3
     assert said.count("verdict: fits: 2 passes over 3,361 clips") == 1
     assert "2 of 2 passes complete" in said
+    assert (checkout / "dist" / "weights-dataset").is_dir() == (width == 96)
+    assert [line.split()[:2] for line in said.splitlines() if " agrees " in line] == [
+        ["waveform", "agrees"],
+        ["spectrogram", "agrees"],
+        ["logits", "agrees"],
+    ]
+    assert said.rstrip().endswith("mine answers as mine.npz does")
+
+
+def _train(code: Path, folder: Path) -> None:
+    """Two checkpoints as a training loop would leave them: inside a wrapper."""
+    holder: dict[str, Any] = {"__name__": "my_cnn"}
+    exec(compile(code.read_text(), str(code), "exec"), holder)
+    for fold in (0, 1):
+        torch.manual_seed(fold)
+        network = holder["MyCnn"](len(LABELS))
+        state = {f"net.{name}": array for name, array in network.state_dict().items()}
+        torch.save({"epoch": 9, "state_dict": state}, folder / f"fold{fold}.pth")
+
+
+def _commands() -> list[str]:
+    return "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).splitlines()
+
+
+def _follow(line: str, checkout: Path) -> str:
+    """What a command of the page prints."""
+    program, *arguments = shlex.split(line)
+    assert program == "python"
+    if arguments[0] == "kernel.py":
+        arguments += ["--progress", "lines", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout / "src"), "TMPDIR": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 # ------------------------------------------------------------ what does not fit
@@ -138,6 +150,15 @@ def test_matched_other_shape_is_named() -> None:
         ({**TABLE, "model": {"name": "unknown"}}, (), "model 'unknown' is not known", SettingsError),
         (TABLE, (0.5, 0.6), "2 scores for 1 checkpoints", SettingsError),
         ({**TABLE, "front_end": {**FRONT_END, "n_mels": 8}}, (), "does not take", WeightsError),
+        (TABLE, (1.2,), "--score 1.2 is no lwlrap", SettingsError),
+        ({**TABLE, "audio": {}}, (), r"no sample_rate in \[audio\]", SettingsError),
+        ({**TABLE, "audio": {"sample_rate": 44100}}, (), "gives 44100 Hz and .* takes it for 16000 Hz", SettingsError),
+        (
+            {**TABLE, "front_end": {"name": "log_mel", "n_mels": 16}},
+            (),
+            r"gives 16000 Hz and .* for 44100 Hz \(its default\)",
+            SettingsError,
+        ),
     ],
 )
 def test_add_what_does_not_fit_together_is_refused_and_not_written(
@@ -148,7 +169,7 @@ def test_add_what_does_not_fit_together_is_refused_and_not_written(
     torch.save(network.state_dict(), tmp_path / "fold.pth")
 
     with pytest.raises(kind, match=words):
-        add([tmp_path / "fold.pth"], tmp_path, "mine", table, LABELS, scores)
+        add([tmp_path / "fold.pth"], tmp_path, "mine", table, LABELS, Adding(scores=scores))
     assert not (tmp_path / "mine").exists()
 
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundpost.engine.batching import Groups, Unit
+from soundpost.engine.batching import ROUND_SIZES, Groups, Unit
 
 LENGTHS = st.lists(st.lists(st.sampled_from([1, 7, 40, 40, 300]), min_size=1, max_size=4), max_size=40)
 
@@ -110,3 +111,48 @@ def test_single_unit_beyond_the_budget_travels_alone(frames: int) -> None:
     groups.add([Unit(0, 0, frames), Unit(0, 1, frames)], known=True)
 
     assert [[u.window for u in batch] for batch in drain(groups, hungry=False)] == [[0], [1]]
+
+
+def test_run_of_3361_clips_on_a_gpu_meets_at_most_200_shapes() -> None:
+    """Tiles, as the device gets faster and slower; batches that follow every change meet many times more."""
+    random = np.random.default_rng(0)
+    tiles = np.maximum(1, np.ceil((np.clip(random.lognormal(1.6, 0.9, 3361), 0.3, 30) * 63.9 - 128) / 128)).astype(int)
+
+    def shapes(is_round: bool) -> set[tuple[int, int]]:
+        groups = Groups(budget_frames=400_000, max_units=512, is_round=is_round)
+        groups.expect(Counter(), unknown_clips=len(tiles))
+        seen: list[list[Unit]] = []
+        for number, count in enumerate(tiles):
+            groups.add([Unit(number, i, 256) for i in range(count)], known=False)
+            wished = int(256 * 180 * random.uniform(0.4, 1.6))
+            if is_round:
+                groups.follow(wished, 400_000)
+            else:
+                groups.budget_frames = wished
+            while batch := groups.take(hungry=bool(random.random() < 0.3)):
+                seen.append(batch)
+        while batch := groups.take(hungry=True):
+            seen.append(batch)
+        taken = [(unit.clip, unit.window) for batch in seen for unit in batch]
+        assert len(taken) == len(set(taken)) == tiles.sum()
+        return {(len(batch), 256) for batch in seen}
+
+    assert len(shapes(is_round=True)) <= len(ROUND_SIZES)
+    assert len(shapes(is_round=False)) > 3 * len(ROUND_SIZES)
+
+
+def test_budget_is_followed_when_it_changes_by_a_fifth_and_never_beyond_memory() -> None:
+    """A size that memory no longer allows is left at once, by however little."""
+    groups = Groups(budget_frames=1000, max_units=99)
+    found = []
+    for wished, most in ((1150, 9999), (850, 9999), (1250, 9999), (1100, 9999), (1100, 1200), (900, 9999)):
+        groups.follow(wished, most)
+        found.append(groups.budget_frames)
+    assert found == [1000, 1000, 1250, 1250, 1200, 900]
+
+
+def test_rounded_batches_leave_nobody_behind() -> None:
+    """Eleven windows that nothing more will join leave as eight and three."""
+    groups = Groups(budget_frames=1000, max_units=99, is_round=True)
+    groups.add([Unit(0, i, 10) for i in range(11)], known=True)
+    assert [len(groups.take(hungry=True)) for _ in range(3)] == [8, 3, 0]

@@ -63,7 +63,7 @@ def test_plan_begins_with_a_weaker_member_where_the_best_would_reach_few_clips()
 
 
 def test_plan_goes_on_by_gain_per_second() -> None:
-    """Of two further members, the one that adds more in each second comes first."""
+    """The one of two further members that adds more in each second comes first."""
     passes = [Pass(0, 0, 0.9), Pass(1, 0, 0.02), Pass(2, 0, 0.03)]
 
     assert order(passes, {(1, 0): 1.0, (2, 0): 1.0}) == [(0, 0), (2, 0), (1, 0)]

@@ -167,7 +167,8 @@ def test_dry_run_ends_in_one_verdict_and_leaves_nothing(
 ) -> None:
     """Two recipes, six passes: each is foretold for the set that was named, and no submission is written."""
     contest = make_clips()
-    assets = make_assets({"views": [{"name": "whole"}]}, {"audio": {"sample_rate": 8000}})
+    low = {"name": "log_mel", "sample_rate": 8000, "n_fft": 512, "hop_length": 256, "n_mels": 16}
+    assets = make_assets({"views": [{"name": "whole"}]}, {"audio": {"sample_rate": 8000}, "front_end": low})
 
     result = _dry_run(
         assets, contest, tmp_path / "here", "--expect-clips", "3361", "--expect-seconds", "9.2", "--as", "t4"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundpost.inference.autotune import HALF_BOUND, HALF_GAIN, REPEATS, Way, compare, half_choice
+from soundpost.inference.autotune import HALF_BOUND, HALF_GAIN, LARGE_TIMES, REPEATS, Way, compare, half_choice
 
 CPU = torch.device("cpu")
 EXACT = torch.tensor([[0.2, 0.8], [0.5, 0.1]])
@@ -125,3 +125,26 @@ def test_two_devices_agree_on_the_precision_of_a_member(set_seconds: SetSeconds)
 
     assert not choice.takes("a/1", "float16", exact, off_by(0.1), CPU)
     assert not choice.takes("a/1", "float16", exact, off_by(0.0), CPU)
+
+
+def test_large_batch_decides_once_more_on_speed_and_on_answers(set_seconds: SetSeconds) -> None:
+    """What is slow in small batches may be fast in large ones; a few more windows are no reason to ask again."""
+    timed = set_seconds(1.0, 1.0)
+    choice = half_choice(must_gain=True)
+    assert not choice.takes("a/1", "float16", exact, off_by(0.0), CPU, 32)
+    assert not choice.takes("a/1", "float16", exact, off_by(0.0), CPU, LARGE_TIMES * 32 - 1)
+    assert len(timed) == 2 * REPEATS
+
+    timed = set_seconds(2.0, 1.0)
+    assert choice.takes("a/1", "float16", exact, off_by(0.0), CPU, LARGE_TIMES * 32)
+    assert len(timed) == 2 * REPEATS
+
+
+def test_answers_that_stray_in_a_large_batch_end_half_precision_for_good(set_seconds: SetSeconds) -> None:
+    """Whatever smaller or larger batches say."""
+    set_seconds(2.0, 1.0)
+    choice = half_choice(must_gain=True)
+    assert choice.takes("a/1", "float16", exact, off_by(0.0), CPU, 32)
+    assert not choice.takes("a/1", "float16", exact, off_by(0.1), CPU, 200)
+    assert not choice.takes("a/1", "float16", exact, off_by(0.0), CPU, 5000)
+    assert choice.takes("a/2", "float16", exact, off_by(0.0), CPU, 32)

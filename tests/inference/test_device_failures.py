@@ -9,12 +9,11 @@ from fakes import Fake
 from networks import SETTINGS, let_recipes_ask_for_fakes
 from torch import Tensor
 
-from soundpost.engine import lanes, provision
+from soundpost.engine import provision
 from soundpost.engine import run as run_module
 from soundpost.errors import DeviceError
 from soundpost.inference.predictor import Predictor
 from soundpost.settings import RunSettings
-from soundpost.views.batch import stack
 
 GPU = "cpu:0"  # to torch a processor, to the engine a device that leaves the cores alone
 
@@ -26,7 +25,6 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provision, "choose_devices", lambda asked: [GPU])
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**28, 2**28))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(lanes, "stack", lambda *rest, pinned: stack(*rest))
 
 
 @pytest.mark.parametrize("calls_before", [0, 8], ids=["try-out", "mid-run"])

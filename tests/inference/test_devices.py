@@ -1,6 +1,8 @@
 """Devices that are trusted only after they computed: a GPU that torch was not built for, several, none."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,9 @@ from torch import Tensor
 
 from soundpost.errors import DeviceError
 from soundpost.inference import devices
-from soundpost.inference.devices import choose_devices, choose_precision, trouble
+from soundpost.inference.devices import beside_computing, choose_devices, choose_precision, trouble
 from soundpost.resources.memory import cores
+from soundpost.resources.memory_budget import CUDNN_PLANS
 
 BUILT = ["sm_70", "sm_75", "sm_80", "sm_90", "sm_120"]  # among what the torch in Kaggle's image was built for
 
@@ -156,3 +159,39 @@ def test_precision_begins_with_half_where_there_are_units_for_it(
 def test_precision_of_a_processor_that_says_nothing_is_float32(tmp_path: Path) -> None:
     """A system without /proc/cpuinfo."""
     assert choose_precision("auto", "cpu", tmp_path / "absent") == "float32"
+
+
+def test_weights_go_to_a_gpu_through_a_queue_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this order: the queue is entered, filled, left, and waited for; a processor has none."""
+    said: list[str] = []
+
+    class Stream:
+        def __init__(self, device: str) -> None:
+            said.append(f"queue on {device}")
+
+        def synchronize(self) -> None:
+            said.append("waited for")
+
+    @contextmanager
+    def inside(stream: Stream) -> Iterator[None]:
+        said.append("entered")
+        yield
+        said.append("left")
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", inside)
+    with beside_computing("cpu"):
+        said.append("filled on a processor")
+    with beside_computing("cuda:1"):
+        said.append("filled")
+    assert said == ["filled on a processor", "queue on cuda:1", "entered", "filled", "left", "waited for"]
+
+
+def test_plans_of_cudnn_are_bounded_before_a_device_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs the host memory, which is counted; a bound that was set by hand stands."""
+    monkeypatch.delenv("TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", raising=False)
+    choose_devices("cpu")
+    assert os.environ["TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT"] == str(CUDNN_PLANS)
+    monkeypatch.setenv("TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", "7")
+    choose_devices("cpu")
+    assert os.environ["TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT"] == "7"

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from soundpost.engine import run as run_module
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.errors import WeightsError
-from soundpost.inference.autotune import HALF_BOUND, REPEATS
+from soundpost.inference.autotune import DECIDING_WINDOWS, HALF_BOUND, REPEATS, half_choice
 from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.out_of_memory import answer
 from soundpost.inference.predictor import Predictor
@@ -169,6 +169,29 @@ def test_run_takes_half_precision_where_it_is_faster_and_says_so(
         assert f"tiny0/{fold}: bfloat16 taken: " in said
     assert said.count("2.00 times as fast") == 3
     assert len(timed) == 2 * REPEATS
+
+
+def test_half_precision_waits_for_a_batch_that_tells_something_and_is_tried_again_on_a_large_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU: small batches before the trial are answered in float32, exactly, and decide nothing."""
+    monkeypatch.setitem(DECIDING_WINDOWS, "cpu", 32)
+    tried: list[int] = []
+    said: list[str] = []
+    choice = half_choice(tell=said.append)
+    takes = choice.takes
+    monkeypatch.setattr(choice, "takes", lambda *rest: (tried.append(rest[-1]), takes(*rest))[1])
+    exact, half = predictor(), predictor("bfloat16")
+    half._choice = choice
+
+    clips = spectrograms(200)
+    torch.testing.assert_close(half(clips[:3], WHOLE), exact(clips[:3], WHOLE), rtol=0, atol=SAME_ANSWER)
+    assert not tried
+    changed = [float((half(clips[:n], WHOLE) - exact(clips[:n], WHOLE)).abs().max()) for n in (32, 3, 60, 128, 200)]
+
+    assert tried == [32, 128]
+    assert all(0 < change <= HALF_BOUND for change in changed)
+    assert [line.rsplit("(", 1)[1] for line in said] == ["32 windows)", "128 windows)"]
 
 
 # ---------------------------------------------------------------- half precision that overflows later on

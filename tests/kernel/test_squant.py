@@ -1,4 +1,4 @@
-"""Rounding in company: errors of a kernel and of a channel cancel, and hardly a value pays for it."""
+"""Values are rounded together: errors of a kernel and of a channel cancel, and hardly a value pays for it."""
 
 import numpy as np
 

@@ -166,7 +166,7 @@ def test_windows_cut_short_show_the_clip_and_not_what_surrounds_it() -> None:
 
 
 def test_second_level_learns_which_input_to_trust_within_its_constraint() -> None:
-    """Of two first-level answers one knows the truth: it gets the larger weights, whose length stays 1."""
+    """One of two first-level answers knows the truth: it gets the larger weights, whose length stays 1."""
     random = np.random.default_rng(0)
     truth = np.eye(4, dtype=np.float32)[random.integers(4, size=64)]
     noise = random.random((64, 4), np.float32)

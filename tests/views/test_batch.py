@@ -1,11 +1,11 @@
-"""Windows stacked into a batch are their own clips', in memory that is page-locked where there is any."""
+"""Windows stacked into a batch are their own clips', in the memory that is given for them."""
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from soundpost.views.batch import stack
+from soundpost.views.batch import Room, stack
 from soundpost.views.tiles import Tiles, TilesSettings
 from soundpost.views.view import Window
 
@@ -14,8 +14,8 @@ CLIPS = list(np.random.default_rng(0).normal(-30, 9, (2, 1, 16, 100)).astype(np.
 PAIRS = [(clip, window) for clip in (1, 0) for window in TILES.windows(100)]
 
 
-def stacked(pairs: list[tuple[int, Window]], pinned: bool = False) -> Tensor:
-    return stack([CLIPS[clip] for clip, _ in pairs], [window for _, window in pairs], TILES, pinned)
+def stacked(pairs: list[tuple[int, Window]], room: Room | None = None) -> Tensor:
+    return stack([CLIPS[clip] for clip, _ in pairs], [window for _, window in pairs], TILES, room)
 
 
 def test_windows_stacked_from_several_clips_are_cut_from_their_own() -> None:
@@ -25,18 +25,11 @@ def test_windows_stacked_from_several_clips_are_cut_from_their_own() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_batch_lies_in_usual_memory_where_none_can_be_page_locked(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy to the GPU that waits is slower, and nothing is lost; the batch itself tells."""
-    empty = torch.empty
+def test_batch_is_made_in_the_room_that_is_given(count: int) -> None:
+    """Also a batch of one window, which else would be a look at its clip."""
+    rooms = [torch.full((count, 1, 16, 40), torch.nan)]
 
-    def exhausted(*shape: object, pin_memory: bool = False, **others: object) -> Tensor:
-        if pin_memory:
-            raise RuntimeError("CUDA error: out of memory")
-        return empty(*shape, **others)
+    batch = stacked(PAIRS[:count], lambda shape, dtype: rooms[0])
 
-    monkeypatch.setattr(torch, "empty", exhausted)
-
-    batch = stacked(PAIRS[:count], pinned=True)
-
-    assert not batch.is_pinned()
+    assert batch is rooms[0]
     torch.testing.assert_close(batch, stacked(PAIRS)[:count], rtol=0, atol=0)

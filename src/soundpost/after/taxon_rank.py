@@ -67,28 +67,8 @@ def taxon_rank(
             "Correct it in submission.toml."
         )
     group_of = _groups(table, groups)
-    members = {name: np.clip(table.input(name).astype(np.float64), CLIP, 1 - CLIP) for name in weights}
-    ranked = {name: ranks(values) for name, values in members.items()}
-    share = {name: np.array([_weight(weights[name], group) for group in group_of]) for name in members}
-    blended = sum(share[name] * ranked[name] for name in members) / sum(share.values())
-    others = [name for name in members if name != anchor]
-    votes = _Votes(
-        members[anchor],
-        ranked[anchor],
-        np.stack([members[name] for name in others]),
-        np.stack([ranked[name] for name in others]),
-    )
-    touched = np.zeros(blended.shape, dtype=bool)  # cells that a gate before has moved
-    if "noise" in gates:
-        cells = (votes.anchor > 0.5) & (votes.networks.mean(axis=0) < 0.05)
-        blended = np.where(cells, 0.92 * blended + 0.08 * votes.anchor_rank, blended)
-        touched |= cells
-    if "temporal" in gates:
-        blended, touched = _temporal(table, votes, blended, touched, quiet_below)
-    if "spike" in gates:
-        loudest = votes.network_ranks.max(axis=0)
-        cells = (loudest > 0.95) & (votes.anchor_rank < 0.80) & ~touched
-        blended = np.where(cells, 0.88 * blended + 0.12 * loudest, blended)
+    blended, votes = _vote(table, weights, anchor, group_of)
+    blended = _compare(table, votes, blended, gates, quiet_below)
     if "station" in gates:
         blended = _station(table, blended, stations)
     if "mirror" in gates:
@@ -104,6 +84,40 @@ def taxon_rank(
 
 
 GATES = ("noise", "temporal", "spike", "station", "mirror", "rare", "richness")
+
+
+def _vote(
+    table: Table, weights: Mapping[str, Mapping[str, float] | float], anchor: str, group_of: Sequence[str]
+) -> tuple[np.ndarray, _Votes]:
+    """The members' ranks, blended with the weights of each column's group, and what the gates compare."""
+    members = {name: np.clip(table.input(name).astype(np.float64), CLIP, 1 - CLIP) for name in weights}
+    ranked = {name: ranks(values) for name, values in members.items()}
+    share = {name: np.array([_weight(weights[name], group) for group in group_of]) for name in members}
+    blended = sum(share[name] * ranked[name] for name in members) / sum(share.values())
+    others = [name for name in members if name != anchor]
+    votes = _Votes(
+        members[anchor],
+        ranked[anchor],
+        np.stack([members[name] for name in others]),
+        np.stack([ranked[name] for name in others]),
+    )
+    return blended, votes
+
+
+def _compare(table: Table, votes: _Votes, blended: np.ndarray, gates: Sequence[str], quiet_below: float) -> np.ndarray:
+    """The gates that set the anchor against the other members: a cell that one has moved is left alone by the next."""
+    touched = np.zeros(blended.shape, dtype=bool)
+    if "noise" in gates:
+        cells = (votes.anchor > 0.5) & (votes.networks.mean(axis=0) < 0.05)
+        blended = np.where(cells, 0.92 * blended + 0.08 * votes.anchor_rank, blended)
+        touched |= cells
+    if "temporal" in gates:
+        blended, touched = _temporal(table, votes, blended, touched, quiet_below)
+    if "spike" in gates:
+        loudest = votes.network_ranks.max(axis=0)
+        cells = (loudest > 0.95) & (votes.anchor_rank < 0.80) & ~touched
+        blended = np.where(cells, 0.88 * blended + 0.12 * loudest, blended)
+    return blended
 
 
 def _temporal(

@@ -15,7 +15,7 @@ from soundpost.audio.mended_file import Piece
 BLOCK_CODINGS = ("IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32")
 FLAC_HEAD = b"fLaC\0\0\0\x22"  # a file's first word and the head of its STREAMINFO
 LARGEST_BLOCK = 1 << 14  # samples per channel in one block of such a coding, at most
-MOST_STREAMS = 1000  # of a chain; what comes later is left out, with a remark
+MOST_STREAMS = 1000  # in a chain; what comes later is left out, with a remark
 SLACK_FRAMES = 4  # MPEG frames that encoder delay and padding may take from the count
 
 
@@ -37,7 +37,7 @@ def look(path: Path, container: str, coding: str, frames: int) -> Layout:
     """How a file has to be read.
 
     Args:
-        path: of a file that is not empty.
+        path: a file that is not empty.
         container: soundfile's name for it, such as "WAV"; empty where soundfile refuses the file.
         coding: soundfile's name for that, such as "PCM_16".
         frames: samples per channel that soundfile announces.

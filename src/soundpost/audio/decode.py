@@ -98,7 +98,7 @@ def decode(path: Path, settings: AudioSettings, stretch: tuple[float, float] | N
 
     Args:
         path: the file.
-        settings: of the recipe.
+        settings: the recipe's [audio].
         stretch: begin and length in seconds of what is wanted of it, as if that were a file of its own; None: all.
 
     Raises:
@@ -133,8 +133,8 @@ def fit(waveform: np.ndarray, settings: AudioSettings) -> np.ndarray:
     if rule == "loudest":
         waveform = trim.loudest(waveform[start:end], samples)
     elif rule == "at_least_from_head" and end - start < samples:
-        # Half the trimmed length is taken for the middle of the trimmed region, so the stretch is always the head
-        # of the untrimmed clip. A slip of the published code that its weights were trained with (argus, a.4).
+        # Half the trimmed length is taken for the middle of the trimmed region, so the stretch is always the
+        # untrimmed clip's head. It is a slip of the published code that its weights were trained with (argus, a.4).
         waveform = trim.around(waveform, (end - start) // 2, samples)
     elif rule == "at_least_around_sound" and end - start < samples:
         waveform = trim.around(waveform, (start + end) // 2, samples)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-CANCELLED = 1e-3  # of the channels' mean energy; a mean below it has lost 30 dB, which takes channels in anti-phase
+CANCELLED = 1e-3  # a mean with less than this part of the channels' energy has lost 30 dB: they are in anti-phase
 
 
 class Downmix:
@@ -17,7 +17,7 @@ class Downmix:
         self._channel = channel
         self._blocks: list[np.ndarray] = []
         self._energies: np.ndarray | None = None  # (channels,), float64
-        self._energy = 0.0  # of what was kept
+        self._energy = 0.0  # sum over the samples that were kept
 
     def add(self, block: np.ndarray) -> None:
         """Take the next samples, (samples, channels) float32; the channels are as many as in the block before."""

@@ -27,10 +27,10 @@ TIMEOUT_SECONDS = 40.0  # for one file; below what a worker may take for a clip
 MEMORY_BYTES = 1 << 30  # address space of the program; its libraries alone take some 300 MB of it
 LARGEST_BLOCK = 256 << 20  # bytes that it may ask for at once
 READ_BYTES = 1 << 20  # taken from its pipe at once
-SAID_BYTES = 8192  # of its messages that are kept
+SAID_BYTES = 8192  # so much of its messages is kept
 MOST_CHANNELS = 64
 UNSURE = b"misdetection possible"  # in its messages where it guesses at noise
-MAGIC, HEAD_BYTES, FLOAT32 = b".snd", 24, 6  # of the AU format, in which samples come back
+MAGIC, HEAD_BYTES, FLOAT32 = b".snd", 24, 6  # samples come back in the AU format
 
 # What it may take a file for: sound and the containers of sound, never a list of other files or a picture.
 FORMATS = (
@@ -90,7 +90,7 @@ def read(path: Path, max_seconds: float, channel: int | None = None) -> Answer:
     """What the program makes of a file, as one channel.
 
     Args:
-        path: of the file, whatever it is named.
+        path: the file, whatever it is named.
         max_seconds: s of sound, beyond which nothing is read; a little more may come back.
         channel: see Downmix.
 

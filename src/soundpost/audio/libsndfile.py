@@ -79,7 +79,7 @@ def read(path: Path, max_seconds: float, channel: int | None = None) -> Take:
     """As many samples as soundfile can get, and whether that is all there is.
 
     Args:
-        path: of a file that is not empty.
+        path: a file that is not empty.
         max_seconds: s; what lies beyond is not read, with a remark.
         channel: see Downmix.
 
@@ -109,7 +109,7 @@ def read_stretch(path: Path, begin_seconds: float, seconds: float, channel: int 
     """A stretch of a sound file without what lies before it; None where that cannot be had for certain.
 
     Args:
-        path: of a file that is not empty.
+        path: a file that is not empty.
         begin_seconds: s, where the stretch begins.
         seconds: s, its length; it may reach beyond the end.
         channel: see Downmix.

@@ -111,7 +111,7 @@ def pieces(data: mmap, stream: Stream) -> list[Piece]:
 
 
 def _frames(data: mmap, at: int, stop: int) -> Iterator[tuple[int, Frame]]:
-    kind: tuple[int, int, int] | None = None  # of the frames before; None where nothing is expected
+    kind: tuple[int, int, int] | None = None  # what the frames before were; None where nothing is expected
     searched = 0  # bytes in which no frame was found so far; -1 once there was one
     tried = 0
     while at >= 0 and at + 4 <= stop and searched <= FURTHEST and tried <= MOST_TRIED:

@@ -21,7 +21,7 @@ class Wave:
 
     form: bytes
     fmt: bytes  # the whole chunk with its head
-    tag: int  # of the coding
+    tag: int  # the number of the coding
     fact: int  # samples, as the fact chunk says; 0: there is none
     samples: range  # where the samples lie; it ends with the file at the latest
     promised: int  # bytes of samples, as the header says, RF64's wide count included

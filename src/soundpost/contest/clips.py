@@ -60,6 +60,7 @@ class Clip:
     name: str  # as the sample submission writes it
     path: Path | None  # None: no such file in the folder
     n_bytes: int  # size of the file; clips are taken up in this order, because length follows size
+    stretch: tuple[float, float] | None = None  # begin and length in seconds of what the row asks about; None: all
 
 
 @dataclass(frozen=True)

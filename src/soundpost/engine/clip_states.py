@@ -162,7 +162,7 @@ class ClipStates:
             self.close(clip)
 
     def lose(self, clip: int, reason: str) -> None:
-        """A window that fits no device costs its clip this pass, or sharing folds' clip the company of the others."""
+        """A window that fits no device costs its clip this pass, or, where folds share batches, its place in them."""
         self.failures[reason] += 1
         if len(self._plan.works) > 1:
             self.failed += 1

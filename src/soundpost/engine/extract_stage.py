@@ -59,6 +59,7 @@ class ExtractStage:
             dict(recipe.front_end.settings),
             self._session.max_seconds,
             self._rows_wanted(clip),
+            self._session.clips[clip].stretch,
         )
 
     def _rows_wanted(self, clip: int) -> RowsWanted | None:

@@ -16,7 +16,7 @@ class Heartbeat:
 
     Args:
         tell: takes an event for the supervisor.
-        limit_seconds: of the run.
+        limit_seconds: the run's time limit.
         is_needed: whether a GPU may be used; without one nothing is promised, as a busy core is no broken one.
         clock: seconds, monotonic.
     """

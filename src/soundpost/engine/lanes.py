@@ -1,6 +1,7 @@
 """Lanes: one thread for each device (for each core, without a GPU) that reads, cuts, predicts and hands answers back.
 
-A lane on a GPU prepares the next batch while the last one is computed, and asks for an answer one batch late.
+A lane on a GPU prepares the next batch while the last one is computed. Answers are copied right behind the batch that
+gives them and waited for one batch late, so that neither the device nor the lane waits for more than it needs.
 A batch that does not fit into the device's memory is made to, see out_of_memory.
 """
 
@@ -19,6 +20,7 @@ from soundpost.engine.batching import Unit
 from soundpost.errors import sentence
 from soundpost.inference.batch_model import BatchModel
 from soundpost.inference.device_errors import is_broken_device
+from soundpost.inference.host_buffers import HostBuffers
 from soundpost.inference.out_of_memory import BatchAnswers, MemoryLosses, answer
 from soundpost.spectrograms.cache import slots
 from soundpost.spectrograms.cache.memory_tier import SharedPages
@@ -88,13 +90,18 @@ class Lane:
         device: "cpu", "cuda:0", ...
         pages: the cache's memory tier.
         results: takes what comes of the jobs.
+        buffers: host memory for what goes to a GPU and comes from it; its own when there is none.
     """
 
-    def __init__(self, device: str, pages: SharedPages | None, results: "Results") -> None:
+    def __init__(
+        self, device: str, pages: SharedPages | None, results: "Results", buffers: HostBuffers | None = None
+    ) -> None:
         self.device = device
         self.jobs: list[Job] = []  # handed in and not yet answered, the oldest first; the engine's side of the books
         self.is_abandoned = False
         self._since = time.monotonic()  # when the engine last gave a job to an idle lane, or heard of it
+        self._is_cuda = device.startswith("cuda")
+        self._buffers = buffers or HostBuffers()
         self._pages = pages
         self._free_since = 0.0  # when the last answer came back
         self._results = results
@@ -134,8 +141,7 @@ class Lane:
         self._queue.put(None)
 
     def _run(self) -> None:
-        if self.device == "cpu":
-            torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
+        torch.set_num_threads(1)  # parallel lanes, not parallel kernels: no core waits for another at a barrier
         begun: _Begun | None = None
         while True:
             if begun is not None and self._queue.empty():
@@ -182,8 +188,8 @@ class Lane:
         if not there:
             return Done(job, damaged=damaged)
         units, windows, spectrograms = zip(*there, strict=True)
-        batch = stack(spectrograms, windows, job.view, pinned=self.device != "cpu")
-        answers, losses = answer(job.predictor, job.view, batch)
+        room = self._buffers.for_batch if self._is_cuda else None
+        answers, losses = answer(job.predictor, job.view, stack(spectrograms, windows, job.view, room), self._buffers)
         if answers is None:
             return Done(job, units, damaged=damaged, losses=losses)
         return _Begun(job, units, damaged, answers, losses, started)

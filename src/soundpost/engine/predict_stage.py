@@ -15,6 +15,7 @@ from soundpost.inference.out_of_memory import MemoryLosses
 from soundpost.resources.deadline import Estimate, hang_seconds
 
 BATCH_SECONDS = {"cpu": 0.5, "cuda": 0.25}  # a batch that takes longer is made smaller
+SHARED_BATCH_SECONDS = 8.0  # the same on a core, for the few windows of a clip that share work when they come together
 LEAST_BATCH_SECONDS = 0.02  # however little time is left
 GPU_DEPTH = 3  # jobs that a GPU's lane may have waiting, so that it never starves
 WAIT_SECONDS = 0.1  # longest wait for what a pass at its end has left with the lanes
@@ -26,8 +27,8 @@ class PredictStage:
 
     Args:
         session: shared with the other passes.
-        plan: of this pass.
-        states: of its clips.
+        plan: what this pass is.
+        states: where each of its clips stands.
         predictors: one for each lane's device; groups of folds where there are several members.
     """
 
@@ -39,6 +40,8 @@ class PredictStage:
         self._states = states
         self._predictors = predictors
         self._speed = session.speed.setdefault(plan.recipe.name, Estimate())
+        states.groups.is_round = session.on_gpu
+        states.groups.keeps_clips = all(predictor.can_share(plan.view) for predictor in predictors.values())
 
     def admit(self) -> None:
         """Clips whose spectrograms are cached join the groups, as many as the lanes can soon take."""
@@ -54,7 +57,10 @@ class PredictStage:
             waiting_workers: workers that wait for room, which answered clips give back.
         """
         session, groups = self._session, self._states.groups
-        groups.budget_frames = self._budget_frames()
+        if session.on_gpu:
+            groups.follow(self._budget_frames(), session.batch_frames[self._plan.recipe.name])
+        else:
+            groups.budget_frames = self._budget_frames()
         depth = GPU_DEPTH if session.on_gpu else 1
         while session.free_cores(waiting_workers) > 0:
             lane = min(session.lanes, key=lambda lane: lane.waiting)  # so that none stands idle beside a full one
@@ -142,7 +148,8 @@ class PredictStage:
         most = self._session.batch_frames[self._plan.recipe.name]
         kind = "cuda" if self._session.on_gpu else "cpu"
         seconds = self._speed.seconds(len(self._plan.works))
-        limit = min(BATCH_SECONDS[kind], max(LEAST_BATCH_SECONDS, self._session.deadline.left() / 4))
+        usual = SHARED_BATCH_SECONDS if self._states.groups.keeps_clips else BATCH_SECONDS[kind]
+        limit = min(usual, max(LEAST_BATCH_SECONDS, self._session.deadline.left() / 4))
         return most if not seconds else max(1, min(most, int(limit / seconds)))
 
     def _answered(self, done: Done) -> None:

@@ -21,7 +21,7 @@ class Predictions:
     """Sums over passes for each member and clip, and which pass has answered which clip.
 
     Args:
-        members: of this run, in order.
+        members: those of this run, in order.
         n_clips: rows of the submission.
         passes: (member, view) of every pass of the plan, in any fixed order.
         folder: where the tables live; those that an earlier engine of the same run left there are taken up again.
@@ -99,7 +99,7 @@ class Predictions:
         """The submission as it stands: members' answers blended, in the columns of the submission.
 
         Args:
-            blend: of this run's members.
+            blend: how this run's members are blended.
             maps: classes -> columns, by recipe name.
             priors: (columns,); what stands where nobody knows, or nobody has answered.
             clips: numbers of the clips that are wanted, as each one's row depends on its own answers alone; None: all.

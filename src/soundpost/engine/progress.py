@@ -21,7 +21,8 @@ class Progress:
     """One pass after the other, and lines of the log between them.
 
     Args:
-        kind: "bar", "lines", "quiet", or "auto": a bar where the error stream is a terminal.
+        kind: "bar", "lines", "quiet", "auto" (a bar where the error stream is a terminal), or "none", for a caller who
+            tells of the run himself: not even lines of the log.
         limit_seconds: the limit of the run, for the heads of lines.
         elapsed: seconds since the run began.
     """
@@ -37,6 +38,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line of the log, with the time before it."""
+        if self.kind == "none":
+            return
         line = f"[{self._elapsed():6.1f} s of {self._limit:,.0f} s] {text}"
         if self._bar is None:
             put(line)

@@ -41,6 +41,7 @@ from soundpost.resources.memory import (
     is_in_memory,
     lonely_memory,
     memory_allowed,
+    memory_groups,
     return_free_memory,
 )
 from soundpost.resources.memory_budget import Budget
@@ -249,11 +250,12 @@ def _try_out(models: ModelPool, devices: DevicesInUse, heartbeat: Heartbeat, rep
 
 
 def _fit_cores(devices: DevicesInUse, tried: TryOut, shares: Budget) -> None:
-    """Without a GPU, lanes and batches are as many and as large as the memory allows."""
-    if not devices.on_gpu:
+    """Lanes and batches are as many and as large as the host's memory allows."""
+    if devices.on_gpu:
+        tried.batch_frames.update({name: tried.frames_pinned(name, shares.lane_bytes) for name in tried.batch_frames})
+    else:
         devices.names[:] = devices.names[: shares.lanes]
-        frames = {name: max(1, int(shares.lane_bytes / cost)) for name, cost in tried.bytes_per_frame.items()}
-        tried.batch_frames.update(frames)
+        tried.batch_frames.update({name: tried.frames_in(name, shares.lane_bytes) for name in tried.bytes_per_frame})
 
 
 def _share_memory(
@@ -268,8 +270,9 @@ def _share_memory(
         len(pool.workers),
         _start_method(settings),
         len(devices.names),
-        memory_budget.LANE_BYTES,
+        max(memory_budget.LANE_BYTES, tried.group_bytes, tried.pinned_bytes),
         tried.window_bytes,
+        memory_budget.CUDA_SHARE if devices.on_gpu and not memory_groups() else memory_budget.MARGIN_SHARE,
     )
     pool.shrink(shares.workers)
     return shares

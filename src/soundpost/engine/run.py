@@ -54,7 +54,7 @@ class Run:
         """One pass, or several that share their batches.
 
         Args:
-            works: of one recipe and view.
+            works: those with one recipe and view.
             done: all that have run, with these.
 
         Returns:
@@ -119,10 +119,11 @@ class Run:
         return first + (f" and {len(works) - 1} more" if len(works) > 1 else "")
 
     def _load_next(self, done: Sequence[Pass]) -> None:
-        """Begin to load what the pass after this one needs."""
+        """Begin to load what the pass after this one needs, and those that will share its batches."""
         following = self.scheduler.next(done)
         if following is not None:
-            self.session.models.load(following.member)
+            for work in self.scheduler.sharing(following, done):
+                self.session.models.load(work.member)
 
     def _digests_after(self, done: Sequence[Pass]) -> set[str]:
         models = self.session.models

@@ -112,7 +112,7 @@ def folds_that_share_batches(
         passes: all of them.
         done: those that have run, without work.
         work: the pass to run now.
-        members: of the run, by number.
+        members: those of the run, by number.
         seconds: expected duration of a pass.
         most: passes that there is time and room for together.
     """

@@ -1,6 +1,6 @@
 """The networks tried out before the first pass: what a window x frame costs, how large a GPU's batch may be."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -13,8 +13,10 @@ from soundpost.inference.device_errors import is_broken_device
 from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.predictor import Predictor
 from soundpost.inference.profiling import fit_worst_batch, probe
+from soundpost.inference.shared_windows import frames_in_room, frames_of_group
 from soundpost.resources.deadline import Estimate
-from soundpost.resources.memory_budget import GPU_SHARE
+from soundpost.resources.memory_budget import CUDNN_PLAN_BYTES, CUDNN_PLANS, GPU_SHARE, PINNED_BATCHES
+from soundpost.views.view import View
 
 PROBE_SECONDS = 10.0  # audio in the batch that tries a network out
 LONG_CLIP_SECONDS = 30.0  # a clip of this length must fit a GPU's batch
@@ -39,6 +41,8 @@ class TryOut:
         self.bytes_per_frame: dict[str, float] = {}  # recipe -> bytes for each window x frame
         self.speed: dict[str, Estimate] = {}  # recipe -> seconds for each window x frame
         self.batch_frames: dict[str, int] = {}  # recipe -> most windows x frames in a batch, on a GPU
+        self._frame_bytes: dict[str, int] = {}  # recipe -> bytes of one frame of its spectrograms, in float32
+        self._sharing: set[str] = set()  # recipes whose networks compute once what the windows of all views share
         self._raised: list[str] = []  # what networks raised that is no fault of settings or weights
         for recipe in models.recipes:
             for number in (i for i, (r, _) in enumerate(models.members) if r is recipe):
@@ -60,6 +64,43 @@ class TryOut:
         longest = self._models.sizes.longest_window
         return max(int(cost * longest(recipes[name])) for name, cost in self.bytes_per_frame.items())
 
+    @property
+    def pinned_bytes(self) -> int:
+        """Host memory that a lane on a GPU locks for its largest batches, and cuDNN takes for its plans there."""
+        if not self._devices.on_gpu:
+            return 0
+        largest = max(self._frame_bytes[name] * frames for name, frames in self.batch_frames.items())
+        return PINNED_BATCHES * largest + CUDNN_PLANS * CUDNN_PLAN_BYTES
+
+    def frames_pinned(self, name: str, n_bytes: int) -> int:
+        """Windows x frames of a batch of a recipe for which a GPU's lane has so much of the host's memory."""
+        room = max(n_bytes // 2, n_bytes - CUDNN_PLANS * CUDNN_PLAN_BYTES) // PINNED_BATCHES
+        return max(1, min(self.batch_frames[name], room // self._frame_bytes[name]))
+
+    @property
+    def group_bytes(self) -> int:
+        """Host memory in which every recipe's networks can share what neighbouring windows show; see frames_of_group.
+
+        None where no network does that.
+        """
+        return max(
+            (int(self.bytes_per_frame[name] * self._frames(name, frames_of_group)) for name in self._sharing), default=0
+        )
+
+    def frames_in(self, name: str, n_bytes: int) -> int:
+        """Windows x frames of a batch of a recipe for which a lane's host memory is enough."""
+        frames = max(1, int(n_bytes / self.bytes_per_frame[name]))
+        if name not in self._sharing:
+            return frames
+        return self._frames(name, lambda view, length: frames_in_room(view, length, frames), least=True)
+
+    def _frames(self, name: str, count: Callable[[View, int], int], least: bool = False) -> int:
+        """The most, or the least, frames that any view of a recipe counts in a long clip."""
+        recipe = next(recipe for recipe in self._models.recipes if recipe.name == name)
+        length = self._models.sizes.shape(recipe, LONG_CLIP_SECONDS)[2]
+        counted = [count(self._models.sizes.view(recipe, number), length) for number in range(len(recipe.views))]
+        return min(counted) if least else max(counted)
+
     def _works(self, recipe: Recipe, number: int) -> bool:
         """Whether a member's costs could be measured; devices that break meanwhile are lost."""
         while True:
@@ -80,6 +121,7 @@ class TryOut:
         sizes = self._models.sizes
         shape = sizes.shape(recipe, PROBE_SECONDS)
         view = sizes.view(recipe, 0)
+        self._frame_bytes[recipe.name] = 4 * shape[0] * shape[1]
         first = next(iter(predictors))
         with _named(first):
             probed = probe(predictors[first], view, shape)
@@ -92,9 +134,13 @@ class TryOut:
                     longest = sizes.shape(recipe, LONG_CLIP_SECONDS)
                     frames.append(fit_worst_batch(predictor, view, longest, max(1, most)))
             self.batch_frames[recipe.name] = min(frames)
+            torch.cuda.empty_cache()  # so that the next recipe finds the memory that this one found
         speed = self.speed.setdefault(recipe.name, Estimate())
         speed.add(shape[2], shape[2] * probed.seconds_per_frame)
         self.bytes_per_frame[recipe.name] = probed.bytes_per_frame
+        views = (sizes.view(recipe, number) for number in range(len(recipe.views)))
+        if all(predictors[first].can_share(each) for each in views):
+            self._sharing.add(recipe.name)
 
 
 @contextmanager

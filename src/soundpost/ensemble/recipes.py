@@ -5,7 +5,7 @@ recipe.toml
     format = 1
     name = "compact"
     average = "probability"            # over the windows of a clip: "probability" or "logit"
-    activation = "sigmoid"             # "sigmoid" (multi-label) or "softmax" (single label)
+    activation = "sigmoid"             # "sigmoid" (multi-label), "softmax" (single label), "none" (has been done)
     labels = ["Baby_cry", ...]         # in the order of the network's outputs
     priors = [0.1, ...]                # one per label: what a clip without an answer gets
 
@@ -40,6 +40,15 @@ from typing import Any
 from soundpost.errors import SettingsError
 
 FORMAT = 1
+DEFAULT_RATE = 44100  # Hz, of [audio] where nothing is said
+AVERAGES = ("probability", "logit")  # the first is what a recipe has that names none
+ACTIVATIONS = ("sigmoid", "softmax", "none")
+RECIPE_KEYS = {"format", "name", "labels", "audio", "front_end", "model", "views", "members", "priors", "aliases"} | {
+    "average",
+    "activation",
+    "gains",
+    "windows",
+}
 
 
 @dataclass(frozen=True)
@@ -114,26 +123,34 @@ def parse_recipe(text: str, where: str) -> Recipe:
         SettingsError: not TOML, another format, a key missing or unknown, or lists whose lengths disagree.
     """
     table = _table(text, where)
-    known = {
-        "format",
-        "name",
-        "labels",
-        "audio",
-        "front_end",
-        "model",
-        "views",
-        "members",
-        "priors",
-        "aliases",
-        "average",
-        "activation",
-        "gains",
-        "windows",
-    }
-    _refuse_unknown(table, known, where)
+    _refuse_unknown(table, RECIPE_KEYS, where)
     missing = sorted({"name", "labels", "front_end", "model", "members"} - set(table))
     if missing:
         raise SettingsError(f"{where}: {', '.join(missing)} missing. Write it again with the trainer or importer.")
+    for key, choices in (("average", AVERAGES), ("activation", ACTIVATIONS)):
+        if table.get(key, choices[0]) not in choices:
+            raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
+    _refuse_other_rates(table, where)
+    labels, priors, aliases = _columns(table, where)
+    return Recipe(
+        name=table["name"],
+        labels=labels,
+        audio=MappingProxyType(dict(table.get("audio", {}))),
+        front_end=_named(table["front_end"], f"{where} [front_end]"),
+        model=_named(table["model"], f"{where} [model]"),
+        views=tuple(_named(v, f"{where} [[views]]") for v in table.get("views", [{"name": "whole"}])),
+        members=_members(table, where),
+        priors=priors,
+        aliases=MappingProxyType(aliases),
+        average=table.get("average", AVERAGES[0]),
+        activation=table.get("activation", ACTIVATIONS[0]),
+        gains=MappingProxyType({key: tuple(map(float, scores)) for key, scores in table.get("gains", {}).items()}),
+        windows=MappingProxyType(dict(table.get("windows", {}))),
+    )
+
+
+def _columns(table: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], tuple[float, ...], dict[str, str]]:
+    """Labels, one prior for each, and aliases of some."""
     labels = tuple(table["labels"])
     if len(set(labels)) != len(labels) or not labels:
         raise SettingsError(f"{where}: labels must be distinct and at least one, got {len(labels)}. Correct the list.")
@@ -144,14 +161,16 @@ def parse_recipe(text: str, where: str) -> Recipe:
     stray = sorted(set(aliases) - set(labels))
     if stray:
         raise SettingsError(f"{where}: aliases for {', '.join(stray)}, which are no labels. Correct [aliases].")
-    for key, choices in (("average", ("probability", "logit")), ("activation", ("sigmoid", "softmax"))):
-        if table.get(key, choices[0]) not in choices:
-            raise SettingsError(f"{where}: {key} = '{table[key]}'; known: {', '.join(choices)}. Correct it.")
+    return labels, priors, aliases
+
+
+def _members(table: Mapping[str, Any], where: str) -> tuple[Member, ...]:
+    """The members of [[members]], at least one; a recipe without any view could not show them anything."""
     incomplete = [key for m in table["members"] for key in ("fold", "file", "sha256") if key not in m]
     if incomplete or not table["members"] or table.get("views") == []:
         lack = f"a member without {incomplete[0]}" if incomplete else "no member or no view"
         raise SettingsError(f"{where}: {lack}. Write it again with the trainer or importer.")
-    members = tuple(
+    return tuple(
         Member(
             table["name"],
             str(m["fold"]),
@@ -161,21 +180,6 @@ def parse_recipe(text: str, where: str) -> Recipe:
             int(m.get("bytes", 0)),
         )
         for m in table["members"]
-    )
-    return Recipe(
-        name=table["name"],
-        labels=labels,
-        audio=MappingProxyType(dict(table.get("audio", {}))),
-        front_end=_named(table["front_end"], f"{where} [front_end]"),
-        model=_named(table["model"], f"{where} [model]"),
-        views=tuple(_named(v, f"{where} [[views]]") for v in table.get("views", [{"name": "whole"}])),
-        members=members,
-        priors=priors,
-        aliases=MappingProxyType(aliases),
-        average=table.get("average", "probability"),
-        activation=table.get("activation", "sigmoid"),
-        gains=MappingProxyType({key: tuple(map(float, scores)) for key, scores in table.get("gains", {}).items()}),
-        windows=MappingProxyType(dict(table.get("windows", {}))),
     )
 
 
@@ -221,6 +225,17 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> No
     unknown = sorted(set(table) - known)
     if unknown:
         raise SettingsError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(known))}. Remove it.")
+
+
+def _refuse_other_rates(table: Mapping[str, Any], where: str) -> None:
+    """A front end that is told one rate and given another would place every band elsewhere, without a word."""
+    given = table.get("audio", {}).get("sample_rate", DEFAULT_RATE)
+    expected = table["front_end"].get("sample_rate", given)
+    if given != expected:
+        raise SettingsError(
+            f"{where}: [audio] gives {given} Hz and [front_end] takes it for {expected} Hz. Write the rate of the "
+            "training into both."
+        )
 
 
 def _named(table: Mapping[str, Any], where: str) -> Named:

@@ -9,15 +9,16 @@ Both are the same tree, so that nothing above knows which one it reads:
 What does not fit into a kernel comes as a dataset and lies somewhere under the input folder.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from soundpost.ensemble.attached import Attached
-from soundpost.ensemble.recipes import Member, Submission, parse_submission
+from soundpost.ensemble.recipes import Member, Named, Recipe, Submission, parse_submission
 from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import SettingsError
 
@@ -97,4 +98,13 @@ def find_assets(root: Path, submission: str = SUBMISSION, input_root: Path = INP
     if not path.is_file():
         raise SettingsError(f"{path} is not there. Name the folder of a {SUBMISSION}, or train or import one first.")
     texts = {found.parent.name: found.read_text("utf-8") for found in sorted(root.glob(f"*/{RECIPE}"))}
-    return Assets(root, parse_submission(path.read_text("utf-8"), texts, str(path)), input_root)
+    parsed = parse_submission(path.read_text("utf-8"), texts, str(path))
+    return Assets(root, replace(parsed, recipes=tuple(_placed(recipe, root) for recipe in parsed.recipes)), input_root)
+
+
+def _placed(recipe: Recipe, root: Path) -> Recipe:
+    """A recipe whose network stands in a file of its folder, with that folder's place."""
+    if "file" not in recipe.model.settings:
+        return recipe
+    settings = {**recipe.model.settings, "folder": str((root / recipe.name).absolute())}
+    return replace(recipe, model=Named(recipe.model.name, MappingProxyType(settings)))

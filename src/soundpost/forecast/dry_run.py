@@ -200,7 +200,7 @@ class DryRun:
             order.append(work)
         each = load.audio_seconds / load.clips
         passes = []
-        alone: set[tuple[str, int]] = set()  # recipes and views of which one member goes first, without company
+        alone: set[tuple[str, int]] = set()  # recipes and views whose first member has gone, which shares no batches
         for work in order:
             recipe = models.members[work.member][0]
             if m := measured.get(recipe.name):

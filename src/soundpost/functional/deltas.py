@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soundpost.errors import ShapeError
+from soundpost.functional.constants import constant
 
 WIDTH = 9  # frames under one Savitzky-Golay fit: a line for the first derivative, a parabola for the second
 FIRST = tuple(k / 60 for k in range(-4, 5))
@@ -34,7 +35,7 @@ def with_derivatives(batch: Tensor) -> Tensor:
             "more is needed. Give windows of that many frames and a front end with one channel."
         )
     clips, _, bins, frames = batch.shape
-    kernels = batch.new_tensor([FIRST, SECOND]).unsqueeze(1)
+    kernels = constant((FIRST, SECOND), batch).unsqueeze(1)
     slopes = F.conv1d(batch.reshape(clips * bins, 1, frames), kernels)
     edges = (WIDTH // 2, WIDTH // 2)
     slopes = F.pad(slopes, edges, mode="replicate").reshape(clips, bins, 2, frames).transpose(1, 2)

@@ -1,6 +1,6 @@
 """python -m soundpost.importers SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder.
 
-`python -m soundpost.importers add --help` tells of networks of your own.
+`soundpost import add --help` tells of networks of your own, `soundpost import compare --help` of answers of your own.
 """
 
 import csv
@@ -14,7 +14,7 @@ from soundpost.contest.submission import RANKED
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import SettingsError
 from soundpost.exit_status import refusing
-from soundpost.importers import add
+from soundpost.importers import add_command, compare
 from soundpost.importers.argus import import_argus
 from soundpost.importers.erc2019 import import_erc2019, import_seventh, import_seventh_one_channel
 from soundpost.importers.ex4sperans import import_ex4sperans
@@ -43,7 +43,9 @@ IMPORTERS: dict[str, Callable[[Path, Path, str, tuple[str, ...]], Recipe]] = {
 def main(arguments: Sequence[str]) -> int:
     """Import one experiment and say what was written; 0 if it was, 1 with the reason if not."""
     if arguments and arguments[0] == "add":
-        return add.main(arguments[1:], read_labels)
+        return add_command.main(arguments[1:], read_labels)
+    if arguments and arguments[0] == "compare":
+        return compare.main(arguments[1:])
     parser = Parser(prog="soundpost import", description=__doc__)
     parser.add_argument("system", choices=sorted(IMPORTERS))
     parser.add_argument("source", type=Path, help="checkpoint, or folder of one experiment with its folds")

@@ -1,28 +1,42 @@
-"""python -m soundpost.importers add: the folds of a network of your own -> a recipe folder, named in the submission."""
+"""soundpost import add: the folds of a network of your own -> a recipe folder, named in the submission."""
 
+import re
+import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
-from torch import Tensor
 
-from soundpost.arguments import Parser
+from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.ensemble.recipes import FORMAT, Recipe
-from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, default_root, find_assets
-from soundpost.errors import SettingsError, WeightsError
-from soundpost.exit_status import refusing
-from soundpost.front_ends import FRONT_ENDS
-from soundpost.importers.recipe_files import ImportedMember, write_imported
-from soundpost.importers.state_dicts import read_state_dict, renamed
+from soundpost.ensemble.weights_folder import SUBMISSION, find_assets
+from soundpost.errors import SettingsError
+from soundpost.importers.matching import adapted, matched, refuse_unfit
+from soundpost.importers.network_source import network_source
+from soundpost.importers.probe import probe
+from soundpost.importers.shown_settings import refuse_other_rates
+from soundpost.importers.state_dicts import read_state_dict
 from soundpost.models import MODELS
 from soundpost.registry import build
-from soundpost.views import VIEWS
 
-COUNTER = "num_batches_tracked"  # which torch did not save before 0.4.1, and which no answer depends on
-TRIED_SECONDS = 3.0  # so much silence is shown to the network once
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Adding:
+    """How the files of a person become a recipe, beside what stands in the settings."""
+
+    network: str = ""  # see network_source; "" where [model] names a network of the kit
+    scores: Sequence[float] = ()  # out-of-fold lwlrap of each checkpoint; empty when it is not known
+    renames: Mapping[str, str] = field(default_factory=dict)  # beginnings of names in the checkpoints -> of ours
+    drop: Sequence[str] = ()  # patterns of names that are left out
+    strip: Sequence[str] = ()  # patterns of leading parts that are taken off
+    is_logits: bool = False  # answers within [0, 1] are logits all the same
+    replace: bool = False  # a recipe of that name goes
 
 
 def add(
@@ -31,10 +45,9 @@ def add(
     name: str,
     table: Mapping[str, Any],
     labels: tuple[str, ...],
-    scores: Sequence[float] = (),
-    renames: Mapping[str, str] | None = None,
+    adding: Adding | None = None,
 ) -> Recipe:
-    """The folds of one network as a recipe, after each was loaded and shown a clip.
+    """The folds of one network as a recipe, after each was loaded and shown noise; nothing is written before.
 
     Args:
         checkpoints: one file for each fold: a state dict, bare or inside what a training loop saved.
@@ -42,57 +55,82 @@ def add(
         name: what the recipe is called.
         table: audio, front_end, model, views and whatever else a recipe.toml has but name, labels and members.
         labels: in the order of the network's outputs.
-        scores: out-of-fold lwlrap of each checkpoint; empty when it is not known.
-        renames: beginnings of names in the checkpoints -> of ours.
+        adding: what else was said.
 
     Raises:
-        SettingsError: a table that lacks something or names what is not registered; scores of another number.
-        WeightsError: names or shapes that are not the network's, or answers of another shape than the labels'.
+        SettingsError: a table that lacks something or names what is not registered, rates that differ, scores of
+            another number or outside [0, 1], a name that cannot be a folder's or is taken.
+        WeightsError: names or shapes that are not the network's, weights or answers that are no numbers, answers of
+            another shape than the labels', probabilities in place of logits.
+        BundleError: code that a kernel cannot carry.
     """
-    absent = sorted({"front_end", "model"} - set(table))
-    if absent:
-        raise SettingsError(f"settings of {name}: no {', '.join(absent)}. Write both, as docs/your_model.md shows.")
-    if scores and len(scores) != len(checkpoints):
-        raise SettingsError(f"{len(scores)} scores for {len(checkpoints)} checkpoints. Give one for each, or none.")
-    network = _network(table, labels, name)
+    said = adding or Adding()
+    folder = free_folder(weights, name, said.replace)
+    refuse_incomplete(table, name, said)
+    refuse_scores(said.scores, len(checkpoints))
+    refuse_other_rates(table, f"settings of {name}")
+    source = network_source(said.network, table.get("model", {}), len(labels))
+    whole = {**table, "model": source.model}
+    network = _network(source.model, source.file, labels, name)
     wanted = network.state_dict()
     members = []
     for fold, path in enumerate(checkpoints):
-        arrays = matched(renamed(read_state_dict(path), renames or {}), wanted, str(path))
-        score = {"lwlrap": scores[fold]} if scores else {}
-        members.append(ImportedMember(str(fold), arrays, score))
-    _try_out(network, table, labels, name)
+        own = adapted(read_state_dict(path), said.drop, said.strip, said.renames, str(path))
+        arrays = matched(own, wanted, str(path))
+        refuse_unfit(arrays, str(path))
+        network.load_state_dict(arrays)
+        probe(network, whole, len(labels), str(path), said.is_logits)
+        score = {"lwlrap": said.scores[fold]} if said.scores else {}
+        members.append(NewMember(str(fold), {key: array.numpy() for key, array in arrays.items()}, score))
     members.sort(key=lambda member: -member.scores.get("lwlrap", 0.0))
-    return write_imported(weights / name, name, table, labels, members)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    recipe = write_recipe(folder, name, whole, labels, members)
+    if source.file:
+        shutil.copyfile(source.file, folder / source.file.name)
+    return recipe
 
 
-def matched(arrays: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """The arrays under the network's names: as they are, or less leading parts that all of them share.
+def free_folder(weights: Path, name: str, replace: bool) -> Path:
+    """The folder that a recipe of that name gets.
 
     Raises:
-        WeightsError: names that do not come out the same, or other shapes; with both sides' first ones.
+        SettingsError: no name for a folder, or one that is taken and was not said to be replaced.
     """
-    counters = {key: torch.zeros_like(value) for key, value in wanted.items() if key.endswith(COUNTER)}
-    names = list(arrays)
-    found = dict(arrays)
-    while set(counters | found) != set(wanted) and len({n.split(".")[0] for n in names}) == 1 and "." in names[0]:
-        names = [n.partition(".")[2] for n in names]
-        found = dict(zip(names, arrays.values(), strict=True))
-    if set(counters | found) != set(wanted):
-        missing, strange = sorted(set(wanted) - set(counters) - set(arrays)), sorted(set(arrays) - set(wanted))
-        raise WeightsError(
-            f"{where}: the network has {', '.join(missing[:3]) or 'nothing'} that the file lacks, the file has "
-            f"{', '.join(strange[:3]) or 'nothing'} that the network lacks. Give --rename OLD=NEW for beginnings that "
-            "differ, or correct the network's attributes or [model]."
+    if not NAME.fullmatch(name):
+        raise SettingsError(
+            f"--recipe '{name}' cannot be a folder's name. Take letters, digits, dots, hyphens, underscores, such as "
+            f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-._') or 'mine'}."
         )
-    found = {key: found[key] if key in found else counters[key] for key in wanted}
-    other = [key for key in wanted if found[key].shape != wanted[key].shape]
-    if other:
-        raise WeightsError(
-            f"{where}: {other[0]} is {tuple(found[other[0]].shape)} in the file and {tuple(wanted[other[0]].shape)} in "
-            "the network. Correct [model], or give the labels it was trained with."
-        )
-    return found
+    folder = weights / name
+    if folder.exists() and not replace:
+        raise SettingsError(f"{folder} is there already, and stays. Choose another --recipe, or say --replace.")
+    return folder
+
+
+def refuse_incomplete(table: Mapping[str, Any], name: str, said: Adding) -> None:
+    """Refuse settings without a front end, or without a network where none is named elsewhere.
+
+    Raises:
+        SettingsError: with what is absent.
+    """
+    needed = {"front_end"} if said.network else {"front_end", "model"}
+    absent = sorted(needed - set(table))
+    if absent:
+        raise SettingsError(f"settings of {name}: no {', '.join(absent)}. Write both, as docs/your_model.md shows.")
+
+
+def refuse_scores(scores: Sequence[float], count: int) -> None:
+    """Refuse scores of another number than checkpoints, or that are no lwlrap.
+
+    Raises:
+        SettingsError: with the number or the score.
+    """
+    if scores and len(scores) != count:
+        raise SettingsError(f"{len(scores)} scores for {count} checkpoints. Give one for each, or none.")
+    wrong = [score for score in scores if not 0 <= score <= 1]
+    if wrong:
+        raise SettingsError(f"--score {wrong[0]:g} is no lwlrap, which lies within [0, 1]. Give 0.81 for 81 %.")
 
 
 def name_in_submission(weights: Path, name: str, alone: bool) -> None:
@@ -109,68 +147,21 @@ def name_in_submission(weights: Path, name: str, alone: bool) -> None:
     find_assets(weights)
 
 
-def _network(table: Mapping[str, Any], labels: tuple[str, ...], name: str) -> torch.nn.Module:
-    model = table["model"]
-    return build(MODELS, model.get("name", ""), model, "model", len(labels), where=f"{name} [model]").eval()
+def read_settings(path: Path) -> dict[str, Any]:
+    """The tables of a settings file.
 
-
-@torch.inference_mode()
-def _try_out(network: torch.nn.Module, table: Mapping[str, Any], labels: tuple[str, ...], name: str) -> None:
-    """Show the network one clip as every view cuts it, so that what does not fit together is said now."""
-    settings = table["front_end"]
-    front_end = build(FRONT_ENDS, settings.get("name", ""), settings, "front end", where=f"{name} [front_end]")
-    rate = int(table.get("audio", {}).get("sample_rate", 44100)) or 44100
-    spectrogram = front_end(torch.zeros(1, round(TRIED_SECONDS * rate)))[0]
-    for given in table.get("views", [{"name": "whole"}]):
-        view = build(VIEWS, given.get("name", ""), given, "view", where=f"{name} [[views]]")
-        window = view.windows(spectrogram.shape[2])[0]
-        batch = view.prepare(view.cut(spectrogram, window)[None])
-        try:
-            answer = network(batch)
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{name}: the network does not take {tuple(batch.shape)}, (batch, channels, bins, frames), of view "
-                f"{given['name']} ({str(error).splitlines()[0]}). Correct the view, the front end or the network."
-            ) from error
-        answer = answer[0] if isinstance(answer, (tuple, list)) else answer
-        if answer.shape != (1, len(labels)):
-            raise WeightsError(
-                f"{name}: the network answers {tuple(answer.shape)} for one window and {len(labels)} labels. It must "
-                f"return logits (batch, {len(labels)})."
-            )
-
-
-@refusing
-def main(arguments: Sequence[str], labels_of: Any) -> int:
-    """Add one recipe and say what to do next; 0 if it was written, 1 with the reason if not.
-
-    Args:
-        arguments: behind the word "add".
-        labels_of: reads labels from a file.
+    Raises:
+        SettingsError: it cannot be read or is no TOML.
     """
-    parser = Parser(prog="soundpost import add", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="one file for each fold")
-    parser.add_argument("--recipe", required=True, help="its name, and that of its folder in weights/")
-    parser.add_argument("--settings", type=Path, required=True, help="toml: audio, front_end, model, views")
-    parser.add_argument("--labels", type=Path, required=True, help="sample_submission.csv, or one label a line")
-    parser.add_argument("--score", type=float, nargs="+", default=[], help="out-of-fold lwlrap of each checkpoint")
-    parser.add_argument("--rename", metavar="OLD=NEW", action="append", default=[], help="beginnings of names")
-    parser.add_argument("--only", action="store_true", help="the submission is to hold no other recipe")
-    parser.add_argument("--weights", type=Path, default=default_root(), help="folder of submission.toml (weights)")
-    given = parser.parse_args(arguments)
-    table = _read_settings(given.settings)
-    renames = {old: new for old, _, new in (text.partition("=") for text in given.rename)}
-    labels = labels_of(given.labels)
-    recipe = add(given.checkpoint, given.weights, given.recipe, table, labels, given.score, renames)
-    name_in_submission(given.weights, recipe.name, given.only)
-    folder = given.weights / recipe.name
-    print(f"{folder / RECIPE}: {len(recipe.members)} folds of {recipe.model.name}, {len(recipe.labels)} labels")
-    print(f"{given.weights / SUBMISSION} names it. Next: python build_kernel.py")
-    return 0
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"--settings {path}: {error}. Write it as docs/your_model.md shows.") from error
+
+
+def _network(model: Mapping[str, Any], file: Path | None, labels: tuple[str, ...], name: str) -> torch.nn.Module:
+    placed = {**model, "folder": str(file.parent)} if file else model
+    network: torch.nn.Module = build(
+        MODELS, model.get("name", ""), placed, "model", len(labels), where=f"{name} [model]"
+    )
+    return network.eval()

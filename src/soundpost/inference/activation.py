@@ -10,8 +10,11 @@ def probabilities_of(logits: Tensor, activation: str) -> Tensor:
 
     Args:
         logits: what a network gives; minus infinity is a probability of 0, NaN stays NaN.
-        activation: "sigmoid", each class by itself, or "softmax", the classes of a row sum to 1.
+        activation: "sigmoid", each class by itself, "softmax", the classes of a row sum to 1, or "none", where they are
+            probabilities already.
     """
+    if activation == "none":
+        return logits
     return logits.softmax(dim=-1) if activation == "softmax" else logits.sigmoid()
 
 

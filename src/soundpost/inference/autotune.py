@@ -10,6 +10,8 @@ from torch import Tensor
 
 HALF_BOUND = 5e-3  # largest change of a probability that half precision may cost; beyond it float32 is used
 HALF_GAIN = 1.1  # times as fast, at least, for half precision to be worth its rounding
+DECIDING_WINDOWS = {"cpu": 1, "cuda": 32}  # windows needed to decide; a core never sees many
+LARGE_TIMES = 4  # times as many windows as decided, for a batch to decide once more
 REPEATS = 3  # how often each way is timed, in turns; the best counts, as whatever disturbs makes it longer
 
 Way = Callable[[], Tensor]
@@ -57,7 +59,7 @@ class Choice:
     """Whether the members of a recipe compute in another way on one kind of device, decided once for the whole run.
 
     The first member's first batch decides for its recipe whether that is faster; each member's own first batch, whether
-    its answers hold. All devices of the kind follow.
+    its answers hold. A batch of LARGE_TIMES as many windows decides once more, on both. All devices of the kind follow.
 
     Args:
         least_gain: times as fast, at least; None where that does not matter, because the way was asked for by name.
@@ -71,10 +73,15 @@ class Choice:
         self._bound = bound
         self._tell = tell
         self._speed: float | None = None
+        self._timed_windows = 0  # on which the speed was measured
         self._taken: dict[str, bool] = {}
+        self._strayed: set[str] = set()  # members whose answers the other way has changed too much
+        self._windows: dict[str, int] = {}  # on which each member was tried
 
-    def takes(self, member: str, way: str, usual: Way, other: Way, device: torch.device) -> bool:
-        """Whether a member computes in the other way; tried out when it is asked for the first time.
+    def takes(self, member: str, way: str, usual: Way, other: Way, device: torch.device, windows: int = 1) -> bool:
+        """Whether a member computes in the other way; tried out when it is asked for the first time, or for many more.
+
+        What has once strayed too far is never taken.
 
         Args:
             member: its name.
@@ -82,19 +89,25 @@ class Choice:
             usual: the first batch's probabilities as they are made now.
             other: the same in the other way.
             device: the one on which both compute.
+            windows: in the batch.
         """
-        if member not in self._taken:
-            if self._is_too_slow:
+        if windows >= LARGE_TIMES * self._windows.get(member, 0):
+            is_timed = self._least_gain is not None and windows >= LARGE_TIMES * self._timed_windows
+            if self._is_too_slow and not is_timed:
                 return False
-            is_timed = self._least_gain is not None and self._speed is None
+            if member in self._strayed:
+                return False
             trial = compare(usual, other, device, is_timed)
+            self._windows[member] = windows
             if is_timed:
-                self._speed = trial.speed
-            self._taken[member] = trial.change <= self._bound and not self._is_too_slow
+                self._speed, self._timed_windows = trial.speed, windows
+            if not trial.change <= self._bound:
+                self._strayed.add(member)
+            self._taken[member] = member not in self._strayed and not self._is_too_slow
             pace = "" if self._speed is None else f"{self._speed:.2f} times as fast, "
             verdict = "taken" if self._taken[member] else "not taken"
-            self._tell(f"{member}: {way} {verdict}: {pace}probabilities within {trial.change:.1g}")
-        return self._taken[member]
+            self._tell(f"{member}: {way} {verdict}: {pace}probabilities within {trial.change:.1g} ({windows} windows)")
+        return self._taken.get(member, False)
 
     @property
     def _is_too_slow(self) -> bool:

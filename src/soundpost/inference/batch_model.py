@@ -26,6 +26,10 @@ class BatchModel(Protocol):
         """The same in float32 on its device, for rows that half precision spoilt; None where it is not in half."""
         ...
 
+    def can_share(self, view: View) -> bool:
+        """Whether what the windows of a view have in common is computed once, if they come in one batch."""
+        ...
+
     def __call__(self, batch: Tensor, view: View) -> Tensor:
         """Answers of stacked windows: (windows, classes), of several members (windows, members, classes)."""
         ...

@@ -1,6 +1,8 @@
 """Devices that really work, and the precision they are good at."""
 
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from torch.nn import functional
 
 from soundpost.errors import DeviceError, KitError, sentence
 from soundpost.resources.memory import cores
+from soundpost.resources.memory_budget import CUDNN_PLANS
 
 BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo calls them on x86 and on Arm
 TOLERANCE = {
@@ -30,6 +33,7 @@ def choose_devices(asked: str) -> list[str]:
     Raises:
         DeviceError: a device that was asked for by name is not there or does not work.
     """
+    os.environ.setdefault("TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT", str(CUDNN_PLANS))  # read when cuDNN is first used
     torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32; where less will do, half precision is used
     names = [name.strip() for name in asked.split(",") if name.strip()]
     if names in (["auto"], ["cuda"]):
@@ -118,3 +122,19 @@ def choose_precision(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinf
     with suppress(OSError):
         flags.update(cpuinfo.read_text().split())
     return "bfloat16" if flags & BFLOAT16_UNITS else "float32"
+
+
+@contextmanager
+def beside_computing(device: str) -> Iterator[None]:
+    """What is copied to a GPU meanwhile goes through a queue of its own, and is there at the end.
+
+    In the common queue weights would stand behind the batches under way, and these behind the weights. Memory that was
+    filled so goes back to this queue alone; a network is let go when none of its batches is under way.
+    """
+    if not device.startswith("cuda"):
+        yield
+        return
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()

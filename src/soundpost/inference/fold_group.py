@@ -36,10 +36,15 @@ class FoldGroup:
             return None
         return FoldGroup([twin or member for twin, member in zip(exact, self.members, strict=True)])
 
+    def can_share(self, view: View) -> bool:
+        """Whether all members compute once what the windows of this view have in common."""
+        return all(member.can_share(view) for member in self.members)
+
     @torch.inference_mode()
     def __call__(self, batch: Tensor, view: View) -> Tensor:
         """Answers (windows, members, classes) of stacked windows, see Predictor."""
         inputs = self.members[0].prepare(batch, view)
         for member in self.members:
             member.settle(inputs)
-        return torch.stack([member.answer(inputs) for member in self.members], dim=1)
+        sharing = self.members[0].sharing(batch, view)
+        return torch.stack([member.answer(inputs, sharing) for member in self.members], dim=1)

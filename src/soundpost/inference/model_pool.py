@@ -13,7 +13,7 @@ from soundpost.ensemble.weights_folder import Assets
 from soundpost.errors import DeviceError, KitError, SettingsError, sentence
 from soundpost.inference.autotune import Choice, half_choice
 from soundpost.inference.device_errors import is_device_error, is_out_of_memory
-from soundpost.inference.devices import choose_precision
+from soundpost.inference.devices import beside_computing, choose_precision
 from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
 from soundpost.inference.sizes import Sizes
@@ -108,7 +108,8 @@ class ModelPool:
         choice = self._choices.setdefault(key, half_choice(self._precision == "auto", self.notes.append))
         try:
             try:
-                return Predictor(recipe, member, arrays, device, precision, choice)
+                with beside_computing(device):
+                    return Predictor(recipe, member, arrays, device, precision, choice)
             except RuntimeError as error:
                 if device == "cpu" or not is_out_of_memory(error):
                     raise

@@ -14,6 +14,7 @@ from soundpost.errors import sentence
 from soundpost.inference.batch_model import BatchModel
 from soundpost.inference.device_errors import is_ambiguous, is_out_of_memory
 from soundpost.inference.devices import verify
+from soundpost.inference.host_buffers import HostBuffers
 from soundpost.views.view import Divisible, View
 
 
@@ -51,10 +52,13 @@ class BatchAnswers:
         view: the rule that cut the windows.
         batch: (windows, channels, bins, frames), kept until the answers have come where the model is in half precision.
         losses: what the batch has cost so far; completed by cpu().
+        buffers: the lane's, into which the answers are copied as soon as the device has them.
     """
 
-    def __init__(self, rows: Tensor, model: BatchModel, view: View, batch: Tensor, losses: MemoryLosses) -> None:
-        self._rows = rows
+    def __init__(
+        self, rows: Tensor, model: BatchModel, view: View, batch: Tensor, losses: MemoryLosses, buffers: HostBuffers
+    ) -> None:
+        self._copy = buffers.begin_copy(rows)
         self._exact = model.in_float32()
         self._view = view
         self._batch = None if self._exact is None else batch
@@ -69,7 +73,7 @@ class BatchAnswers:
         Raises:
             Whatever the device or the network raises.
         """
-        values = self._rows.cpu()
+        values = self._copy.wait()
         if self._exact is None or self._batch is None:
             return values
         is_finite = values.isfinite().all(dim=-1, keepdim=True)
@@ -83,13 +87,16 @@ class BatchAnswers:
         return values
 
 
-def answer(model: BatchModel, view: View, batch: Tensor) -> tuple[BatchAnswers | None, MemoryLosses]:
+def answer(
+    model: BatchModel, view: View, batch: Tensor, buffers: HostBuffers | None = None
+) -> tuple[BatchAnswers | None, MemoryLosses]:
     """Answers of a batch, made to fit; and what that cost.
 
     Args:
         model: the member or members, on their device.
         view: the rule that cut the windows.
         batch: (windows, channels, bins, frames).
+        buffers: those of the lane that waits for the answers; new ones when there are none.
 
     Returns:
         Answers as the model gives them, NaN for windows that are lost; None when all are.
@@ -99,7 +106,9 @@ def answer(model: BatchModel, view: View, batch: Tensor) -> tuple[BatchAnswers |
     """
     losses = MemoryLosses(unpinned=int(model.device.type == "cuda" and not batch.is_pinned()))
     rows = _joined(_halved(model, view, batch, losses, first=0))
-    return None if rows is None else BatchAnswers(rows, model, view, batch, losses), losses
+    if rows is None:
+        return None, losses
+    return BatchAnswers(rows, model, view, batch, losses, buffers or HostBuffers()), losses
 
 
 def _joined(rows: list[Tensor | None]) -> Tensor | None:

@@ -7,6 +7,7 @@ batch size changes is the order of sums inside the device's kernels, so answers 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from copy import copy, deepcopy
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.inference.activation import probabilities_of
-from soundpost.inference.autotune import Choice, half_choice
+from soundpost.inference.autotune import DECIDING_WINDOWS, LARGE_TIMES, Choice, half_choice
 from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
 from soundpost.inference.network import build, copy_on_cpu
+from soundpost.inference.shared_windows import Sharing, can_share, shared_logits, sharing_of
 from soundpost.views.view import View
 
 
@@ -29,8 +31,10 @@ class Predictor:
         member: one of its folds.
         arrays: the member's state dict.
         device: "cpu", "cuda:0", ...
-        precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch, and given up
-            (is_half becomes False) where that does not hold.
+        precision: "float32", "float16" or "bfloat16"; half precision is tried on the first batch that tells
+            something, once more on one that is much larger, and given up (is_half becomes False) where it does not
+            hold.
+            Batches before the first trial are answered in float32.
         choice: decides about half precision, shared by the members of a recipe; its own when there is none.
     """
 
@@ -51,7 +55,10 @@ class Predictor:
         network = build(recipe, member, arrays)
         self.model: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._exact = self.model  # the network in float32, whatever the other one is rounded to
-        self._is_folded = self._is_settled = False
+        self._is_folded = False
+        self._least_windows = 1.0  # fewer windows than this decide nothing
+        self._is_tried = False  # whether half precision has had its first trial
+        self._answering = self.model, False  # the network and whether in half precision, as one, for other lanes' sake
         self._choice = choice or half_choice()
         self.half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
@@ -84,7 +91,8 @@ class Predictor:
     def _twin(self, device: torch.device, model: nn.Module) -> "Predictor":
         twin = copy(self)
         twin.device, twin.model, twin._exact = device, model, model
-        twin.is_half, twin._is_settled = False, True
+        twin._answering = model, False
+        twin.is_half, twin._is_folded, twin._least_windows = False, True, inf
         return twin
 
     @torch.inference_mode()
@@ -100,7 +108,7 @@ class Predictor:
         """
         inputs = self.prepare(batch, view)
         self.settle(inputs)
-        return self.answer(inputs)
+        return self.answer(inputs, self.sharing(batch, view))
 
     @torch.inference_mode()
     def rehearse(self, batch: Tensor, view: View) -> None:
@@ -110,7 +118,8 @@ class Predictor:
         """
         inputs = self.prepare(batch, view)
         self._fold(inputs)
-        self.through(self.model, inputs, self.is_half and self.device.type != "cpu")
+        is_half = self.is_half and self.device.type != "cpu"
+        self.through(self._over(self.model, self.sharing(batch, view)), inputs, is_half)
 
     def prepare(self, batch: Tensor, view: View) -> Tensor:
         """Stacked windows as the network takes them, on the device."""
@@ -118,18 +127,35 @@ class Predictor:
         return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
 
     def settle(self, inputs: Tensor) -> None:
-        """With the first prepared windows: fold the network, decide about half precision."""
-        if not self._is_settled:
-            with self._choice.lock:
-                if not self._is_settled:
-                    self._fold(inputs)
-                    if self.is_half:
-                        self._settle_half(inputs)
-                    self._is_settled = True
+        """With the first prepared windows fold the network; with enough of them decide about half precision."""
+        windows = len(inputs)
+        if windows < self._least_windows:
+            return
+        with self._choice.lock:
+            if windows < self._least_windows:
+                return
+            self._fold(inputs)
+            if self.half is None:
+                self._least_windows = inf
+            elif windows < DECIDING_WINDOWS[self.device.type]:
+                self._least_windows = DECIDING_WINDOWS[self.device.type]
+            else:
+                self._settle_half(inputs)
+                self._least_windows = inf if self._is_tried else LARGE_TIMES * windows
+                self._is_tried = True
 
-    def answer(self, inputs: Tensor) -> Tensor:
-        """Answers of prepared windows by the settled network."""
-        return self.through(self.model, inputs, self.is_half)
+    def can_share(self, view: View) -> bool:
+        """Whether the network computes what windows of this view have in common only once."""
+        return can_share(self._exact, view, self.device)
+
+    def sharing(self, batch: Tensor, view: View) -> Sharing | None:
+        """What stacked windows have in common; None where the network shares nothing."""
+        return sharing_of(self._exact, view, batch) if self.can_share(view) else None
+
+    def answer(self, inputs: Tensor, sharing: Sharing | None = None) -> Tensor:
+        """Answers of prepared windows by the settled network, what they have in common computed once."""
+        model, is_half = self._answering
+        return self.through(self._over(model, sharing), inputs, is_half)
 
     def through(self, network: Callable[[Tensor], Any], inputs: Tensor, is_half: bool) -> Tensor:
         """Prepared windows through a network that gives logits, up to the recipe's answers.
@@ -142,25 +168,39 @@ class Predictor:
             logits = logits.where(logits.isfinite().all(dim=-1, keepdim=True), torch.nan)
         return logits if self.recipe.average == "logit" else probabilities_of(logits, self.recipe.activation)
 
+    def in_half(self, inputs: Tensor) -> nn.Module:
+        """The network with its layers rounded to the half precision that was asked for; in float32 if none was.
+
+        Args:
+            inputs: prepared windows, with which it is folded.
+        """
+        self._fold(inputs)
+        return self._exact if self.half is None else _rounded(self._exact, self.half)
+
     def probabilities(self, answers: Tensor) -> Tensor:
         """Answers as probabilities, whatever the recipe averages."""
         return probabilities_of(answers, self.recipe.activation) if self.recipe.average == "logit" else answers
 
+    def _over(self, model: nn.Module, sharing: Sharing | None) -> Callable[[Tensor], Any]:
+        """The network as a function of prepared windows."""
+        return model if sharing is None else lambda inputs: shared_logits(model, inputs, sharing)
+
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
             self.model = self._exact = fold_batch_norms(self.model, inputs[:1])
+            self._answering = self.model, False
             self._is_folded = True
 
     def _settle_half(self, inputs: Tensor) -> None:
-        rounded = _rounded(self.model, self.half)
+        rounded = self.model if self.model is not self._exact else self.in_half(inputs)
         exact, half = (
             lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
-            for model, is_half in ((self.model, False), (rounded, True))
+            for model, is_half in ((self._exact, False), (rounded, True))
         )
         name = str(self.half).removeprefix("torch.")
-        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device)
-        if self.is_half:
-            self.model = rounded
+        self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device, len(inputs))
+        self.model = rounded if self.is_half else self._exact
+        self._answering = self.model, self.is_half
 
 
 def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:

@@ -18,6 +18,7 @@ from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, Assets, find_a
 from soundpost.errors import BundleError
 from soundpost.kernel.bit_allocation import pack_members
 from soundpost.kernel.dependencies import ENTRIES, collect, registered
+from soundpost.kernel.own_source import files_of, needs
 from soundpost.kernel.pack import Arrays, pack
 from soundpost.kernel.placement import OVERHEAD_BYTES, Apart, travel_apart
 from soundpost.kernel.render import LIMIT_BYTES, Kernel, write
@@ -55,7 +56,8 @@ def build(
     assets = _only(find_assets(submission.parent, submission.name), members)
     recipes = (*assets.submission.recipes, *assets.submission.second_level)
     parse_seconds(time_limit, "time-limit")
-    modules = collect(source, [*ENTRIES, *_registered(source, assets)])
+    own = {path: text for recipe in recipes for path, text in files_of(recipe, assets.root).items()}
+    modules = collect(source, [*ENTRIES, *_registered(source, assets), *_asked_by(assets)]) | own
     room = LIMIT_BYTES - OVERHEAD_BYTES - len(armoured(compressed(modules)))
     sent = travel_apart(assets, (*assets.submission.second_level, *assets.submission.recipes), apart, room)
     packs = _packs(assets, _without(recipes, [file.member.name for file in sent]))
@@ -113,6 +115,18 @@ def _registered(source: Path, assets: Assets) -> list[str]:
         *registered(source, "front_ends", sorted({r.front_end.name for r in first})),
         *registered(source, "views", sorted({view.name for r in first for view in r.views})),
         *(registered(source, "after", steps) if steps else ()),
+    ]
+
+
+def _asked_by(assets: Assets) -> list[str]:
+    """Modules of the kit that networks in files of their own import; what else these import is checked."""
+    return [
+        module
+        for recipe in assets.submission.recipes
+        for path, text in files_of(recipe, assets.root).items()
+        for module in needs(
+            text, assets.root.joinpath(*Path(path).parts[1:]), recipe.model.settings.get("packages", ())
+        ).modules
     ]
 
 

@@ -35,6 +35,7 @@ GONE = (
 NEVER_BUNDLED = tuple(
     f"{PACKAGE}.{name}"
     for name in (
+        "archive",
         "cli",
         "evaluation",
         "importers",
@@ -113,7 +114,7 @@ def _needed(source: Path, name: str, path: Path, text: str) -> Iterator[tuple[st
     parts = name.split(".")
     for depth in range(1, len(parts)):
         yield ".".join(parts[:depth]), f"{path}"
-    for node in ast.walk(_without_typing(ast.parse(text, str(path)))):
+    for node in ast.walk(without_typing(ast.parse(text, str(path)))):
         where = f"{path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if node.value.startswith(f"{PACKAGE}.") and _path(source, node.value):
@@ -145,7 +146,7 @@ def _check_third_party(module: str, where: str, by_name: Sequence[str] = ()) -> 
         )
 
 
-def _without_typing(tree: ast.Module) -> ast.Module:
+def without_typing(tree: ast.Module) -> ast.Module:
     """The tree without what stands under `if TYPE_CHECKING:`, which no kernel runs."""
 
     class Drop(ast.NodeTransformer):

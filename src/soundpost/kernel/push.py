@@ -5,40 +5,29 @@ it says so, and for refused, with its words, when it says anything else. Credent
 """
 
 import json
-import subprocess
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from soundpost.arguments import Parser
-from soundpost.errors import KitError
 from soundpost.exit_status import refusing
+from soundpost.kernel.client import Answer, PushError, Say, client, words
+from soundpost.kernel.follow import Outside, follow, look_again, show
 from soundpost.kernel.metadata import DATASET_FILE, KERNEL_FILE
+from soundpost.kernel.submit import Pushed, read_pushed, score, submit
+from soundpost.kernel.submit import look_again as look_for_score
 
-CLIENT = (sys.executable, "-m", "kaggle", "--no-warn")
 CREATED, VERSIONED, PUSHED = "Dataset is being created", "Dataset version is being created", "successfully pushed"
 IN_PART = "are not valid"  # what the client says about sources that it left out of a push
 READY, FAILED = "ready", "failed"
 POLL_SECONDS = 10.0
 READY_SECONDS = 900.0  # a dataset that takes longer is not waited for
-SHOWN_CHARACTERS = 2000  # how much of the client's words a refusal shows
-
-Say = Callable[[str], None]
-
-
-class PushError(KitError):
-    """Kaggle or its client did not take what was pushed; the message holds their words."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the client printed, and how it ended."""
-
-    text: str
-    status: int
+PUSHED_FILE = "pushed.json"  # in the folder: kernel, version and contest of the last push
+INTERRUPTED = 130  # as shells count SIGINT
 
 
 @dataclass(frozen=True)
@@ -49,19 +38,13 @@ class State:
     version: int  # the newest
 
 
-def client(*arguments: str) -> Answer:
-    """Run Kaggle's client; its output and errors in one text."""
-    done = subprocess.run([*CLIENT, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    return Answer("\n".join(filter(None, (done.stdout.strip(), done.stderr.strip()))), done.returncode)
-
-
 def push(
     folder: Path,
     say: Say = print,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     run: Callable[..., Answer] = client,
-) -> None:
+) -> int:
     """Push what build_kernel.py --kaggle wrote.
 
     Args:
@@ -71,25 +54,39 @@ def push(
         clock: seconds, monotonic.
         run: the client.
 
+    Returns:
+        The version that the kernel got.
+
     Raises:
         PushError: refused, in whole or in part; or the dataset is not ready in time.
     """
     dataset, kernel = folder / "weights-dataset", folder / "kernel"
     if (dataset / DATASET_FILE).is_file():
         _push_dataset(dataset, say, sleep, clock, run)
+    return push_kernel(kernel, say, run)
+
+
+def push_kernel(kernel: Path, say: Say, run: Callable[..., Answer]) -> int:
+    """Push the kernel alone, the version that it got.
+
+    Raises:
+        PushError: refused, in whole or in part.
+    """
     say(f"pushing the kernel from {kernel.name}/")
     answer = run("kernels", "push", "-p", str(kernel))
     if PUSHED not in answer.text or answer.status:
         hint = ""
         if "400" in answer.text:
             hint = " A bare 400 is most often a source of 1 MB or more, or a title that is taken."
-        raise PushError(f"the kernel was refused: {_words(answer)}.{hint} Correct it and push again.")
+        raise PushError(f"the kernel was refused: {words(answer)}.{hint} Correct it and push again.")
     if IN_PART in answer.text:
         raise PushError(
-            f"the kernel was pushed without some of its sources: {_words(answer)}. Correct kernel-metadata.json, or "
+            f"the kernel was pushed without some of its sources: {words(answer)}. Correct kernel-metadata.json, or "
             "join the contest and accept its rules, and push again."
         )
     say(answer.text)
+    version = re.search(r"Kernel version (\d+)", answer.text)
+    return int(version[1]) if version else 0
 
 
 def _push_dataset(
@@ -105,7 +102,7 @@ def _push_dataset(
         say(f"adding a version to the dataset {name}, which has {before}")
         answer, done = run("datasets", "version", "-q", "-p", str(folder), "-m", _note(folder)), VERSIONED
     if done.lower() not in answer.text.lower() or answer.status:
-        raise PushError(f"the dataset {name} was refused: {_words(answer)}. Correct it and push again.")
+        raise PushError(f"the dataset {name} was refused: {words(answer)}. Correct it and push again.")
     began = clock()
     while (now := _state(run, name)) is None or now.status != READY or now.version <= before:
         if now is not None and now.status == FAILED and now.version > before:
@@ -126,7 +123,7 @@ def _state(run: Callable[..., Answer], name: str) -> State | None:
     if not line:
         if "404" in answer.text or "not found" in answer.text.lower() or "403" in answer.text:
             return None
-        raise PushError(f"no status of the dataset {name}: {_words(answer)}. Check the client's login and push again.")
+        raise PushError(f"no status of the dataset {name}: {words(answer)}. Check the client's login and push again.")
     table: dict[str, Any] = json.loads(line)
     return State(table["status"], int(table["current_version_number"] or 0))
 
@@ -134,11 +131,6 @@ def _state(run: Callable[..., Answer], name: str) -> State | None:
 def _note(folder: Path) -> str:
     files = sorted(path.name for path in folder.iterdir() if path.name != DATASET_FILE)
     return f"{len(files)} weight files"
-
-
-def _words(answer: Answer) -> str:
-    text = answer.text or f"nothing was printed, status {answer.status}"
-    return text[-SHOWN_CHARACTERS:].rstrip(".")
 
 
 def contents(folder: Path) -> list[str]:
@@ -176,17 +168,71 @@ def _sizes(folder: Path, besides: str) -> list[str]:
 
 @refusing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Show what will be sent, ask, send; exit status 0 only when Kaggle took everything."""
+    """Show what will be sent, ask, send, and follow as far as was asked; 0 only when Kaggle took everything."""
+    arguments = _parser().parse_args(argv)
+    outside = Outside(say=lambda text: print(text, flush=True))
+    note = arguments.folder / PUSHED_FILE
+    if arguments.attach:
+        pushed = read_pushed(note)
+    else:
+        print("\n".join(contents(arguments.folder)))
+        if not arguments.yes and input("Send this to Kaggle? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was sent")
+            return 1
+        version = push(arguments.folder, outside.say)
+        table = json.loads((arguments.folder / "kernel" / KERNEL_FILE).read_text("utf-8"))
+        pushed = Pushed(table["id"], version, (table["competition_sources"] or [""])[0])
+        pushed.write(note)
+    if arguments.wait or arguments.attach or arguments.submit:
+        return to_the_end(arguments.folder, pushed, arguments.submit, outside)
+    return 0
+
+
+def to_the_end(folder: Path, pushed: Pushed, message: str, outside: Outside) -> int:
+    """Follow the run, once more where its input was not mounted yet; show what it left; submit that where asked.
+
+    Args:
+        folder: what was pushed; outputs go into output/ there.
+        pushed: kernel, version and contest.
+        message: what the submission is called; "" submits nothing.
+        outside: client, clock and log.
+
+    Returns:
+        0, or 130 where a person has seen enough; the run goes on then.
+
+    Raises:
+        PushError: the run failed, or the submission was refused.
+    """
+    hint = look_again(pushed.kernel)
+    try:
+        ended = follow(pushed.kernel, outside)
+        if ended.had_no_input:
+            outside.say("it began before its sources were mounted: the same version is pushed once more")
+            version = push_kernel(folder / "kernel", outside.say, outside.run)
+            pushed = replace(pushed, version=version)
+            pushed.write(folder / PUSHED_FILE)
+            ended = follow(pushed.kernel, outside)
+        submission = show(pushed.kernel, ended, folder / "output", outside)
+        if message:
+            submit(pushed, submission, message, outside)
+            hint = look_for_score(pushed)
+            outside.say(score(pushed, message, outside))
+    except KeyboardInterrupt:
+        outside.say(f"not followed any further; Kaggle goes on by itself. To {hint}")
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(prog="soundpost push", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("dist"), help="what --kaggle wrote (dist)")
     parser.add_argument("--yes", action="store_true", help="send without asking")
-    arguments = parser.parse_args(argv)
-    print("\n".join(contents(arguments.folder)))
-    if not arguments.yes and input("Send this to Kaggle? [y/N] ").strip().lower() not in ("y", "yes"):
-        print("nothing was sent")
-        return 1
-    push(arguments.folder, lambda text: print(text, flush=True))
-    return 0
+    parser.add_argument("--wait", action="store_true", help="follow the run to its end, show log and preview")
+    parser.add_argument(
+        "--submit", metavar="MESSAGE", default="", help="then submit its answers, and wait for the score"
+    )
+    parser.add_argument("--attach", action="store_true", help="send nothing: follow what was pushed last")
+    return parser
 
 
 if __name__ == "__main__":

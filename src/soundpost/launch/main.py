@@ -117,6 +117,8 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
     if not out.parent.is_dir():
         raise SettingsError(f"--out {out}: no folder {out.parent}. Make it, or name another file.")
     recipes = assets.submission.recipes
+    for lack in requirements.lacking(recipes):
+        log.say(f"warning: {lack}")
     contest = _contest(sample_path, test_dir, assets)
     sample = contest.sample
     try:

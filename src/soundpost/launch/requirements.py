@@ -2,8 +2,11 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from soundpost.ensemble.recipes import Recipe
 
 OLDEST_PYTHON = (3, 11)
 # The oldest that the tests run on; of torch, that of Kaggle's image, whose interface is all that is used.
@@ -42,6 +45,26 @@ def outdated(
     if python < OLDEST_PYTHON:
         old.insert(0, f"Python {python[0]}.{python[1]} < {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}")
     return f"older than what is tested: {', '.join(old)}. If the run fails, upgrade." if old else ""
+
+
+def lacking(recipes: Iterable[Recipe], is_there: Callable[[str], bool] | None = None) -> list[str]:
+    """A sentence for each recipe whose network needs a package that is not installed: its members cannot answer.
+
+    Args:
+        recipes: the submission's.
+        is_there: whether a package can be imported; without one it is looked up and not imported.
+    """
+    there = is_there or (lambda name: find_spec(name) is not None)
+    sentences = []
+    for recipe in recipes:
+        wanted = ["timm"] if recipe.model.name == "timm" else recipe.model.settings.get("packages", ())
+        absent = [name for name in wanted if not there(name)]
+        if absent:
+            sentences.append(
+                f"recipe {recipe.name} needs {', '.join(absent)}, not installed here: its members will not answer. "
+                "Install it, or run where it is, as in Kaggle's image"
+            )
+    return sentences
 
 
 def _found(find: Callable[[str], str], name: str) -> str | None:

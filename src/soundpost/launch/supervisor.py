@@ -53,7 +53,7 @@ class Supervisor:
     """Starts engines until one ends well, time is up, or a signal comes.
 
     Args:
-        settings: of the run; scratch is set here.
+        settings: those of the run; scratch is set here.
         scratch_root: where the run's private folder is made.
         say: prints one line of the log.
         relay: takes the engine's output, where that must be read here: because there is a copy of it, or because this

@@ -16,6 +16,7 @@ MODELS: dict[str, str] = {
     "ex4sperans_2d": "soundpost.models.ex4sperans:Ex4sperans2d",
     "ex4sperans_backbone": "soundpost.models.ex4sperans_backbone:Ex4speransBackbone",
     "inception": "soundpost.models.inception:Inception",
+    "own": "soundpost.models.own_network:OwnNetwork",
     "qrfaction": "soundpost.models.qrfaction:Qrfaction",
     "qrfaction_stacker": "soundpost.models.qrfaction_stacker:Stacker",
     "resnet": "soundpost.models.resnet:ResNet",

@@ -4,6 +4,7 @@ Source: systems specification of lRomul/argus-freesound (first place, Freesound 
 ensemble members; attention after Woo et al. 2018 (CBAM). Names of the state dict are those of its checkpoints.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soundpost.functional.strips import Stage
 from soundpost.models.layers import ConvolutionBlock
 
 
@@ -132,16 +134,30 @@ class SkipAttention(nn.Module):
         width = base * settings.last_fc
         self.fc = _head(base * settings.last_filters, width, n_classes, settings.dropout)
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The blocks that overlapping windows can share: two convolutions of 3 x 3 each, halved."""
+        return tuple(Stage(block, reach=2, stride=2) for block in (self.conv1, self.conv2, self.conv3))
+
+    def entrance(self, batch: Tensor) -> Tensor:
+        """What the first block takes: the batch (batch, 3, mels, frames) itself."""
+        return batch
+
     def forward(self, batch: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Logits (batch, classes) of inputs (batch, 3, mels, frames) with at least 16 mels and 16 frames."""
-        merged, _ = self.features(batch)
+        maps: list[Tensor] = []
+        for stage in self.stages:
+            maps.append(stage.layer(maps[-1] if maps else batch))
+        return self.after_stages(maps)
+
+    def after_stages(self, maps: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """Logits (batch, classes) of what the first three blocks give."""
+        merged, _ = self.features(maps)
         return self.fc(self.summary(merged))
 
-    def features(self, batch: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    def features(self, maps: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """The merged map of all blocks (batch, channels, mels // 16, frames // 16), and the three skip maps."""
-        x1 = self.conv1(batch)
-        x2 = self.conv2(x1)
-        x3 = self.conv3(x2)
+        x1, x2, x3 = maps
         x4 = self.conv4(x3)
         skips = self.skip1(x1), self.skip2(x2), self.skip3(x3)
         return self.merge(self.attention(torch.cat([x4, *skips], 1))), skips
@@ -161,9 +177,9 @@ class AuxSkipAttention(SkipAttention):
         self.aux2 = AuxiliaryHead(*sizes)
         self.aux3 = AuxiliaryHead(*sizes)
 
-    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def after_stages(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Logits (batch, classes) of the final head, then of aux3, aux2 and aux1; prediction uses the first."""
-        merged, (skip1, skip2, skip3) = self.features(batch)
+        merged, (skip1, skip2, skip3) = self.features(maps)
         final = self.fc(self.summary(merged))
         return final, self.aux3(skip3), self.aux2(skip2), self.aux1(skip1)
 

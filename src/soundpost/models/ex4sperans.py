@@ -6,6 +6,7 @@ Source: systems specification of ex4sperans/freesound-classification (third plac
 the state dict are those of its checkpoints.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import SettingsError
+from soundpost.functional.strips import Stage
 from soundpost.models.layers import classifier
 
 GRU_SIZE = 128  # states of each direction
@@ -94,14 +96,27 @@ class HierarchicalNetwork(nn.Module):
             width = 2 * GRU_SIZE * len(summarised)
         self.output_transform = classifier(width, n_classes, settings.output_dropout)
 
-    def classify(self, inputs: Tensor) -> Tensor:
-        """Inputs of the first block (batch, channels, ..., frames) -> logits (batch, classes)."""
-        summaries: list[Tensor] = []
-        for index, block in enumerate(self.conv_modules):
-            inputs = block(inputs)
-            if index >= self.start:
-                summaries.append(self._summary(inputs, index - self.start))
-        return self.output_transform(torch.cat(summaries, 1))
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All blocks: a convolution of three cells, halved, then a residual block with another one."""
+        return tuple(Stage(block, reach=3, stride=2) for block in self.conv_modules)
+
+    def entrance(self, batch: Tensor) -> Tensor:
+        """What the first block takes of a batch (batch, 1, bins, frames): (batch, channels, ..., frames)."""
+        raise NotImplementedError
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Logits (batch, classes) of natural log amplitudes (batch, 1, bins, frames); lowest frequency first."""
+        maps: list[Tensor] = []
+        for stage in self.stages:
+            maps.append(stage.layer(maps[-1] if maps else self.entrance(batch)))
+        return self.after_stages(maps)
+
+    def after_stages(self, maps: Sequence[Tensor]) -> Tensor:
+        """Logits (batch, classes) of what every block gives."""
+        summaries = [self._summary(features, index) for index, features in enumerate(maps[self.start :])]
+        logits: Tensor = self.output_transform(torch.cat(summaries, 1))
+        return logits
 
     def _summary(self, features: Tensor, index: int) -> Tensor:
         if self.rnns is None:
@@ -119,11 +134,11 @@ class Ex4sperans2d(HierarchicalNetwork):
     def __init__(self, settings: Ex4speransSettings, n_classes: int) -> None:
         super().__init__(settings, n_classes, in_channels=2)
 
-    def forward(self, batch: Tensor) -> Tensor:
-        """Logits (batch, classes) of natural log amplitudes (batch, 1, bins, frames); lowest frequency first."""
+    def entrance(self, batch: Tensor) -> Tensor:
+        """(batch, 1, bins, frames) and the frequency of every cell: (batch, 2, bins, frames)."""
         frequency = torch.linspace(-1, 1, batch.shape[2], device=batch.device, dtype=batch.dtype)
         coordinate = frequency[:, None].expand(batch.shape[0], 1, -1, batch.shape[3])
-        return self.classify(torch.cat([batch, coordinate], 1))
+        return torch.cat([batch, coordinate], 1)
 
 
 class Ex4sperans1d(HierarchicalNetwork):
@@ -134,9 +149,9 @@ class Ex4sperans1d(HierarchicalNetwork):
     def __init__(self, settings: Ex4speransSettings, n_classes: int) -> None:
         super().__init__(settings, n_classes, in_channels=settings.bins)
 
-    def forward(self, batch: Tensor) -> Tensor:
-        """Logits (batch, classes) of natural log amplitudes (batch, 1, bins, frames)."""
-        return self.classify(batch[:, 0])
+    def entrance(self, batch: Tensor) -> Tensor:
+        """Bins as channels: (batch, bins, frames)."""
+        return batch[:, 0]
 
 
 def _block(in_channels: int, out_channels: int, dimension: Dimension) -> nn.Sequential:

@@ -52,6 +52,17 @@ PROBE_SLACK = 2.0
 # Batches may take this share of the free memory of a GPU.
 GPU_SHARE = 0.8
 
+# ---------------------------------------------------------------- a GPU's host memory
+
+# This share of the limit is kept free for what CUDA takes of the host later, where no cgroup bounds it.
+CUDA_SHARE = 0.15
+# A thread's cuDNN keeps so many plans, one for each shape of each convolution; the oldest go first.
+CUDNN_PLANS = 1000
+# A plan takes so much of the host.
+CUDNN_PLAN_BYTES = 200_000
+# A lane on a GPU has so many page-locked buffers for batches.
+PINNED_BATCHES = 2
+
 # ---------------------------------------------------------------- the cache
 
 # The cache reserves addresses for this share of the limit before it is known what is left for it.
@@ -84,6 +95,7 @@ def share(
     lanes: int,
     lane_bytes: int,
     window_bytes: int,
+    margin_share: float = MARGIN_SHARE,
 ) -> Budget:
     """Shares that stay under the limit, with fewer workers and lanes where memory is short.
 
@@ -95,23 +107,25 @@ def share(
         lanes: wanted.
         lane_bytes: what the batch of one lane would use if there were no limit.
         window_bytes: what the longest single window takes, which a lane must be able to take.
+        margin_share: part of the limit that is kept free for what nobody counts.
 
     Raises:
         SettingsError: the limit is below what interpreter, networks, one worker and one window need.
     """
-    margin = int(limit_bytes * MARGIN_SHARE)
+    margin = int(limit_bytes * margin_share)
     resident_bytes += GROWTH_BYTES
     each = WORKER_BYTES[start_method]
     lane_bytes = max(lane_bytes, window_bytes)
     free = limit_bytes - resident_bytes - margin - each - window_bytes - MIN_CACHE_BYTES
     if free < 0:
-        least = NAMED_SHARE * (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - MARGIN_SHARE)
+        least = NAMED_SHARE * (resident_bytes + each + window_bytes + MIN_CACHE_BYTES) / (1 - margin_share)
         raise SettingsError(
             f"--memory-limit {limit_bytes / 1e6:,.0f}M is below the {least / 1e6:,.0f}M that interpreter, networks, "
             "one worker and the longest window need. Give at least that."
         )
     free += window_bytes
-    lanes = max(1, min(lanes, int(free * LANES_SHARE) // lane_bytes))
+    least_bytes = max(window_bytes, min(lane_bytes, LANE_BYTES))  # larger batches are worth less than another lane
+    lanes = max(1, min(lanes, int(free * LANES_SHARE) // least_bytes))
     lane_bytes = max(window_bytes, min(lane_bytes, int(free * LANES_SHARE) // lanes))
     free = max(0, free - lanes * lane_bytes)
     count = 1 + min(workers - 1, int(free * WORKERS_SHARE) // each)

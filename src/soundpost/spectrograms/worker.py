@@ -101,7 +101,8 @@ class _Work:
 def _clip(task: Task, audio: AudioSettings, front_end: Any) -> _Work:
     import torch
 
-    decoded = decode(Path(task.path), replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds)))
+    audio = replace(audio, max_seconds=min(audio.max_seconds, task.max_seconds))
+    decoded = decode(Path(task.path), audio, task.stretch)
     waveform = decoded.waveform
     return _Work(
         decoded,

@@ -23,6 +23,7 @@ class Task:
     front_end_settings: Mapping[str, Any]
     max_seconds: float  # no more audio than this is read; a longer clip is cut, with a remark
     rows: "RowsWanted | None" = None  # rows of a stretch of a recording; None: the clip is one row
+    stretch: tuple[float, float] | None = None  # begin and length in seconds of what is wanted of it; None: all
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """Tells what is heard in recordings: the likeliest labels of every clip, and of every stretch of a long recording.
 
 A recording of up to 30 s is answered whole, a longer one in stretches of 10 s; --window sets another length for all.
+
+With --out TAGS.parquet, and no --format, this tags an archive instead, which has options of its own: see
+soundpost tag --out TAGS.parquet --help, and docs/archive.md.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from soundpost.arguments import Parser
+from soundpost.arguments import Parser, own_arguments
 from soundpost.contest.audio_files import AudioFile, find_audio_files
 from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
@@ -53,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         KitError: places, options, weights or a device that cannot be used.
     """
-    options = parser().parse_args(arguments)
+    given = own_arguments() if arguments is None else list(arguments)
+    if _is_archive(given):
+        from soundpost.archive.command import main as tag_archive  # it needs pyarrow
+
+        return tag_archive(given)
+    options = parser().parse_args(given)
     choice = _choice(options)
     recordings = find_audio_files(options.places)
     out = options.out or Path(f"tags{SUFFIXES[options.format]}")
@@ -72,6 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.each:  # also after Ctrl-C, so that --skip-existing goes on from here
             write_table(out, options.format, [*kept, *fresh])
     return _end(options, out, kept, fresh)
+
+
+def _is_archive(arguments: Sequence[str]) -> bool:
+    """Whether a folder of parquet is asked for: --out TAGS.parquet, without a --format."""
+    pairs = [*itertools.pairwise(arguments), *(text.partition("=")[::2] for text in arguments)]
+    outs = [value for option, value in pairs if option == "--out"]
+    return any(out.endswith(".parquet") for out in outs) and all(option != "--format" for option, _ in pairs)
 
 
 def _choice(options: argparse.Namespace) -> Choice:

@@ -7,13 +7,13 @@ import numpy as np
 
 from soundpost.audio.decode import probe
 from soundpost.audio.sound import Sound
+from soundpost.audio.stretches import cut
 from soundpost.contest.audio_files import AudioFile
 from soundpost.errors import ClipError
 from soundpost.tagger import Tagger
 
 LONG_SECONDS = 30.0  # a recording that is longer is cut into stretches, unless a window is asked for
 WINDOW_SECONDS = 10.0  # length of those stretches
-SHORTEST_SECONDS = 0.5  # a rest that is shorter belongs to the stretch before it
 TOGETHER = 64  # stretches that are asked about at once
 
 
@@ -54,15 +54,7 @@ class Choice:
 def stretches(seconds: float, choice: Choice) -> list[tuple[float, float]]:
     """Begin and length in seconds of every stretch of a recording; together they cover it."""
     window = choice.window_seconds or (WINDOW_SECONDS if seconds > LONG_SECONDS else seconds)
-    if seconds <= window:
-        return [(0.0, seconds)]
-    hop = choice.hop_seconds or window
-    count = 1 + int(np.ceil((seconds - window) / hop))
-    found = [(i * hop, min(window, seconds - i * hop)) for i in range(count)]
-    if found[-1][1] < SHORTEST_SECONDS:
-        begin, _ = found[-2]
-        found[-2:] = [(begin, seconds - begin)]
-    return found
+    return cut(seconds, window, choice.hop_seconds)
 
 
 def detect(tagger: Tagger, recordings: Iterable[AudioFile], choice: Choice) -> Iterator[Heard]:
@@ -77,9 +69,9 @@ def detect(tagger: Tagger, recordings: Iterable[AudioFile], choice: Choice) -> I
             yield Heard(recording, error=str(error))
             continue
         seconds = header.samples / max(1, header.sample_rate)
-        cut = stretches(seconds, choice)
+        parts = stretches(seconds, choice)
         # A header may lie about the length of a file that is heard whole, so that one is read to its end.
-        sounds = [Sound(recording.path, stretch=stretch if len(cut) > 1 else None) for stretch in cut]
+        sounds = [Sound(recording.path, stretch=stretch if len(parts) > 1 else None) for stretch in parts]
         waiting.append((recording, seconds, header.sample_rate, sounds))
         if sum(len(one[3]) for one in waiting) >= TOGETHER:
             yield from _answered(tagger, waiting, choice)

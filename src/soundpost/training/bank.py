@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-SILENCE = 0.01  # of the peak; what is quieter at a recording's ends is not part of the sound
+SILENCE = 0.01  # below the peak; what is quieter at a recording's ends is not part of the sound
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def every_choice(truth: np.ndarray, tables: Sequence[np.ndarray], at_most: int |
 
     Args:
         truth: (clips, classes).
-        tables: of out-of-fold probabilities, (clips, classes) each.
+        tables: out-of-fold probabilities, (clips, classes) each.
         at_most: tables in a subset.
     """
     found = []

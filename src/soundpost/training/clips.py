@@ -77,7 +77,7 @@ def read_clips(plan: Plan, given: Mapping[str, Source], folder: Path) -> Clips:
     Args:
         plan: whose sets and folds are meant.
         given: "curated" and, where the plan has it, "noisy" of the command line.
-        folder: of the plan, where its maps of corrections lie.
+        folder: the plan's, where its maps of corrections lie.
 
     Raises:
         SettingsError: a set without a csv, a label that the curated set does not have, clips that are not there.

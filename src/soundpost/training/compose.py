@@ -19,21 +19,21 @@ SMALLEST = 1e-10  # power; the floor of the front end's dB
 class ComposeSettings:
     """How a training clip comes about; probabilities unless a unit is given."""
 
-    layers: tuple[float, ...] = (0.4, 0.4, 0.2)  # of one, two, three sources in a clip
-    sequence: float = 0.4  # that several sources follow one another, rather than overlap
+    layers: tuple[float, ...] = (0.4, 0.4, 0.2)  # for one, two, three sources in a clip
+    sequence: float = 0.4  # for several sources that follow one another, rather than overlap
     snr_db: float = 9.0  # dB; levels of further sources against the first, either way
     gain_db: float = 24.0  # dB below full scale at most
     stretch: float = 0.15  # natural log; time alone is stretched by up to exp of this, either way
     shift_bands: int = 0  # mel bands that a source is moved by at most, either way; pitch alone
-    silence: float = 0.25  # of digital silence at the beginning, and of such at the end
-    gaps: float = 0.3  # of a looped source with silence between its repeats
+    silence: float = 0.25  # for digital silence at the beginning, and for such at the end
+    gaps: float = 0.3  # for a looped source with silence between its repeats
     tilt_db: float = 8.0  # dB at either end of the frequency axis, per source
     ripple_db: float = 4.0  # dB, amplitude of slow waves along the frequency axis, per source
-    background: float = 0.5  # of steady noise under the clip
+    background: float = 0.5  # for steady noise under the clip
     background_db: tuple[float, float] = (-55.0, -20.0)  # dB against the clip's mean power
     mask_bands: int = 12  # mel bands at most in each of two masks
-    mask_frames: float = 0.2  # of the clip at most in each of two masks
-    smoothing: float = 0.04  # of a target, taken from what is there and given to what is not
+    mask_frames: float = 0.2  # what part of the clip each of two masks takes at most
+    smoothing: float = 0.04  # what part of a target is taken from what is there and given to what is not
 
 
 class Composer:
@@ -107,7 +107,7 @@ class Composer:
         stretch = torch.exp(self._uniform(shape, -settings.stretch, settings.stretch))
         length = self.bank.lengths[speed, sources]
         gap = torch.where(self._chance(shape, settings.gaps), self._uniform(shape, 0.02, 0.5) * frames, 0)
-        # Of three places to begin, the one that is loudest: a bark may be a tenth of its recording.
+        # The loudest of three places to begin: a bark may be a tenth of its recording.
         span = ((end - start) * stretch).clamp(min=1)
         begins = (self._uniform((*shape, 3), 0, 1) * (length[..., None] - span[..., None]).clamp(min=1)).long()
         stops = torch.minimum(begins + span[..., None].long(), length[..., None])

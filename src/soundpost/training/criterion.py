@@ -18,7 +18,7 @@ class Criterion:
     """What is made small in a stage.
 
     Args:
-        settings: of the loss.
+        settings: which losses, and their weights.
         sets: names of the plan's sets, in the order of their numbers.
     """
 

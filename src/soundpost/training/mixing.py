@@ -23,7 +23,7 @@ PARTNERS = ("same_batch", "same_source", "anyone")
 class MixSettings:
     """How often, with whom and how."""
 
-    probability: float = 1.0  # of a clip, or of a batch where whole_batches
+    probability: float = 1.0  # how likely a clip is mixed, or a batch where whole_batches
     partner: str = "same_batch"  # another row of the batch; or drawn afresh: "same_source", or "anyone" at all
     whole_batches: bool = False  # all clips of a batch are mixed, or none
     off_from: int = 0  # epoch from which nothing is mixed; 0: never

@@ -29,13 +29,13 @@ class OptimiserSettings:
 
     name: str = "adam"
     rate: float = 1e-3  # learning rate; of the last group where there are several
-    first_rate: float = 0.0  # of the first group, those between evenly on a log scale; 0: as the last
-    betas: tuple[float, float] = (0.9, 0.999)  # of the Adam family
+    first_rate: float = 0.0  # rate of the first group, those between evenly on a log scale; 0: as the last
+    betas: tuple[float, float] = (0.9, 0.999)  # the Adam family's
     eps: float = 1e-8
     amsgrad: bool = False
-    momentum: float = 0.9  # of sgd, which is Nesterov's
-    momentum_decay: float = 4e-3  # of nadam
-    decay: float = 0.0  # of weights; added to the gradient by adam, apart from it by adamw
+    momentum: float = 0.9  # sgd's, which is Nesterov's
+    momentum_decay: float = 4e-3  # nadam's
+    decay: float = 0.0  # how fast weights decay; added to the gradient by adam, apart from it by adamw
     decays: str = "everything"  # or "weights": neither biases nor normalisation layers
     groups: tuple[tuple[str, ...], ...] = ()  # prefixes of names, one list for each group, input first; none: one group
 

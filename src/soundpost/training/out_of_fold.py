@@ -13,7 +13,7 @@ from soundpost.evaluation.dataset import Table
 from soundpost.evaluation.metrics import accuracy, lwlrap
 from soundpost.training.plan import Plan
 
-DIGITS = 6  # of probabilities and scores that are written
+DIGITS = 6  # so many are written of probabilities and scores
 
 
 def write_out_of_fold(out: Path, table: Table, held_out: np.ndarray) -> None:
@@ -52,7 +52,7 @@ def write_recipe(
         out: folder of the members' files.
         plan: what the recipe takes over.
         table: labels and priors.
-        folds: of the members that are there.
+        folds: names of the members that are there.
         scores: fold -> lwlrap and accuracy; empty while there are none.
         gains: see soundpost.ensemble.passes. How the blend of members grows cannot be told from clips that all but one
             have heard.

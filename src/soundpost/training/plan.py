@@ -49,10 +49,10 @@ class SetSettings:
 class LossSettings:
     """What is made small."""
 
-    name: str = "bce"  # of LOSSES, with its settings in `settings`
+    name: str = "bce"  # an entry of LOSSES, with its settings in `settings`
     settings: Mapping[str, Any] = field(default_factory=dict)
     heads: tuple[float, ...] = (1.0,)  # weights of the network's outputs, the first that of prediction
-    smoothing: float = 0.0  # of targets
+    smoothing: float = 0.0  # how far targets are smoothed
     by_set: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # set -> table with name, weight, settings
 
 
@@ -60,7 +60,7 @@ class LossSettings:
 class ValidationSettings:
     """How an epoch is scored, where something looks at its score."""
 
-    measure: str = "lwlrap"  # of soundpost.training.measures
+    measure: str = "lwlrap"  # one of soundpost.training.measures
     batch: int = 200  # clips, for measures that are a mean of batches
     every: int = 1  # epochs
 
@@ -127,8 +127,8 @@ class Plan:
     optimiser: Mapping[str, Any] = field(default_factory=dict)
     validation: Mapping[str, Any] = field(default_factory=dict)
     store: str = "float32"  # in which spectrograms are kept; float16 takes half the room
-    norms: str = "own"  # of soundpost.training.norms
-    initialise: str = "own"  # of soundpost.training.initialise
+    norms: str = "own"  # a way of soundpost.training.norms
+    initialise: str = "own"  # a way of soundpost.training.initialise
     autocast: str = "none"  # "bfloat16", or "float16", which is bfloat16 on a processor
     average_decay: float = 0.0  # per step, of a moving average of the weights that is what is kept; 0: none
     stages: tuple[Mapping[str, Any], ...] = ({},)

@@ -42,7 +42,7 @@ from soundpost.training.plan import Plan, read_plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Hooks, Trainer
 
-DIGITS = 6  # of scores and priors that are written
+DIGITS = 6  # so many are written of scores and priors
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LearnerSettings:
     epochs: int = 10  # passes over the training clips, each of which shows one window
     batch: int = 16  # windows
     learning_rate: float = 1e-3  # at the top of the cycle
-    weight_decay: float = 0.01  # of AdamW
+    weight_decay: float = 0.01  # AdamW's
     heads: tuple[float, ...] = (1.0,)  # weights of the losses of the network's outputs, the first that of prediction
     mixup: float = 0.0  # both parameters of the Beta distribution of shares; 0 mixes nothing
     longest: int = 0  # frames that windows are cut to, at a place drawn for each; 0 cuts nothing
@@ -117,18 +117,18 @@ def train(
     """Members of one recipe; those that a former call has finished are taken as they are.
 
     Args:
-        name: of the recipe.
+        name: what the recipe is called.
         template: recipe.toml without name, labels and members.
         table: labels, truth and folds of the clips.
-        spectrograms: of the clips, as spectrograms_of makes them.
+        spectrograms: those of the clips, as spectrograms_of makes them.
         out: folder of recipe.toml, fold files and checkpoints; made if it is not there.
         settings: how long and how fast.
         folds: each member hears all folds but its own; empty: one member for every fold.
         aliases: label -> column of the submission.
         start: folder of a recipe whose members of the same folds are begun with, as far as names and shapes agree.
         n_scored: clips of its fold that a member is scored by, spread over the table; 0: all.
-        seed: of everything random.
-        device: that trains and answers.
+        seed: decides everything random.
+        device: the one that trains and answers.
     """
     chosen = tuple(folds) or table.fold_names
     if unknown := sorted(set(chosen) - set(table.fold_names)):
@@ -169,7 +169,7 @@ def train_second_level(
 
     Args:
         name: for the progress bar.
-        template: of the second level.
+        template: the second level's.
         network: freshly made.
         inputs: (clips, inputs, classes) float32.
         truth: (clips, classes) float32.

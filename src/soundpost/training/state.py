@@ -15,9 +15,9 @@ def save(path: Path, state: Mapping[str, Any], digest: str) -> None:
     """Put a checkpoint in its place at once; a crash leaves the former one.
 
     Args:
-        path: of the checkpoint.
+        path: where the checkpoint lies.
         state: tensors, numbers, strings, lists and dicts of these.
-        digest: of everything that decides how training goes.
+        digest: what everything comes to that decides how training goes.
     """
     aside = path.with_suffix(".part")
     with aside.open("wb") as file:

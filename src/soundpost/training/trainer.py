@@ -31,9 +31,8 @@ class Paused(Exception):
 class Hooks:
     """What a trainer asks of whoever runs it."""
 
-    material: Callable[
-        [StageSettings, nn.Module, dict[str, Any]], Material
-    ]  # of a stage; the dict is kept with the state
+    # What a stage learns from, by the network as it is; the dict is kept with the state.
+    material: Callable[[StageSettings, nn.Module, dict[str, Any]], Material]
     score: Callable[[nn.Module, ValidationSettings], float]
     is_time: Callable[[], bool] = field(default=lambda: False)  # whether to stop at the next step
     on_epoch: Callable[[list[dict[str, float | int | str]]], None] = field(default=lambda rows: None)
@@ -49,8 +48,8 @@ class Trainer:
             plan: stages and whatever they share.
             network: freshly made, on its device.
             hooks: where batches and scores come from.
-            seed: of this member.
-            digest: of plan, clips, seed and fold; a checkpoint of another one is refused.
+            seed: this member's.
+            digest: tells plan, clips, seed and fold; a checkpoint of another one is refused.
         """
         self.plan, self.hooks, self.seed, self.digest = plan, hooks, seed, digest
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -78,7 +77,7 @@ class Trainer:
 
         Args:
             checkpoint: file to go on from where it exists, and to write at least every minute.
-            name: of the member, for the progress bar.
+            name: the member's, for the progress bar.
 
         Raises:
             Paused: the hooks said that it is time; the checkpoint is there.

@@ -10,7 +10,7 @@ from torch import Tensor
 from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
 
-SPREAD = 0.2  # of a window's length, by which clips of an epoch mingle with those that are a little longer
+SPREAD = 0.2  # the part of a window's length by which clips of an epoch mingle with those that are a little longer
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Windows:
     """Clips of which each epoch shows one window, drawn from those of the view.
 
     Args:
-        spectrograms: of the clips, each (channels, bins, frames).
+        spectrograms: those of the clips, each (channels, bins, frames).
         truth: (clips, classes) float32.
         view: the rule that cuts, and prepares what was cut.
         longest: frames; longer windows are cut to a stretch of that many; 0: as the view says.
@@ -75,8 +75,8 @@ def _shortened(window: Window, frames: int, length: int, generator: torch.Genera
 
     Args:
         window: frames or more.
-        frames: of the stretch.
-        length: of the clip, in frames; windows may begin before it and end behind it.
+        frames: how long the stretch is.
+        length: the clip's, in frames; windows may begin before it and end behind it.
         generator: draws where the stretch lies.
     """
     if window.frames == frames:

@@ -1,6 +1,6 @@
 """Windows of clips stacked into one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,34 +8,30 @@ from torch import Tensor
 
 from soundpost.views.view import View, Window
 
+Room = Callable[[tuple[int, ...], torch.dtype], Tensor]  # shape, type -> a tensor whose numbers mean nothing yet
 
-def stack(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, pinned: bool = False) -> Tensor:
+
+def stack(
+    spectrograms: Sequence[np.ndarray], windows: Sequence[Window], view: View, room: Room | None = None
+) -> Tensor:
     """Windows of clips as one batch, cut one after the other into it.
 
     Args:
         spectrograms: each (channels, bins, frames), one for each window (the same one may come again).
         windows: which part of each.
         view: the rule that cuts.
-        pinned: whether to ask for page-locked memory, for a copy to a GPU that does not wait; where there is none the
-            batch lies in usual memory, which its is_pinned() tells.
+        room: gives the memory for the batch, such as page-locked memory, from which a copy to a GPU does not wait;
+            without it usual memory.
 
     Returns:
         (windows, channels, bins, frames) in the spectrograms' type.
     """
     first = view.cut(torch.from_numpy(spectrograms[0]), windows[0])
-    if len(windows) == 1 and not pinned:
+    if len(windows) == 1 and room is None:
         return first[None]
-    batch = _empty((len(windows), *first.shape), first.dtype, pinned)
+    shape = (len(windows), *first.shape)
+    batch = torch.empty(shape, dtype=first.dtype) if room is None else room(shape, first.dtype)
     batch[0] = first
     for i in range(1, len(windows)):
         batch[i] = view.cut(torch.from_numpy(spectrograms[i]), windows[i])
     return batch
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype, pinned: bool) -> Tensor:
-    if pinned:
-        try:
-            return torch.empty(shape, dtype=dtype, pin_memory=True)
-        except RuntimeError:  # no page can be locked; if the device is broken, the copy to it will say so
-            pass
-    return torch.empty(shape, dtype=dtype)

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from soundpost.functional.constants import constant
+
 
 def scaled(batch: Tensor, divisor: float, mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> Tensor:
     """(batch / divisor - mean) / std, for each channel.
@@ -18,4 +20,4 @@ def scaled(batch: Tensor, divisor: float, mean: tuple[float, ...], std: tuple[fl
     """
     if channels != batch.shape[1]:
         batch = batch.expand(-1, channels, -1, -1)
-    return (batch / divisor - batch.new_tensor(mean).reshape(1, -1, 1, 1)) / batch.new_tensor(std).reshape(1, -1, 1, 1)
+    return (batch / divisor - constant(mean, batch).reshape(1, -1, 1, 1)) / constant(std, batch).reshape(1, -1, 1, 1)

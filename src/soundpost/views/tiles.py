@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from soundpost.functional.deltas import with_derivatives
+from soundpost.functional.deltas import WIDTH, with_derivatives
 from soundpost.views.view import Window
 
 
@@ -27,6 +27,7 @@ class Tiles:
 
     def __init__(self, settings: TilesSettings) -> None:
         self.settings = settings
+        self.prepare_reach = WIDTH // 2 if settings.derivatives else 0
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """max(1, ceil((frames - tile + step) / step)) tiles; half of what is missing lies before the clip."""

@@ -47,3 +47,10 @@ class Divisible(Protocol):
     """A view whose windows may be shown in parts where memory is short: what it cuts has no length of its own."""
 
     shortest_part: int  # frames
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """A view whose windows show the same frames of a clip alike, so that a network need see them only once."""
+
+    prepare_reach: int  # frames at each end of a window that prepare computes in another way than those between

@@ -16,8 +16,8 @@ from soundpost.views.masked_crops import LAST_START
 class BandAndStretchSettings:
     """How much."""
 
-    fraction: float = 0.1  # of each axis, cut to whole bins and frames
-    last_start: float = LAST_START  # of each axis; masks start before it
+    fraction: float = 0.1  # the covered share of each axis, cut to whole bins and frames
+    last_start: float = LAST_START  # a share of each axis; masks start before it
 
 
 class BandAndStretch:

@@ -21,8 +21,8 @@ class EffectsSettings:
     probability: float = 0.75
     room: tuple[int, int] = (0, 49)  # %; of reverberance, of the room's scale and of its stereo depth, drawn apart
     cents: tuple[int, int] = (-300, 299)
-    gain_db: tuple[int, int] = (2, 9)  # of overdrive
-    factor: tuple[float, float] = (0.9, 1.1)  # of speed
+    gain_db: tuple[int, int] = (2, 9)  # how far overdrive goes
+    factor: tuple[float, float] = (0.9, 1.1)  # how fast
     sample_rate: int = 44100  # Hz
 
 

@@ -15,7 +15,7 @@ class EraseSettings:
     """How often, how much and with what; no source gives the published numbers, these are Zhong et al.'s of 2017."""
 
     probability: float = 0.5
-    area: tuple[float, float] = (0.02, 0.33)  # of the picture
+    area: tuple[float, float] = (0.02, 0.33)  # least and largest share of the picture
     ratio: tuple[float, float] = (0.3, 3.3)  # frames over bins
     value: float = 0.0
 

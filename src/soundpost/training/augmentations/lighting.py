@@ -16,9 +16,9 @@ from soundpost.views.lit_crops import CLOSEST
 class LightingSettings:
     """How often and how much."""
 
-    probability: float = 0.75  # of a change of brightness, and of one of contrast
-    brightness: tuple[float, float] = (0.4, 0.6)  # of the change; 0.5 is none
-    contrast: tuple[float, float] = (0.8, 1.25)  # of the factor, evenly on a log scale
+    probability: float = 0.75  # how likely brightness changes, and how likely contrast
+    brightness: tuple[float, float] = (0.4, 0.6)  # least and most change; 0.5 is none
+    contrast: tuple[float, float] = (0.8, 1.25)  # least and largest factor, evenly on a log scale
     divisor: float = 1.0  # by which values are divided first, 255 for pictures of bytes
 
 

@@ -51,7 +51,7 @@ def padded_columns(lengths: Tensor, frames: int, is_wrapped: Tensor) -> Tensor:
 
     Args:
         lengths: (batch,) frames of each clip.
-        frames: of the result, at least.
+        frames: as many as the result has at least.
         is_wrapped: (batch,) whether the clip is repeated strictly, as numpy.pad's mode "wrap" does.
 
     Returns:

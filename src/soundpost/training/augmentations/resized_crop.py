@@ -18,7 +18,7 @@ class ResizedCropSettings:
     """How often, how large and of which shape."""
 
     probability: float = 0.33
-    area: tuple[float, float] = (0.8, 1.0)  # of the whole picture
+    area: tuple[float, float] = (0.8, 1.0)  # least and largest share of the whole picture
     ratio: tuple[float, float] = (1.7, 2.3)  # frames over bins, evenly on a log scale
 
 
@@ -62,8 +62,8 @@ def size_of(tries: list[tuple[float, float]], ratio: tuple[float, float], height
     Args:
         tries: area share and logarithm of frames over bins of each.
         ratio: what frames over bins may be; the largest part of such a shape is taken if no try fits.
-        height: of the picture, in bins.
-        width: of the picture, in frames.
+        height: bins of the picture.
+        width: frames of the picture.
     """
     for share, log_ratio in tries:
         area, shape = share * height * width, exp(log_ratio)

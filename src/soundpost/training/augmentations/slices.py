@@ -16,7 +16,7 @@ class SlicesSettings:
     """How often and how long."""
 
     probability: float = 0.5
-    samples: int = 22050  # of a slice, at least: 0.5 s at 44.1 kHz
+    samples: int = 22050  # the fewest of a slice: 0.5 s at 44.1 kHz
 
 
 class Slices:

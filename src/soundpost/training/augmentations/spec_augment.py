@@ -17,8 +17,8 @@ class SpecAugmentSettings:
 
     probability: float = 0.5
     rounds: tuple[int, int] = (1, 2)  # fewest and most; each hides one band and one stretch
-    bins: float = 0.15  # of the bins in a band, at most
-    frames: float = 0.20  # of the frames in a stretch, at most
+    bins: float = 0.15  # the largest share of the bins in a band
+    frames: float = 0.20  # the largest share of the frames in a stretch
 
 
 class SpecAugment:

@@ -16,9 +16,9 @@ from soundpost.views.warp import plain_grid, warped, zoomed
 class WarpZoomSettings:
     """How often and how much."""
 
-    probability: float = 0.9  # of a warp, and of a zoom
-    magnitude: float = 0.05  # of the warp's four corners, either way
-    scale: tuple[float, float] = (1.0, 1.1)  # of the zoom
+    probability: float = 0.9  # how likely a warp is, and how likely a zoom
+    magnitude: float = 0.05  # how far the warp's four corners move, either way
+    scale: tuple[float, float] = (1.0, 1.1)  # least and largest zoom
 
 
 @dataclass(frozen=True)

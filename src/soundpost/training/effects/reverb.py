@@ -38,7 +38,7 @@ def reverb(waveform: Tensor, settings: Reverb, rate: int) -> Tensor:
 
     Args:
         waveform: (1 or 2, samples); a stereo depth makes two channels out of one.
-        settings: of the room.
+        settings: what the room is like.
         rate: Hz.
 
     Returns:

@@ -21,7 +21,7 @@ from soundpost.training.store import Store, build_store
 from soundpost.views import VIEWS
 from soundpost.views.view import View
 
-LOUDEST = 32767  # of int16, in which waveforms are kept
+LOUDEST = 32767  # the largest value of int16, in which waveforms are kept
 
 
 class Material(Protocol):
@@ -45,7 +45,7 @@ class Material(Protocol):
 class Heard:
     """The clips of one stage of one member."""
 
-    rows: tuple[int, ...]  # of the plan's clips
+    rows: tuple[int, ...]  # rows of the plan's clips
     truth: np.ndarray  # (rows, classes) float32, as this stage labels them
     sources: tuple[str, ...]  # name of each one's set
 

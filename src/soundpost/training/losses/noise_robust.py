@@ -13,7 +13,7 @@ SMALLEST = 1e-7  # probability
 class SoftBootstrapSettings:
     """How much the labels are believed."""
 
-    beta: float = 0.7  # of the target is the label, the rest what the network says itself
+    beta: float = 0.7  # the share of the label in the target; the rest is what the network says itself
 
 
 class SoftBootstrap:

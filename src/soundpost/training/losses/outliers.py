@@ -11,7 +11,7 @@ from torch.nn import functional as F
 class BceWithoutOutliersSettings:
     """From where on a clip is left out."""
 
-    alpha: float = 0.8  # of the largest loss in the batch
+    alpha: float = 0.8  # a share of the largest loss in the batch
 
 
 class BceWithoutOutliers:

@@ -21,7 +21,7 @@ class CutMixSettings:
 class CutMixDraw:
     """The box, the same for every clip of a batch."""
 
-    share: float  # of the clip itself, before the box is cut at the borders
+    share: float  # what the clip itself keeps, before the box is cut at the borders
     centre: tuple[int, int]  # bin and frame
 
 

@@ -15,7 +15,7 @@ from soundpost.training.mixers.mixer import together, united
 class OrRuleSettings:
     """How loud, and whether as written or as meant."""
 
-    share: tuple[float, float] = (0.4, 0.6)  # of the longer clip
+    share: tuple[float, float] = (0.4, 0.6)  # least and most weight of the longer clip
     adds: bool = False  # False: the shorter clip replaces a stretch, as the published program ran; True: is added
 
 

@@ -14,7 +14,7 @@ from soundpost.training.batch import Batch
 class SpecMixSettings:
     """How much."""
 
-    most: float = 0.25  # of each axis
+    most: float = 0.25  # the largest share of each axis
 
 
 @dataclass(frozen=True)

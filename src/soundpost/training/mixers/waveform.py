@@ -14,7 +14,7 @@ from soundpost.training.mixers.mixer import weighed
 class WaveformSettings:
     """How much."""
 
-    share: float = 0.7  # of the clip itself
+    share: float = 0.7  # what the clip itself keeps
 
 
 class Waveform:

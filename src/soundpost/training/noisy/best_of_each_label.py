@@ -1,4 +1,4 @@
-"""Of every label the clips that agree best with what was learnt."""
+"""The clips of every label that agree best with what was learnt."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -29,8 +29,8 @@ class NoisyRule(Protocol):
         A member's answers are its own and heard are clips outside its fold: so it stays deaf to its fold.
 
         Args:
-            truth: of the noisy clips.
-            answers: of the noisy clips, probabilities.
+            truth: labels of the noisy clips.
+            answers: probabilities of the noisy clips.
             heard: truth and answers of the curated clips that the member hears, for rules that look at its mistakes.
         """
         ...

@@ -40,7 +40,7 @@ def draws_of_parts(counts: Sequence[int], weights: Sequence[float], part: int) -
 
     Args:
         counts: clips of each set.
-        weights: of a clip of each set.
+        weights: what a clip of each set weighs.
         part: clips of the part, such as those of training.
 
     Source: systems specification of simongrest.

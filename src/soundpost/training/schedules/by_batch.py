@@ -60,7 +60,7 @@ class LinearCycleSettings:
 
     first: float = 1e-4
     last: float = 1e-7
-    turn: float = 0.3  # of the batches, rounded
+    turn: float = 0.3  # what share of the batches comes before the peak, rounded
 
 
 class LinearCycle(LambdaLR):

@@ -11,7 +11,7 @@ from math import cos, pi
 class OneCycle:
     """Where the cycle turns and what it reaches; the defaults are those of fastai v1."""
 
-    rise: float = 0.3  # of all batches until the peak
+    rise: float = 0.3  # the share of all batches until the peak
     start_divisor: float = 25.0  # the first learning rate is the peak over this
     end_divisor: float = 250_000.0  # the last is the peak over this; 100,000 in fastai2
     momentum: tuple[float, float] = (0.95, 0.85)  # at both ends, at the peak; the first beta of Adam
@@ -29,7 +29,7 @@ def rate_and_momentum(cycle: OneCycle, peak: float, batch: int, batches: int) ->
         cycle: its shape.
         peak: largest learning rate, of this group of parameters.
         batch: which one, from 0.
-        batches: of the whole training.
+        batches: those of the whole training.
     """
     turn = int(cycle.rise * batches) if cycle.whole_batches else cycle.rise * batches
     first, last = peak / cycle.start_divisor, peak / cycle.end_divisor

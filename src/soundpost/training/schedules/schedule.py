@@ -11,7 +11,7 @@ class Length:
     """How long a stage is."""
 
     epochs: int
-    batches: int  # of an epoch
+    batches: int  # those of an epoch
 
     @property
     def total(self) -> int:

@@ -1,0 +1,33 @@
+"""What tests of the archive share: the command in this process, and its parts as one table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet
+
+from soundpost.archive.command import main
+
+Tag = Callable[..., pd.DataFrame]
+
+
+def parts_of(out: Path) -> list[Path]:
+    """Part files in order."""
+    return sorted(out.glob("part-*.parquet"))
+
+
+def read(out: Path) -> pd.DataFrame:
+    """All rows in the order of the parts, by id."""
+    frame = pd.concat([pyarrow.parquet.read_table(part).to_pandas() for part in parts_of(out)])
+    return frame.set_index("id")
+
+
+def tagging(weights: Path, folder: Path) -> Tag:
+    """Tags clips on the CPU and gives all rows; further options as on the command line."""
+
+    def run(*arguments: object, out: str = "TAGS.parquet", status: int = 0) -> pd.DataFrame:
+        given = [*map(str, arguments), "--out", str(folder / out), "--weights", str(weights)]
+        assert main([*given, "--device", "cpu", "--quiet"]) == status
+        return read(folder / out)
+
+    return run
