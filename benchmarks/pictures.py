@@ -24,8 +24,7 @@ from soundpost.evaluation.metrics import mean_average_precision, top_k_error
 from soundpost.front_ends.rendering import luminance
 from soundpost.importers.recipe_files import template
 from soundpost.importers.resnets import PICTURES
-from soundpost.training.learner import LearnerSettings
-from soundpost.training.recipe_fit import make_network, spectrograms_of, train
+from soundpost.training.recipe_fit import LearnerSettings, make_network, spectrograms_of, train
 
 PUBLISHED = {  # top-3 error over 9,473 clips of 41 classes, as the notebooks print it
     "linear_linear": 0.1117,

@@ -28,10 +28,15 @@ from soundpost.evaluation.dataset import Table, read_table
 from soundpost.importers.recipe_files import TEMPLATES, ImportedMember, template, write_imported
 from soundpost.importers.resnets import PICTURES
 from soundpost.inference.network import build
-from soundpost.training.config import read_plan
-from soundpost.training.learner import Learner, LearnerSettings
-from soundpost.training.recipe_fit import make_network, spectrograms_of, train
-from soundpost.training.windows import Rows, Windows
+from soundpost.training.plan import read_plan
+from soundpost.training.recipe_fit import (
+    LearnerSettings,
+    make_network,
+    spectrograms_of,
+    train,
+    train_second_level,
+)
+from soundpost.training.windows import Windows
 from soundpost.views import VIEWS
 
 RECIPES: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("published.toml").read_text())
@@ -126,8 +131,8 @@ def _train_second_level(name: str, settings: LearnerSettings) -> None:
     inputs = np.stack([answers[output] for output in stages[number]["inputs"]], axis=1).astype(np.float32)
     torch.manual_seed(0)
     network = make_network(table_of(name), len(clips().labels))
-    learner = Learner(network, Rows(inputs, clips().truth[_heard()]), "sigmoid", settings, 0)
-    arrays = {key: value.contiguous() for key, value in learner.run(None, name).state_dict().items()}
+    learnt = train_second_level(name, table_of(name), network, inputs, clips().truth[_heard()], settings)
+    arrays = {key: value.contiguous() for key, value in learnt.state_dict().items()}
     table = table_of(name) | {"aliases": dict(ALIASES)}
     write_imported(OUT / name, name, table, clips().labels, [ImportedMember(HELD_OUT, arrays)])
 
@@ -149,7 +154,9 @@ def answers_in_training(name: str) -> np.ndarray:
     windows = Windows(known, numbers, view, settings_of(name).longest)
     answers = np.zeros((len(known), len(recipe.labels)), np.float32)
     with torch.inference_mode():
-        for inputs, rows in windows.batches(-(-len(known) // 8), torch.Generator().manual_seed(0)):
+        generator = torch.Generator().manual_seed(0)
+        for part in windows.parts(range(len(known)), -(-len(known) // 8), generator):
+            inputs, rows = windows.shown(part, generator)
             logits = network(inputs)
             logits = logits[0] if isinstance(logits, tuple) else logits
             answers[rows[:, 0].long()] = logits.sigmoid().numpy()

@@ -21,7 +21,7 @@ COMMANDS = {
     "soundpost.kernel.push": ("--yse", "--yes"),
     "soundpost.launch.main": ("--time-lmiit", "--time-limit"),
     "soundpost.sample.folder": ("--clisp", "--clips"),
-    "soundpost.training.fit": ("--epohcs", "--epochs"),
+    "soundpost.training": ("--epohcs", "--epochs"),
     "soundpost.training.recipe_fit": ("--recipe-tempalte", "--recipe-template"),
 }
 

@@ -13,8 +13,12 @@ from soundpost.importers.recipe_files import template
 from soundpost.importers.resnets import LAYERS
 from soundpost.models.resnet import ResNet, ResNetSettings
 from soundpost.registry import settings_from
-from soundpost.training.one_cycle import FASTAI_V1, rate_and_momentum, spread_peaks
-from soundpost.training.published import held_out
+from soundpost.training.augmentations.lighting import Lighting, LightingSettings
+from soundpost.training.batch import Batch
+from soundpost.training.folds.published import HeldOut, HeldOutSettings, held_out
+from soundpost.training.optimisers import OptimiserSettings, optimiser, spread
+from soundpost.training.schedules.by_batch import OneCycleSettings, OneCycleV1
+from soundpost.training.schedules.schedule import Length
 from soundpost.views.lit_crops import lit
 from soundpost.views.zoomed_crops import ZoomedCrops, ZoomedCropsSettings
 
@@ -44,6 +48,11 @@ def test_lighting_of_filipmu_is_the_published_one(place: GoldenSet, case: dict[s
     """Brightness and contrast, alone and together, on black and white pixels too."""
     actual = lit(torch.from_numpy(rule_input(case["input"])), case["change"], case["scale"])
     assert_close(place.expected(case["expect"]["image"]), actual, case["tol"]["abs"], case["name"])
+    picture, none = torch.from_numpy(rule_input(case["input"])), torch.zeros(1, dtype=torch.int64)
+    batch = Batch(picture[None], torch.tensor([picture.shape[-1]]), none[:, None], none)
+    drawn = torch.tensor([[case["change"] or 0.5, case["scale"] or 1.0]], dtype=torch.float64)
+    trained_on = Lighting(LightingSettings()).apply(batch, drawn).inputs[0]
+    assert_close(place.expected(case["expect"]["image"]), trained_on, case["tol"]["abs"], "in training")
 
 
 @pytest.mark.parametrize(("place", "case"), golden("filipmu", "tta_views"))
@@ -80,15 +89,28 @@ def test_split_of_filipmu_holds_out_the_published_clips(place: GoldenSet, case: 
     actual = held_out(case["items"], 0.2, case["seed"])
     assert (case["valid_count"], case["first"]) == (len(actual), actual[: len(case["first"])].tolist())
     assert case["sum_of_indices"] == actual.sum()
+    folds = HeldOut(HeldOutSettings(0.2, case["seed"]))([""] * case["items"], np.zeros((case["items"], 1)), ())
+    assert sorted(actual.tolist()) == [row for row, fold in enumerate(folds) if fold == "0"]
 
 
 @pytest.mark.parametrize(("place", "case"), golden("filipmu", "schedule"))
 def test_one_cycle_of_filipmu_is_the_published_one(place: GoldenSet, case: dict[str, Any]) -> None:
     """Learning rate of three groups of layers and the momentum, of every batch."""
-    peaks = spread_peaks(*case["max_lr_slice"], groups=3)
-    assert case["groups"] == pytest.approx(peaks, rel=1e-12)
-    cycles = [
-        [rate_and_momentum(FASTAI_V1, peak, i, case["batches"]) for peak in peaks] for i in range(case["batches"])
-    ]
-    for key, actual in (("lr", np.array(cycles)[:, :, 0]), ("momentum", np.array(cycles)[:, 0, 1])):
+    low, high = case["max_lr_slice"]
+    chosen = OptimiserSettings("adamw", high, low, groups=(("0",), ("1",), ("2",)))
+    assert case["groups"] == pytest.approx(spread(chosen, 3), rel=1e-12)
+    rates, momenta = cycle_of(OneCycleV1, chosen, case["batches"])
+    for key, actual in (("lr", rates), ("momentum", momenta)):
         np.testing.assert_allclose(place.expected(case["expect"][key]), actual, rtol=case["tol"]["rel"])
+
+
+def cycle_of(cycle: type, chosen: OptimiserSettings, batches: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rate of each group and the first beta, of every batch."""
+    network = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in chosen.groups))
+    adam = optimiser(chosen, network)
+    schedule, rows = cycle(adam, OneCycleSettings(), Length(1, batches)), []
+    for _ in range(batches):
+        rows.append(([group["lr"] for group in adam.param_groups], adam.param_groups[0]["betas"][0]))
+        adam.step()
+        schedule.step()
+    return np.array([rates for rates, _ in rows]), np.array([momentum for _, momentum in rows])

@@ -15,7 +15,9 @@ from soundpost.evaluation.metrics import accuracy, mean_average_precision, top_k
 from soundpost.importers.recipe_files import template
 from soundpost.models.resnet import ResNet, ResNetSettings
 from soundpost.registry import settings_from
-from soundpost.training.one_cycle import FASTAI_2, rate_and_momentum
+from soundpost.training.optimisers import OptimiserSettings, optimiser
+from soundpost.training.schedules.by_batch import OneCycle2, OneCycleSettings
+from soundpost.training.schedules.schedule import Length
 
 
 @pytest.mark.parametrize(("place", "case"), golden("hires_spectrogram", "network"))
@@ -55,9 +57,15 @@ def test_folds_of_hires_are_averaged_and_scored_as_published(place: GoldenSet, c
 @pytest.mark.parametrize(("place", "case"), golden("hires_spectrogram", "schedule"))
 def test_one_cycle_of_hires_is_the_published_one(place: GoldenSet, case: dict[str, Any]) -> None:
     """Learning rates of body and head, and the momentum, of every batch."""
-    cycles = [
-        [rate_and_momentum(FASTAI_2, peak, i, case["batches"]) for peak in case["groups"]]
-        for i in range(case["batches"])
-    ]
-    for key, actual in (("lr", np.array(cycles)[:, :, 0]), ("momentum", np.array(cycles)[:, 0, 1])):
+    peaks = case["groups"]
+    network = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in peaks))
+    groups = tuple((str(number),) for number in range(len(peaks)))
+    adam = optimiser(OptimiserSettings("adamw", peaks[-1], peaks[0], groups=groups), network)
+    schedule, rates, momenta = OneCycle2(adam, OneCycleSettings(), Length(1, case["batches"])), [], []
+    for _ in range(case["batches"]):
+        rates.append([group["lr"] for group in adam.param_groups])
+        momenta.append(adam.param_groups[0]["betas"][0])
+        adam.step()
+        schedule.step()
+    for key, actual in (("lr", rates), ("momentum", momenta)):
         np.testing.assert_allclose(place.expected(case["expect"][key]), actual, rtol=case["tol"]["rel"])

@@ -18,9 +18,12 @@ from soundpost.models.simongrest import Simongrest, SimongrestSettings
 from soundpost.registry import pick, settings_from
 from soundpost.resources.memory_budget import PRESSURE_SHARE
 from soundpost.spectrograms.cache.spectrogram_cache import Key, SpectrogramCache
-from soundpost.training.mixup import mixed
-from soundpost.training.one_cycle import FASTAI_V1, rate_and_momentum
-from soundpost.training.published import fold_of_name
+from soundpost.training.augmentations.warp_zoom import WarpZoom, WarpZoomDraw, WarpZoomSettings
+from soundpost.training.batch import Batch
+from soundpost.training.folds.published import OfName, OfNameSettings, fold_of_name
+from soundpost.training.mixers.mixup import Mixup, MixupSettings
+from soundpost.training.schedules.by_batch import OneCycleSettings, OneCycleV1
+from soundpost.training.schedules.schedule import Length
 from soundpost.views.crop import crop
 from soundpost.views.warp import plain_grid, read, warped, zoomed
 from soundpost.views.zoomed_crops import ZoomedCrops, ZoomedCropsSettings
@@ -82,6 +85,15 @@ def test_warp_and_zoom_of_simongrest_are_read_at_once(place: GoldenSet, case: di
     grid = warped(plain_grid(*picture.shape[-2:]), tuple(case["warp_magnitudes"]))
     actual = read(picture, zoomed(grid, zoom["scale"], zoom["row_pct"], zoom["col_pct"]))
     assert_close(place.expected(case["expect"]["image"]), actual, case["tol"]["abs"], case["name"])
+    none = torch.zeros(1, dtype=torch.int64)
+    batch = Batch(picture[None], torch.tensor([picture.shape[-1]]), none[:, None], none)
+    drawn = WarpZoomDraw(
+        torch.tensor([case["warp_magnitudes"]], dtype=torch.float64),
+        torch.tensor([zoom["scale"]], dtype=torch.float64),
+        torch.tensor([[zoom["row_pct"], zoom["col_pct"]]], dtype=torch.float64),
+    )
+    trained_on = WarpZoom(WarpZoomSettings()).apply(batch, drawn).inputs[0]
+    assert_close(place.expected(case["expect"]["image"]), trained_on, case["tol"]["abs"], "in training")
 
 
 @pytest.mark.parametrize(("place", "case"), golden("simongrest", "tta_combine"))
@@ -121,6 +133,9 @@ def rule_of_lwlrap(text: str) -> tuple[int, int, int, float]:
 def test_folds_of_simongrest_come_from_the_names(place: GoldenSet, case: dict[str, Any]) -> None:
     """Six folds and three."""
     assert case["expect"] == {name: [fold_of_name(name, 6), fold_of_name(name, 3)] for name in case["expect"]}
+    names = list(case["expect"])
+    folds = OfName(OfNameSettings(6))(names, np.zeros((len(names), 1)), ())
+    assert [str(six) for six, _ in case["expect"].values()] == list(folds)
 
 
 @pytest.mark.parametrize(("place", "case"), golden("simongrest", "mixup"))
@@ -131,15 +146,23 @@ def test_mixup_of_simongrest_is_the_published_one(place: GoldenSet, case: dict[s
     size, seed, share = re.fullmatch(r"uniform\(size=\(([\d,]+)\)\) seed (\d+) < ([\d.]+)", given["y"]).groups()
     drawn = np.random.RandomState(int(seed)).uniform(size=tuple(int(n) for n in size.split(",")))
     targets = torch.from_numpy((drawn < float(share)).astype(np.float32))
-    x, y = mixed(batch, targets, torch.tensor(given["beta_draws"]), torch.tensor(given["permutation"]))
-    assert_close(place.expected(case["expect"]["x"]), x, case["tol"]["abs"], "inputs")
-    assert_close(place.expected(case["expect"]["y"]), y, case["tol"]["abs"], "targets")
+    none = torch.zeros(len(batch), dtype=torch.int64)
+    own = Batch(batch, torch.full_like(none, batch.shape[-1]), targets, none)
+    partner = own.rows(torch.tensor(given["permutation"]))
+    found = Mixup(MixupSettings()).apply(own, partner, torch.tensor(given["beta_draws"]))
+    assert_close(place.expected(case["expect"]["x"]), found.inputs, case["tol"]["abs"], "inputs")
+    assert_close(place.expected(case["expect"]["y"]), found.targets, case["tol"]["abs"], "targets")
 
 
 @pytest.mark.parametrize(("place", "case"), golden("simongrest", "schedule"))
 def test_one_cycle_of_simongrest_is_the_published_one(place: GoldenSet, case: dict[str, Any]) -> None:
     """Learning rate and momentum of every batch."""
-    actual = [rate_and_momentum(FASTAI_V1, case["lr_max"], i, case["batches"]) for i in range(case["batches"])]
+    adam = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=case["lr_max"])
+    schedule, actual = OneCycleV1(adam, OneCycleSettings(), Length(1, case["batches"])), []
+    for _ in range(case["batches"]):
+        actual.append((adam.param_groups[0]["lr"], adam.param_groups[0]["betas"][0]))
+        adam.step()
+        schedule.step()
     for key, column in (("lr", 0), ("momentum", 1)):
         expected = place.expected(case["expect"][key])
         np.testing.assert_allclose(expected, np.array(actual)[:, column], rtol=case["tol"]["rel"])

@@ -28,7 +28,7 @@ def test_collect_takes_imports_names_and_packages_and_nothing_else(kit: Path) ->
         ("def f():\n    from torchaudio import load", "imports torchaudio"),
         ("import audioop", "imports audioop"),
         ("from soundpost import training", "soundpost.training is never bundled"),
-        ("from soundpost.training.fit import main", "soundpost.training.fit is never bundled"),
+        ("from soundpost.training.train import Campaign", "soundpost.training.train is never bundled"),
         ("from ..kernel import pack", "soundpost.kernel.pack is never bundled"),
         ("from soundpost.nowhere import x", "module soundpost.nowhere is not in"),
     ],
@@ -38,7 +38,7 @@ def test_build_stray_import_breaks_the_build_with_file_and_line(kit: Path, line:
     package = kit / "src" / "soundpost"
     (package / "training").mkdir()
     (package / "training" / "__init__.py").touch()
-    (package / "training" / "fit.py").touch()
+    (package / "training" / "train.py").touch()
     (package / "kernel").mkdir()
     (package / "kernel" / "__init__.py").touch()
     (package / "kernel" / "pack.py").touch()

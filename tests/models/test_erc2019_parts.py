@@ -13,7 +13,9 @@ from soundpost.errors import ShapeError, WeightsError
 from soundpost.importers.__main__ import IMPORTERS
 from soundpost.models.erc2019 import Plain, PlainSettings, Pyramid, PyramidSettings
 from soundpost.models.erc2019_dcase import Dcase, DcaseSettings
-from soundpost.training.published_draws import crop_and_masks
+from soundpost.training.augmentations.band_and_stretch import BandAndStretch, BandAndStretchSettings
+from soundpost.training.augmentations.place import Place, PlaceSettings
+from soundpost.training.batch import Batch
 from soundpost.views.adaptive_crops import AdaptiveCrops, AdaptiveCropsSettings, start_odds, strengths
 from soundpost.views.masked_crops import MaskedCrops, MaskedCropsSettings
 
@@ -108,10 +110,14 @@ def test_masked_crops_show_both_directions() -> None:
 
 def test_draws_of_erc2019_stay_where_published() -> None:
     """Crop in 0 ... T - 129, masks in 0 ... 115."""
-    random = np.random.RandomState(1)
-    drawn = np.array([crop_and_masks(random, 140, 128, 128) for _ in range(2000)])
-    assert drawn.min(0).tolist() == [0, 0, 0]
-    assert drawn.max(0).tolist() == [11, 115, 115]
+    clips, generator = 2000, torch.Generator().manual_seed(1)
+    lengths, none = torch.full((clips,), 140), torch.zeros(clips, dtype=torch.int64)
+    starts = Place(PlaceSettings(128)).draw(Batch(torch.zeros(clips, 1, 1, 140), lengths, none, none), generator)
+    pictures = Batch(torch.zeros(1, 1, 128, 128).expand(clips, 1, 128, 128), lengths, none, none)
+    masks = BandAndStretch(BandAndStretchSettings()).draw(pictures, generator)
+    drawn = torch.cat([starts[:, None], masks], 1)
+    assert drawn.amin(0).tolist() == [0, 0, 0]
+    assert drawn.amax(0).tolist() == [11, 115, 115]
 
 
 def test_strength_counts_the_lower_bands_of_every_window() -> None:

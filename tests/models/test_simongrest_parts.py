@@ -10,9 +10,12 @@ import torch
 from soundpost.errors import ShapeError
 from soundpost.importers.__main__ import IMPORTERS
 from soundpost.models.simongrest import Simongrest, SimongrestSettings
-from soundpost.training.mixup import mixed
-from soundpost.training.one_cycle import FASTAI_2, FASTAI_V1, OneCycle, rate_and_momentum, spread_peaks
-from soundpost.training.published import fold_of_name, held_out
+from soundpost.training.batch import Batch
+from soundpost.training.folds.published import fold_of_name, held_out
+from soundpost.training.mixers.mixup import Mixup, MixupSettings
+from soundpost.training.optimisers import OptimiserSettings
+from soundpost.training.optimisers import spread as spread_rates
+from soundpost.training.schedules.one_cycle import FASTAI_2, FASTAI_V1, OneCycle, rate_and_momentum
 from soundpost.views.crop import spread, starts
 from soundpost.views.scaling import scaled
 from soundpost.views.warp import plain_grid, read, warped, zoomed
@@ -118,11 +121,12 @@ def test_scaling_shows_one_channel_as_often_as_the_network_takes() -> None:
 
 def test_mixup_keeps_the_larger_share_with_the_clip() -> None:
     """A share of 0.1 and one of 0.9 give the same mixture."""
-    batch, targets, order = torch.rand(3, 1, 2, 2), torch.eye(3), torch.tensor([1, 2, 0])
-    low = mixed(batch, targets, torch.full((3,), 0.1), order)
-    high = mixed(batch, targets, torch.full((3,), 0.9), order)
-    torch.testing.assert_close(low, high)
-    torch.testing.assert_close(low[1].diagonal(), torch.full((3,), 0.9))
+    none = torch.zeros(3, dtype=torch.int64)
+    batch, mixer = Batch(torch.rand(3, 1, 2, 2), none + 2, torch.eye(3), none), Mixup(MixupSettings())
+    partner = batch.rows(torch.tensor([1, 2, 0]))
+    low, high = (mixer.apply(batch, partner, torch.full((3,), share)) for share in (0.1, 0.9))
+    torch.testing.assert_close((low.inputs, low.targets), (high.inputs, high.targets))
+    torch.testing.assert_close(low.targets.diagonal(), torch.full((3,), 0.9))
 
 
 @pytest.mark.parametrize("cycle", [FASTAI_V1, FASTAI_2])
@@ -138,7 +142,7 @@ def test_one_cycle_peaks_where_the_momentum_is_lowest(cycle: OneCycle) -> None:
 
 def test_peaks_spread_evenly_on_a_log_scale() -> None:
     """The middle group learns at the geometric mean."""
-    assert spread_peaks(1e-6, 1e-2, 3) == pytest.approx((1e-6, 1e-4, 1e-2))
+    assert spread_rates(OptimiserSettings("adamw", 1e-2, 1e-6), 3) == pytest.approx((1e-6, 1e-4, 1e-2))
 
 
 def test_fold_of_a_name_leaves_the_global_generator_alone() -> None:

@@ -13,11 +13,10 @@ from safetensors.torch import load_file
 from soundpost.ensemble.recipes import parse_recipe
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.evaluation import evaluate
-from soundpost.evaluation.dataset import read_table
 from soundpost.models.qrfaction_stacker import Stacker, StackerSettings
 from soundpost.training import recipe_fit
-from soundpost.training.learner import Learner, LearnerSettings
-from soundpost.training.windows import Rows, Windows
+from soundpost.training.recipe_fit import LearnerSettings, train_second_level
+from soundpost.training.windows import Windows
 from soundpost.views.tiles import Tiles, TilesSettings
 from soundpost.views.whole import Whole, WholeSettings
 
@@ -132,32 +131,14 @@ def test_recipe_fit_start_begins_with_what_fits_of_another_recipe(folder: Path) 
     assert others["fc.1.weight"].shape != arrays["fc.1.weight"].shape
 
 
-def test_learner_interrupted_and_resumed_equals_uninterrupted(folder: Path) -> None:
-    """A checkpoint carries weights, the optimiser and the place in the cycle."""
-    template = recipe_fit.tomllib.loads(TEMPLATE)
-    table = read_table(folder / "clips.csv", None, 0)
-    spectrograms = recipe_fit.spectrograms_of(template, folder, table.files)
-
-    def learner() -> Learner:
-        torch.manual_seed(1)
-        network = recipe_fit.make_network(template, 2)
-        windows = Windows(spectrograms, table.truth, Tiles(TilesSettings(frames=32, step=16)))
-        return Learner(network, windows, "softmax", LearnerSettings(epochs=3, batch=4, mixup=0.4), 5)
-
-    whole = learner().run(None, "whole").state_dict()
-    learner().run(folder / "checkpoint", "first", stop_after=1)
-    resumed = learner().run(folder / "checkpoint", "second").state_dict()
-
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-
-
 def test_windows_of_many_lengths_come_in_batches_without_padding(tmp_path: Path) -> None:
     """Every clip once; a batch is as long as its shortest clip, or as the longest that is allowed."""
     lengths = (5, 9, 12, 30, 31, 33)
     clips = [np.full((1, 2, length), number + 1, np.float32) for number, length in enumerate(lengths)]
     windows = Windows(clips, np.eye(6, dtype=np.float32), Whole(WholeSettings()), longest=20)
 
-    batches = list(windows.batches(3, torch.Generator().manual_seed(0)))
+    generator = torch.Generator().manual_seed(0)
+    batches = [windows.shown(part, generator) for part in windows.parts(range(6), 3, generator)]
 
     shown = {}
     for inputs, targets in batches:
@@ -176,22 +157,24 @@ def test_windows_cut_short_show_the_clip_and_not_what_surrounds_it() -> None:
     view = Tiles(TilesSettings(frames=256, step=128, derivatives=False, divisor=1.0))
     windows = Windows([clip, clip[..., :20]], np.eye(2, dtype=np.float32), view, longest=40)
 
-    batch, targets = next(windows.batches(1, torch.Generator().manual_seed(0)))
+    generator = torch.Generator().manual_seed(0)
+    batch, targets = windows.shown(windows.parts(range(2), 1, generator)[0], generator)
 
     whole, half = batch[targets.argmax(1).argsort()]
     assert torch.equal(whole, torch.from_numpy(clip))
     assert (half.unique() == torch.arange(1.0, 21.0)).all()
 
 
-def test_learner_second_level_learns_which_input_to_trust_within_its_constraint() -> None:
+def test_second_level_learns_which_input_to_trust_within_its_constraint() -> None:
     """One of two first-level answers knows the truth: it gets the larger weights, whose length stays 1."""
     random = np.random.default_rng(0)
     truth = np.eye(4, dtype=np.float32)[random.integers(4, size=64)]
     noise = random.random((64, 4), np.float32)
-    rows = Rows(np.stack([0.2 + 0.6 * truth, noise], axis=1), truth)
+    inputs = np.stack([0.2 + 0.6 * truth, noise], axis=1)
     network = Stacker(StackerSettings(n_inputs=2), 4)
 
-    Learner(network, rows, "sigmoid", LearnerSettings(epochs=20, learning_rate=0.05), 0).run(None, "stacker")
+    settings = LearnerSettings(epochs=20, learning_rate=0.05)
+    train_second_level("stacker", {"model": {"name": "qrfaction_stacker"}}, network, inputs, truth, settings)
 
     weight = network.local.weight.detach()
     assert (weight[:, 0] > weight[:, 1]).all()

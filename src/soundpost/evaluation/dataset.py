@@ -9,6 +9,8 @@ import pandas as pd
 
 from soundpost.errors import SettingsError
 
+SHOWN = 3  # lines, labels or files that a message names before it counts the rest
+
 
 @dataclass(frozen=True)
 class Table:
@@ -22,7 +24,69 @@ class Table:
     @property
     def fold_names(self) -> tuple[str, ...]:
         """The folds that there are, sorted."""
-        return tuple(sorted(set(self.folds)))
+        return tuple(sorted(set(self.folds) - {""}))
+
+    def summary(self) -> str:
+        """One line: clips, classes, folds, and the rarest classes."""
+        counts = self.truth.sum(0)
+        rarest = ", ".join(f"{self.labels[number]} {int(counts[number])}" for number in counts.argsort()[:SHOWN])
+        folds = f"folds {', '.join(self.fold_names)}" if self.fold_names else "no folds"
+        return f"{len(self.files)} clips, {len(self.labels)} classes, {folds}; rarest: {rarest}"
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """A csv with columns fname and labels, checked: nothing empty, nothing twice, labels stripped.
+
+    Raises:
+        SettingsError: the file, a column or a value is missing, or a clip stands there twice; lines are named.
+    """
+    try:
+        csv = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path}: no such file. Give the csv of the clips.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 ({error.reason}). Save it as UTF-8.") from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise SettingsError(f"{path}: no table ({error}). Give a csv with fname and labels.") from error
+    if missing := sorted({"fname", "labels"} - set(csv.columns)):
+        raise SettingsError(f"{path}: no column {', '.join(missing)}. Add it.")
+    if csv.empty:
+        raise SettingsError(f"{path}: no clip in it. Give a line for every clip.")
+    csv = csv.assign(
+        fname=csv["fname"].str.strip(),
+        labels=[",".join(label.strip() for label in row.split(",")) for row in csv["labels"]],
+    )
+    _refuse(path, csv["fname"] == "", "no file name", "Name the clip.")
+    is_odd = [not all(label and label.strip("[]'\"") == label for label in row.split(",")) for row in csv["labels"]]
+    _refuse(path, pd.Series(is_odd), "an empty or quoted label", "Write labels as Bark,Rain.")
+    repeated = [len(set(row.split(","))) < row.count(",") + 1 for row in csv["labels"]]
+    _refuse(path, pd.Series(repeated), "a label twice", "Write it once.")
+    _refuse(path, csv["fname"].duplicated(), "a clip that stood in a line before", "Give every clip one line.")
+    if "fold" in csv:
+        csv = csv.assign(fold=csv["fold"].str.strip())
+        _refuse(path, csv["fold"] == "", "no fold", "Fill the column, or leave it out.")
+    return csv
+
+
+def _refuse(path: Path, is_wrong: pd.Series, what: str, then: str) -> None:
+    lines = [int(row) + 2 for row in np.flatnonzero(is_wrong.to_numpy())]  # the header is line 1
+    if lines:
+        named = ", ".join(map(str, lines[:SHOWN])) + (f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")
+        raise SettingsError(f"{path}, line {named}: {what}. {then}")
+
+
+def truth_of(labels_of_clips: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """(clips, classes) float32 of labels separated by commas."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    truth = np.zeros((len(labels_of_clips), len(labels)), np.float32)
+    for clip, row in enumerate(labels_of_clips):
+        truth[clip, [numbers[label] for label in row.split(",")]] = 1
+    return truth
+
+
+def labels_in(labels_of_clips: Sequence[str]) -> tuple[str, ...]:
+    """All labels, sorted."""
+    return tuple(sorted({label for row in labels_of_clips for label in row.split(",")}))
 
 
 def read_table(path: Path, make_folds: int | None, seed: int) -> Table:
@@ -34,19 +98,14 @@ def read_table(path: Path, make_folds: int | None, seed: int) -> Table:
         seed: decides how clips are dealt to folds.
 
     Raises:
-        SettingsError: a column is missing.
+        SettingsError: as read_frame; or there is no column fold and no folds are to be made.
     """
-    csv = pd.read_csv(path, dtype=str, keep_default_na=False)
-    needed = {"fname", "labels"} if make_folds else {"fname", "labels", "fold"}
-    missing = sorted(needed - set(csv.columns))
-    if missing:
-        raise SettingsError(f"{path}: no column {', '.join(missing)}. Add it; without folds give --folds.")
-    several = [row.split(",") for row in csv["labels"]]
-    labels = tuple(sorted({label for row in several for label in row}))
-    truth = np.zeros((len(several), len(labels)), np.float32)
-    for clip, row in enumerate(several):
-        truth[clip, [labels.index(label) for label in row]] = 1
-    folds = _deal(truth, make_folds, seed) if make_folds else tuple(csv["fold"])
+    csv = read_frame(path)
+    if make_folds is None and "fold" not in csv:
+        raise SettingsError(f"{path}: no column fold. Add it; without folds give --folds.")
+    labels = labels_in(list(csv["labels"]))
+    truth = truth_of(list(csv["labels"]), labels)
+    folds = deal(truth, make_folds, seed) if make_folds else tuple(csv["fold"])
     return Table(tuple(csv["fname"]), labels, truth, folds)
 
 
@@ -59,11 +118,9 @@ def read_labels(path: Path, labels: Sequence[str], aliases: Mapping[str, str]) -
         aliases: label -> the other name that the csv may use for it.
 
     Raises:
-        SettingsError: a column is missing, or a label is none of the given.
+        SettingsError: as read_frame, or a label is none of the given.
     """
-    csv = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if missing := sorted({"fname", "labels"} - set(csv.columns)):
-        raise SettingsError(f"{path}: no column {', '.join(missing)}. Add it.")
+    csv = read_frame(path)
     own = {alias: label for label, alias in aliases.items()}
     several = [[own.get(label, label) for label in row.split(",")] for row in csv["labels"]]
     if strange := sorted({label for row in several for label in row} - set(labels)):
@@ -71,11 +128,35 @@ def read_labels(path: Path, labels: Sequence[str], aliases: Mapping[str, str]) -
     return tuple(csv["fname"]), np.array([[label in row for label in labels] for row in several], np.float32)
 
 
-def _deal(truth: np.ndarray, n_folds: int, seed: int) -> tuple[str, ...]:
-    """Folds that share every label set out evenly: clips shuffled, sorted by rarest label, dealt like cards."""
+def deal(truth: np.ndarray, n_folds: int, seed: int) -> tuple[str, ...]:
+    """Folds that share every label set out evenly: clips shuffled, sorted by rarest label, dealt like cards.
+
+    Args:
+        truth: (clips, classes).
+        n_folds: how many.
+        seed: decides how clips are shuffled.
+
+    Returns:
+        The fold of each clip, "1", "2", ...
+    """
     order = np.random.default_rng(seed).permutation(len(truth))
     rarest = np.where(truth > 0, truth.sum(0), np.inf).argmin(1)
     dealt = order[np.argsort(rarest[order], kind="stable")]
     folds = np.empty(len(truth), int)
     folds[dealt] = np.arange(len(truth)) % n_folds
     return tuple(str(fold + 1) for fold in folds)
+
+
+def missing_files(folder: Path, files: Sequence[str]) -> None:
+    """Refuse a table whose clips are not all there.
+
+    Raises:
+        SettingsError: clips that are not in the folder, counted, the first named.
+    """
+    absent = [file for file in files if not (folder / file).is_file()]
+    if absent:
+        more = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
+        raise SettingsError(
+            f"{folder}: {len(absent)} of {len(files)} clips are not there: {', '.join(absent[:SHOWN])}{more}. "
+            "Name the folder that holds them, or take their lines out of the csv."
+        )

@@ -1,6 +1,7 @@
 """What training leaves behind beside the weights: recipe.toml, out-of-fold predictions and their scores."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from soundpost.ensemble.recipe_folder import NewMember
 from soundpost.ensemble.recipes import Recipe
 from soundpost.evaluation.dataset import Table
 from soundpost.evaluation.metrics import accuracy, lwlrap
-from soundpost.training.config import Plan
+from soundpost.training.plan import Plan
 
 DIGITS = 6  # so many are written of probabilities and scores
 
@@ -38,22 +39,28 @@ def fold_scores(table: Table, held_out: np.ndarray) -> dict[str, dict[str, float
 
 
 def write_recipe(
-    out: Path, plan: Plan, table: Table, scores: dict[str, dict[str, float]], gains: dict[str, list[float]]
+    out: Path,
+    plan: Plan,
+    table: Table,
+    folds: Sequence[str],
+    scores: Mapping[str, Mapping[str, float]],
+    gains: Mapping[str, Sequence[float]],
 ) -> Recipe:
-    """recipe.toml as soundpost.ensemble.recipes reads it, members best first; also returned.
+    """recipe.toml as soundpost.ensemble.recipes reads it, members best first; also returned. Its name is the folder's.
 
     Args:
         out: folder of the members' files.
         plan: what the recipe takes over.
-        table: labels, priors and folds.
+        table: labels and priors.
+        folds: names of the members that are there.
         scores: fold -> lwlrap and accuracy; empty while there are none.
         gains: see soundpost.ensemble.passes. How the blend of members grows cannot be told from clips that all but one
             have heard.
     """
-    order = sorted(table.fold_names, key=lambda fold: (-scores.get(fold, {}).get("lwlrap", 0.0), fold))
+    order = sorted(folds, key=lambda fold: (-scores.get(fold, {}).get("lwlrap", 0.0), fold))
     recipe = {
-        "average": "probability",
-        "activation": "sigmoid",
+        "average": plan.average,
+        "activation": plan.activation,
         "priors": [round(float(prior), DIGITS) for prior in table.truth.mean(0)],
         "audio": dict(plan.audio),
         "front_end": dict(plan.front_end),
@@ -63,7 +70,7 @@ def write_recipe(
         "gains": {key: [round(score, DIGITS) for score in values] for key, values in gains.items()},
     }
     members = [NewMember(fold, scores=scores.get(fold, {})) for fold in order]
-    return recipe_folder.write_recipe(out, plan.name, recipe, table.labels, members)
+    return recipe_folder.write_recipe(out, out.name, recipe, table.labels, members)
 
 
 def score_tables(table: Table, held_out: np.ndarray) -> str:

@@ -4,7 +4,8 @@
 
 The template is a recipe.toml without name, labels and members, such as those of soundpost/importers/templates. It alone
 says what the network sees: its [audio], its front end and its first view, of whose windows every epoch shows one of
-each clip. Nothing is done to the sounds; this is to see a recipe work, not to win with it.
+each clip. Nothing is done to the sounds; this is to see a recipe work, not to win with it. It is a plan of one stage
+for the trainer of soundpost.training.
 """
 
 import argparse
@@ -18,27 +19,43 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from tqdm import tqdm
 
 from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
-from soundpost.ensemble.recipe_folder import NewMember, fold_file, write_recipe
+from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import SettingsError
-from soundpost.evaluation.dataset import Table, read_table
+from soundpost.evaluation.dataset import Table, missing_files, read_table
 from soundpost.evaluation.metrics import accuracy, lwlrap
 from soundpost.exit_status import refusing
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.in_memory import answer
 from soundpost.models import MODELS
 from soundpost.registry import build, settings_from
-from soundpost.training.config import read_plan
-from soundpost.training.learner import Learner, LearnerSettings
-from soundpost.training.windows import Windows
-from soundpost.views import VIEWS
+from soundpost.training.clips import VALIDATED, Clips
+from soundpost.training.inputs.material import Shared
+from soundpost.training.inputs.rows import Rows
+from soundpost.training.plan import Plan, read_plan
+from soundpost.training.train import Campaign
+from soundpost.training.trainer import Hooks, Trainer
 
 DIGITS = 6  # so many are written of scores and priors
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """How long and how fast a network learns."""
+
+    epochs: int = 10  # passes over the training clips, each of which shows one window
+    batch: int = 16  # windows
+    learning_rate: float = 1e-3  # at the top of the cycle
+    weight_decay: float = 0.01  # AdamW's
+    heads: tuple[float, ...] = (1.0,)  # weights of the losses of the network's outputs, the first that of prediction
+    mixup: float = 0.0  # both parameters of the Beta distribution of shares; 0 mixes nothing
+    longest: int = 0  # frames that windows are cut to, at a place drawn for each; 0 cuts nothing
 
 
 @dataclass(frozen=True)
@@ -52,12 +69,35 @@ class Trained:
 
 def spectrograms_of(template: Mapping[str, Any], clips: Path, files: Sequence[str]) -> list[np.ndarray]:
     """What a template's [audio] and front end make of each file: (channels, bins, frames) float32."""
+    missing_files(clips, files)
     audio = settings_from(AudioSettings, template.get("audio", {}), "[audio]")
-    front_end = _entry(FRONT_ENDS, template["front_end"], "front end")
+    front_end = build(FRONT_ENDS, template["front_end"]["name"], template["front_end"], "front end")
     return [
         front_end(torch.from_numpy(decode(clips / file, audio).waveform)[None])[0].numpy()
         for file in tqdm(files, desc="spectrograms", unit="clip")
     ]
+
+
+def plan_of(name: str, template: Mapping[str, Any], settings: LearnerSettings) -> Plan:
+    """One stage of one cycle over windows of the template's first view."""
+    activation = template.get("activation", "sigmoid")
+    mix = {"one_of": [{"name": "mixup", "alpha": settings.mixup}]} if settings.mixup else {}
+    loss = {"name": "cross_entropy" if activation == "softmax" else "bce", "heads": settings.heads}
+    return Plan(
+        name=name,
+        audio=template.get("audio", {}),
+        front_end=template.get("front_end", {}),
+        model=template["model"],
+        views=tuple(template.get("views", [{"name": "whole"}])),
+        average=template.get("average", "probability"),
+        activation=activation,
+        input={"name": "windows", "longest": settings.longest},
+        mix=mix,
+        loss=loss,
+        optimiser={"name": "adamw", "rate": settings.learning_rate, "decay": settings.weight_decay},
+        norms="settle",
+        stages=({"epochs": settings.epochs, "batch": settings.batch, "schedule": {"name": "one_cycle_v1"}},),
+    )
 
 
 def train(
@@ -74,7 +114,7 @@ def train(
     seed: int = 0,
     device: str = "cpu",
 ) -> Trained:
-    """Members of one recipe; those that a former call has finished are taken from its checkpoints.
+    """Members of one recipe; those that a former call has finished are taken as they are.
 
     Args:
         name: what the recipe is called.
@@ -93,43 +133,57 @@ def train(
     chosen = tuple(folds) or table.fold_names
     if unknown := sorted(set(chosen) - set(table.fold_names)):
         raise SettingsError(f"no fold {', '.join(unknown)}; folds are {', '.join(table.fold_names)}. Correct --only.")
-    out.mkdir(parents=True, exist_ok=True)
-    view = _entry(VIEWS, template.get("views", [{"name": "whole"}])[0], "view")
-    arrays, losses = {}, {}
-    for fold in chosen:
-        member_seed = seed * 1009 + table.fold_names.index(fold)
-        torch.manual_seed(member_seed)
-        network = make_network(template, len(table.labels)).to(device)
-        if start:
-            _begin_with(network, fold_file(start, fold))
-        rows = [row for row, other in enumerate(table.folds) if other != fold]
-        windows = Windows([spectrograms[row] for row in rows], table.truth[rows], view, settings.longest)
-        learner = Learner(network, windows, template.get("activation", "sigmoid"), settings, member_seed)
-        network = learner.run(out / f"fold{fold}.checkpoint", f"{name}/{fold}")
-        arrays[fold] = {key: value.cpu().numpy() for key, value in network.state_dict().items()}
-        losses[fold] = tuple(learner.losses)
+    count = len(table.files)
+    clips = Clips(
+        paths=tuple(Path(file) for file in table.files),
+        copies=("",) * count,
+        sources=(VALIDATED,) * count,
+        labels=table.labels,
+        truth=table.truth,
+        folds=table.folds,
+        heard={VALIDATED: "other_folds"},
+        files=table.files,
+    )
+    shared = Shared(plan_of(name, template, settings), clips, torch.device(device), out / "features", spectrograms)
+    campaign = Campaign(shared, out, seed, start)
+    arrays = {fold: load_file(campaign.member(fold)) for fold in chosen}
+    losses = {fold: campaign.losses(fold) for fold in chosen}
     priors = [round(float(prior), DIGITS) for prior in table.truth.mean(0)]
     whole = {**template, "priors": priors, "aliases": dict(aliases or {})}
-    recipe = write_recipe(out, name, whole, table.labels, [NewMember(fold, arrays[fold]) for fold in chosen])
+    recipe = write_recipe(out, name, whole, table.labels, [NewMember(fold) for fold in chosen])
     held_out = _held_out(recipe, table, spectrograms, out, n_scored, device)
-    scored = [NewMember(fold, arrays[fold], _scores(table, held_out, fold)) for fold in chosen]
+    scored = [NewMember(fold, scores=_scores(table, held_out, fold)) for fold in arrays]
     scored.sort(key=lambda member: -member.scores["lwlrap"])
     return Trained(write_recipe(out, name, whole, table.labels, scored), held_out, losses)
 
 
-def make_network(template: Mapping[str, Any], n_classes: int) -> torch.nn.Module:
+def train_second_level(
+    name: str,
+    template: Mapping[str, Any],
+    network: nn.Module,
+    inputs: np.ndarray,
+    truth: np.ndarray,
+    settings: LearnerSettings,
+) -> nn.Module:
+    """A network that learns from answers of a first level.
+
+    Args:
+        name: for the progress bar.
+        template: the second level's.
+        network: freshly made.
+        inputs: (clips, inputs, classes) float32.
+        truth: (clips, classes) float32.
+        settings: how long and how fast.
+    """
+    rows = Rows(inputs, truth, settings.batch)
+    hooks = Hooks(lambda stage, known, memory: rows, lambda known, validation: 0.0)
+    return Trainer(plan_of(name, template, settings), network, hooks, 0, "").run(None, name)
+
+
+def make_network(template: Mapping[str, Any], n_classes: int) -> nn.Module:
     """The template's network with fresh weights."""
-    return build(MODELS, template["model"]["name"], template["model"], "model", n_classes)
-
-
-def _begin_with(network: torch.nn.Module, file: Path) -> None:
-    own = network.state_dict()
-    known = {key: value for key, value in load_file(file).items() if key in own and value.shape == own[key].shape}
-    network.load_state_dict({**own, **known})
-
-
-def _entry(registry: Mapping[str, str], table: Mapping[str, Any], kind: str) -> Any:
-    return build(registry, table["name"], table, kind)
+    network: nn.Module = build(MODELS, template["model"]["name"], template["model"], "model", n_classes)
+    return network
 
 
 def _held_out(
@@ -145,7 +199,8 @@ def _held_out(
 
 
 def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
-    rows = np.array([other == fold for other in table.folds]) & np.isfinite(held_out[:, 0])
+    asked = ~np.isnan(held_out).any(1)
+    rows = np.array([own == fold for own in table.folds]) & asked
     truth, given = table.truth[rows], held_out[rows]
     return {"lwlrap": round(lwlrap(truth, given), DIGITS), "accuracy": round(accuracy(truth, given), DIGITS)}
 
@@ -158,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--recipe-template", type=Path, required=True, help="recipe.toml less name, labels, members")
+    parser.add_argument("--recipe-template", type=Path, required=True, help="recipe.toml without labels and members")
     parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--csv", type=Path, required=True, help="fname,labels[,fold]; several labels comma separated")
     parser.add_argument("--out", type=Path, required=True, help="folder of the recipe; its name is the recipe's")

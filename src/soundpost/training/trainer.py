@@ -1,140 +1,231 @@
-"""One member is trained: composed batches, binary cross-entropy, averaged weights; resumed as if never stopped."""
+"""The only loop: stages of epochs of steps, resumed at any step as if never stopped."""
 
-from collections.abc import Mapping
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from tqdm import tqdm
 
-from soundpost.training.bank import Bank
-from soundpost.training.compose import Composer, ComposeSettings
-from soundpost.training.config import FitSettings
-from soundpost.training.schedules import WeightAverage, learning_rate
+from soundpost.errors import SettingsError
+from soundpost.training import state as checkpoints
+from soundpost.training.inputs.material import Material
+from soundpost.training.optimisers import freeze
+from soundpost.training.plan import Plan, StageSettings, ValidationSettings
+from soundpost.training.stage_run import StageRun
+from soundpost.training.weight_average import WeightAverage
+
+AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SAVE_EVERY = 60.0  # s between two checkpoints, at most
+
+
+class Paused(Exception):
+    """Training has stopped in good order, with a checkpoint, before it was done."""
+
+
+@dataclass
+class Hooks:
+    """What a trainer asks of whoever runs it."""
+
+    # What a stage learns from, by the network as it is; the dict is kept with the state.
+    material: Callable[[StageSettings, nn.Module, dict[str, Any]], Material]
+    score: Callable[[nn.Module, ValidationSettings], float]
+    is_time: Callable[[], bool] = field(default=lambda: False)  # whether to stop at the next step
+    on_epoch: Callable[[list[dict[str, float | int | str]]], None] = field(default=lambda rows: None)
 
 
 class Trainer:
-    """Trains a network on the sources it is given and on nothing else; no score is looked at on the way."""
+    """Trains one member; everything random follows from the seed and from how far training has come."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        bank: Bank,
-        sources: torch.Tensor,
-        settings: tuple[ComposeSettings, FitSettings],
-        frames_per_second: float,
-        seed: int,
-    ) -> None:
+    def __init__(self, plan: Plan, network: nn.Module, hooks: Hooks, seed: int, digest: str) -> None:
         """Everything that training depends on.
 
         Args:
-            network: freshly made, on the bank's device.
-            bank: mel powers of all sources.
-            sources: (clips,) rows of the bank that may be heard.
-            settings: how clips are composed and members fitted.
-            frames_per_second: the front end's.
-            seed: decides composing, order, lengths and dropout.
+            plan: stages and whatever they share.
+            network: freshly made, on its device.
+            hooks: where batches and scores come from.
+            seed: this member's.
+            digest: tells plan, clips, seed and fold; a checkpoint of another one is refused.
         """
-        self.network = network
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this one
-        self.device = bank.powers.device
-        self.settings = settings[1]
-        self.bank = Bank(bank.powers[:, sources], bank.lengths[:, sources], bank.truth[sources])
-        self.generator = torch.Generator(self.device)
-        self.composer = Composer(self.bank, settings[0], self.generator)
-        self.frames_per_second = frames_per_second
-        self.seed = seed
-        decayed = [p for p in network.parameters() if p.ndim > 1 and p.shape[0] > 1]
-        plain = [p for p in network.parameters() if not (p.ndim > 1 and p.shape[0] > 1)]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=self.settings.learning_rate,
-            fused=self.device.type == "cuda",
-        )
-        self.average = WeightAverage(network, self.settings.average_decay)
-        self.epoch = 0
+        self.plan, self.hooks, self.seed, self.digest = plan, hooks, seed, digest
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = next(network.parameters()).device
+        self.average = WeightAverage(network, plan.average_decay) if plan.average_decay else None
+        self.history: list[dict[str, float | int | str]] = []
+        self.stage_number, self.epoch, self.step = 0, 0, 0
+        self.memory: dict[str, Any] = {}
+        self._saved_at = time.monotonic()
+        self._loss = torch.zeros((), device=self.device)
+        if plan.autocast not in AUTOCAST:
+            raise SettingsError(f"autocast = '{plan.autocast}'; known: {', '.join(AUTOCAST)}. Correct it.")
+        self._half = AUTOCAST[plan.autocast]
+        if self._half == torch.float16 and self.device.type == "cpu":
+            self._half = torch.bfloat16
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._half == torch.float16)
 
-    def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Begin with another training's weights, named as the network's state dict names them."""
-        self.network.load_state_dict(weights)
-        self.average.network.load_state_dict(weights)
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is scored and written: the average where there is one."""
+        return self.average.network if self.average else self.network
 
-    def run(self, checkpoint: Path | None, name: str, stop_after: int | None = None) -> nn.Module:
-        """The averaged network after the last epoch.
+    def run(self, checkpoint: Path | None, name: str) -> nn.Module:
+        """The kept network after the last stage, in evaluation mode.
 
         Args:
-            checkpoint: file to go on from where it exists, and to write every settings.checkpoint epochs.
+            checkpoint: file to go on from where it exists, and to write at least every minute.
             name: the member's, for the progress bar.
-            stop_after: epochs after which to stop early, as an interruption would.
+
+        Raises:
+            Paused: the hooks said that it is time; the checkpoint is there.
         """
+        restored = None
         if checkpoint is not None and checkpoint.exists():
-            self._restore(checkpoint)
-        last = self.settings.epochs if stop_after is None else min(stop_after, self.settings.epochs)
-        with tqdm(total=self.settings.epochs, initial=self.epoch, desc=name, unit="epoch", mininterval=1) as bar:
-            while self.epoch < last:
-                loss = self._train_epoch()
-                self.epoch += 1
-                if checkpoint is not None and (self.epoch % self.settings.checkpoint == 0 or self.epoch == last):
-                    self._save(checkpoint)
-                if self.epoch % 10 == 0:
-                    bar.set_postfix(loss=f"{loss.item():.4f}", refresh=False)
+            restored = checkpoints.load(checkpoint, self.digest, self.device)
+            self._restore_place(restored)
+        while self.stage_number < len(self.plan.stages):
+            run = self._begin_stage(restored)
+            restored = None
+            self._run_stage(run, checkpoint, name)
+            self._end_stage(run)
+            self.stage_number, self.epoch, self.step = self.stage_number + 1, 0, 0
+            self._save(checkpoint, None)
+        return self.kept.eval()
+
+    def _begin_stage(self, restored: Mapping[str, Any] | None) -> StageRun:
+        stage = self.plan.stage(self.stage_number)
+        # What a stage selects is decided once, by the network as it is now, and kept with the state.
+        material = self.hooks.material(stage, self.kept, self.memory)
+        run = StageRun(self.plan, stage, self.network, material)
+        if restored is not None and restored["run"]:
+            run.load_state_dict(restored["run"])
+            self._scaler.load_state_dict(restored["scaler"])
+        return run
+
+    def _run_stage(self, run: StageRun, checkpoint: Path | None, name: str) -> None:
+        stage = run.stage
+        title = f"{name} {stage.name}" if len(self.plan.stages) > 1 else name
+        with tqdm(total=stage.epochs, initial=self.epoch, desc=title, unit="epoch", mininterval=1) as bar:
+            while self.epoch < stage.epochs and not run.best.is_over():
+                began = time.monotonic()
+                steps = run.material.epoch(self.epoch, self._generator(self.epoch))
+                first = self.step
+                self.network.train()
+                for step in steps[first:]:
+                    self._train(run, step)
+                    self.step += 1
+                    self._look_at_the_clock(run, checkpoint)
+                self._end_epoch(run, len(steps), time.monotonic() - began)
+                bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}", refresh=False)
                 bar.update()
-        return self.average.network
+                self._look_at_the_clock(run, checkpoint)
 
-    def _train_epoch(self) -> torch.Tensor:
-        # Every epoch has its own seed, so that a resumed run draws what an uninterrupted one draws.
-        torch.manual_seed(self.seed * 100_003 + self.epoch)
-        self.generator.manual_seed(self.seed * 100_003 + self.epoch)
-        count = len(self.bank.truth)
-        order = torch.randperm(count, generator=self.generator, device=self.device)
-        steps = -(-count // self.settings.batch)
-        self.network.train()
-        total = torch.zeros((), device=self.device)
-        for number, first in enumerate(order.tensor_split(steps)):
-            rate = learning_rate(
-                self.epoch * steps + number,
-                self.settings.epochs * steps,
-                self.settings.warm_up * steps,
-                self.settings.learning_rate,
-            )
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            total += self._step(*self.composer.batch(first, self._frames()))
+    def _look_at_the_clock(self, run: StageRun, checkpoint: Path | None) -> None:
+        is_time = self.hooks.is_time()
+        if checkpoint is not None and (is_time or time.monotonic() - self._saved_at > SAVE_EVERY):
+            self._save(checkpoint, run)
+        if is_time:
+            raise Paused(f"stage {run.stage.name}, epoch {self.epoch + 1} of {run.stage.epochs}, step {self.step}")
+
+    def _train(self, run: StageRun, step: Any) -> None:
+        batches = self.epoch * run.material.steps + self.step
+        generator = self._generator(self.epoch, self.step)
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        batch = run.material.batch(step, self.epoch, generator)
+        inputs = batch.inputs
+        if inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        enabled = self._half is not None
+        with run.statistics.during(batches), torch.autocast(self.device.type, self._half, enabled=enabled):
+            outputs = self.network(inputs)
+        loss = run.criterion(outputs, batch)
+        run.optimiser.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        self._scaler.step(run.optimiser)
+        self._scaler.update()
+        for module in self.network.modules():
+            if hasattr(module, "constrain"):
+                module.constrain()
+        self._loss += loss.detach()
+        if self.average:
             self.average.update()
-        return total / steps
+        if run.schedule.BY == "batch":
+            run.schedule.step()
 
-    def _frames(self) -> int:
-        """Length of a batch's clips; from the processor's generator, so that no device is waited for."""
-        shortest, longest = self.settings.shortest, self.settings.longest
-        seconds = shortest * (longest / shortest) ** torch.rand(()).item()
-        return max(8, round(seconds * self.frames_per_second))
+    def _end_epoch(self, run: StageRun, steps: int, seconds: float) -> None:
+        stage, score = run.stage, float("nan")
+        rate = run.optimiser.param_groups[-1]["lr"]
+        if run.looks_at_scores and (self.epoch + 1) % run.validation.every == 0:
+            score = self.hooks.score(self.kept.eval(), run.validation)
+            if stage.keep == "best" and run.best.is_better(score):
+                run.best_weights = {key: value.clone() for key, value in self.kept.state_dict().items()}
+            if stage.slow_starts and run.slow.is_slow(score):
+                for group in run.optimiser.param_groups:
+                    group["lr"] *= stage.slow_factor
+        if run.schedule.BY == "score":
+            run.schedule.step(score)
+        elif run.schedule.BY == "epoch":
+            run.schedule.step()
+        self.history.append(
+            {
+                "stage": stage.name,
+                "epoch": self.epoch + 1,
+                "seconds": round(seconds, 3),
+                "rate": float(rate),
+                "loss": self._loss.item() / steps,
+                "score": score,
+                "scale": self._scaler.get_scale() if self._scaler.is_enabled() else 1.0,
+            }
+        )
+        self._loss.zero_()
+        self.epoch, self.step = self.epoch + 1, 0
+        self.hooks.on_epoch(self.history)
 
-    def _step(self, log_mels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        inputs = log_mels.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half):
-            logits = self.network(inputs)
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+    def _end_stage(self, run: StageRun) -> None:
+        if run.stage.keep == "best":
+            if not run.best_weights:
+                raise SettingsError(
+                    f"stage {run.stage.name}: no epoch scored above {run.best.settings.above} from epoch "
+                    f"{run.best.settings.first} on. Train longer, or keep the last."
+                )
+            self.kept.load_state_dict(run.best_weights)
+        if self.average:
+            # The next stage goes on from what is kept.
+            self.network.load_state_dict(self.average.network.state_dict())
+        freeze(self.network, ())
 
-    def _save(self, checkpoint: Path) -> None:
-        state = {
+    def _generator(self, *place: int) -> torch.Generator:
+        """A generator for one place of this training, the same whenever it is asked for."""
+        text = ",".join(map(str, (self.seed, self.stage_number, *place)))
+        number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+        return torch.Generator().manual_seed(number >> 1)
+
+    def _save(self, checkpoint: Path | None, run: StageRun | None) -> None:
+        """Put a checkpoint in its place; without a run, one between two stages."""
+        if checkpoint is None:
+            return
+        state: dict[str, Any] = {
+            "stage": self.stage_number,
             "epoch": self.epoch,
-            "updates": self.average.updates,
+            "step": self.step,
             "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else {},
+            "scaler": self._scaler.state_dict(),
+            "memory": self.memory,
+            "history": self.history,
+            "loss": self._loss,
+            "run": run.state_dict() if run else {},
         }
-        aside = checkpoint.with_suffix(".part")
-        torch.save(state, aside)
-        aside.replace(checkpoint)
+        checkpoints.save(checkpoint, state, self.digest)
+        self._saved_at = time.monotonic()
 
-    def _restore(self, checkpoint: Path) -> None:
-        state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-        self.epoch, self.average.updates = state["epoch"], state["updates"]
+    def _restore_place(self, state: Mapping[str, Any]) -> None:
+        self.stage_number, self.epoch, self.step = state["stage"], state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.memory, self.history = state["memory"], state["history"]
+        self._loss = state["loss"].to(self.device)

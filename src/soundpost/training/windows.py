@@ -1,8 +1,7 @@
-"""Labelled spectrograms as batches of windows, cut as a recipe's view cuts them; a first level's answers as rows."""
+"""Labelled spectrograms as batches of windows, cut as a recipe's view cuts them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,16 +13,13 @@ from soundpost.views.view import View, Window
 SPREAD = 0.2  # the part of a window's length by which clips of an epoch mingle with those that are a little longer
 
 
-class Examples(Protocol):
-    """What a network learns from."""
+@dataclass(frozen=True)
+class Part:
+    """What one batch shows."""
 
-    def __len__(self) -> int:
-        """How many clips."""
-        ...
-
-    def batches(self, count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every clip once, in so many batches: what the network takes, and targets (batch, classes)."""
-        ...
+    rows: tuple[int, ...]
+    windows: tuple[Window, ...]  # one for each row
+    frames: int  # to which windows are cut
 
 
 class Windows:
@@ -46,19 +42,28 @@ class Windows:
         """How many clips."""
         return len(self._spectrograms)
 
-    def batches(self, count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Windows of about the same length together; a batch is as long as its shortest, and nothing is padded."""
-        windows = [self._drawn(spectrogram.shape[-1], generator) for spectrogram in self._spectrograms]
+    def parts(self, rows: Sequence[int], count: int, generator: torch.Generator) -> list[Part]:
+        """Rows in so many batches: windows of about the same length together, nothing padded."""
+        windows = [self._drawn(self._spectrograms[row].shape[-1], generator) for row in rows]
         lengths = torch.tensor([float(window.frames) for window in windows])
         order = (lengths * (1 + SPREAD * torch.rand(len(windows), generator=generator))).argsort()
-        groups = order.tensor_split(count)
+        groups, found = order.tensor_split(count), []
         for number in torch.randperm(count, generator=generator):
-            rows = groups[number].tolist()
-            frames = min(windows[row].frames for row in rows)
-            frames = min(frames, self._longest or frames)
-            shown = [_shortened(windows[row], frames, self._spectrograms[row].shape[-1], generator) for row in rows]
-            batch = stack([self._spectrograms[row] for row in rows], shown, self._view)
-            yield self._view.prepare(batch.float()), self._truth[rows]
+            places = groups[number].tolist()
+            frames = min(windows[place].frames for place in places)
+            shown = tuple(windows[place] for place in places)
+            found.append(Part(tuple(rows[place] for place in places), shown, min(frames, self._longest or frames)))
+        return found
+
+    def shown(self, part: Part, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What the network takes, as long as the shortest window of the batch, and targets (batch, classes)."""
+        pictures = [self._spectrograms[row] for row in part.rows]
+        windows = [
+            _shortened(window, part.frames, picture.shape[-1], generator)
+            for window, picture in zip(part.windows, pictures, strict=True)
+        ]
+        batch = stack(pictures, windows, self._view)
+        return self._view.prepare(batch.float()), self._truth[list(part.rows)]
 
     def _drawn(self, frames: int, generator: torch.Generator) -> Window:
         windows = self._view.windows(frames)
@@ -79,24 +84,3 @@ def _shortened(window: Window, frames: int, length: int, generator: torch.Genera
     first = max(window.start, min(0, length - frames))
     last = max(first, min(window.start + window.frames - frames, max(0, length - frames)))
     return replace(window, start=first + int(torch.randint(last - first + 1, (), generator=generator)), frames=frames)
-
-
-class Rows:
-    """What a network takes as it is, such as the first level's probabilities.
-
-    Args:
-        inputs: (clips, inputs, classes) float32.
-        truth: (clips, classes) float32.
-    """
-
-    def __init__(self, inputs: np.ndarray, truth: np.ndarray) -> None:
-        self._inputs, self._truth = torch.from_numpy(inputs), torch.from_numpy(truth)
-
-    def __len__(self) -> int:
-        """How many clips."""
-        return len(self._inputs)
-
-    def batches(self, count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Clips in any order."""
-        for rows in torch.randperm(len(self), generator=generator).tensor_split(count):
-            yield self._inputs[rows], self._truth[rows]

@@ -1,0 +1,155 @@
+"""Spectrograms, or waveforms, through the plan's augmentations and mixers, a whole batch at a time on the device."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from soundpost.errors import SettingsError
+from soundpost.registry import build
+from soundpost.training.augmentations import AUGMENTATIONS
+from soundpost.training.augmentations.augmentation import Augmentation
+from soundpost.training.batch import Batch
+from soundpost.training.inputs.material import LOUDEST, Heard, Shared
+from soundpost.training.inputs.windowed import sampler_of, source_numbers
+from soundpost.training.mixing import Mixing, MixSettings
+from soundpost.training.plan import StageSettings, strict
+from soundpost.training.samplers.sampler import cut
+
+
+@dataclass(frozen=True)
+class SpectrogramsSettings:
+    """Nothing is left to choose: [[augment]] says what happens."""
+
+
+class Spectrograms:
+    """The front end's spectrograms, augmented, prepared as the view prepares them, then mixed."""
+
+    Settings: ClassVar[type] = SpectrogramsSettings
+
+    def __init__(self, settings: SpectrogramsSettings, shared: Shared) -> None:
+        self.shared = shared
+
+    def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
+        """What is heard, in a stage's augmentations."""
+        store, view = self.shared.spectrograms, self.shared.view
+
+        def read(row: int) -> Tensor:
+            return torch.tensor(store[row])
+
+        def prepare(batch: Batch) -> Batch:
+            inputs = view.prepare(even(batch, "spectrograms").float())
+            return replace(batch, inputs=inputs, lengths=torch.full((len(batch),), inputs.shape[-1]))
+
+        return ChainMaterial(heard, stage, self.shared, read, before_mixing=prepare)
+
+
+@dataclass(frozen=True)
+class WaveformsSettings:
+    """Nothing is left to choose: [[augment]] says what happens."""
+
+
+class Waveforms:
+    """Waveforms, augmented and mixed, then seen through the front end; shorter ones end in zeros."""
+
+    Settings: ClassVar[type] = WaveformsSettings
+
+    def __init__(self, settings: WaveformsSettings, shared: Shared) -> None:
+        self.shared = shared
+
+    def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
+        """What is heard, in a stage's augmentations."""
+        store, shared = self.shared.waveforms, self.shared
+
+        def read(row: int) -> Tensor:
+            return torch.tensor(store[row]).float() / LOUDEST
+
+        def see(batch: Batch) -> Batch:
+            waveforms = batch.inputs * batch.is_heard()
+            inputs = shared.view.prepare(shared.front_end(waveforms[:, : int(batch.lengths.max())]))
+            return replace(batch, inputs=inputs, lengths=torch.full((len(batch),), inputs.shape[-1]))
+
+        return ChainMaterial(heard, stage, self.shared, read, after_mixing=see)
+
+
+def even(batch: Batch, what: str) -> Tensor:
+    """Inputs of clips that are all of one length.
+
+    Raises:
+        SettingsError: they are not.
+    """
+    if len(batch.lengths.unique()) > 1:
+        raise SettingsError(
+            f"[[augment]]: {what} of a batch are {int(batch.lengths.min())} to {int(batch.lengths.max())} frames long. "
+            "Make them equal by pad, crop or place."
+        )
+    return batch.inputs[..., : int(batch.lengths[0])]
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+class ChainMaterial:
+    """Clips as the sampler chooses them, through everything that is drawn for them."""
+
+    def __init__(
+        self,
+        heard: Heard,
+        stage: StageSettings,
+        shared: Shared,
+        read: Callable[[int], Tensor],
+        before_mixing: Callable[[Batch], Batch] = _as_it_is,
+        after_mixing: Callable[[Batch], Batch] = _as_it_is,
+    ) -> None:
+        self.heard = heard
+        self.stage = stage
+        self.device = shared.device
+        self.read, self.before_mixing, self.after_mixing = read, before_mixing, after_mixing
+        self.numbers = source_numbers(heard, shared)
+        self.targets = torch.from_numpy(heard.truth)
+        self.augmentations = [_augmentation(table) for table in stage.augment or ()]
+        self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))
+        self.sampler = sampler_of(stage)
+        self.steps = len(self.epoch(0, torch.Generator().manual_seed(0)))
+
+    def epoch(self, epoch: int, generator: Generator) -> Sequence[Tensor]:
+        """Rows of each batch."""
+        order = self.sampler(self.heard.sources, self.targets, generator)
+        return cut(order, self.stage.batch, self.stage.drops_last)
+
+    def batch(self, step: Tensor, epoch: int, generator: Generator) -> Batch:
+        """Clips of these rows, augmented and mixed."""
+        own = self.before_mixing(self._augmented(step, epoch, generator))
+        if self.mixing.happens(epoch):
+            chosen = self.mixing.choose(len(own), generator)
+            own = self.mixing.mixed(own, self._partner(own, step, epoch, generator), chosen, generator)
+        return self.after_mixing(own)
+
+    def _partner(self, own: Batch, step: Tensor, epoch: int, generator: Generator) -> Batch:
+        if self.mixing.settings.partner == "same_batch":
+            return own.rows(torch.randperm(len(own), generator=generator))
+        odds = torch.ones(len(step), len(self.numbers))
+        if self.mixing.settings.partner == "same_source":
+            odds = (self.numbers[step][:, None] == self.numbers).float()
+        rows = torch.multinomial(odds, 1, generator=generator)[:, 0]
+        return self.before_mixing(self._augmented(rows, epoch, generator))
+
+    def _augmented(self, rows: Tensor, epoch: int, generator: Generator) -> Batch:
+        clips = [self.read(self.heard.rows[row]) for row in rows.tolist()]
+        lengths = torch.tensor([clip.shape[-1] for clip in clips])
+        longest = int(lengths.max())
+        inputs = torch.stack([torch.nn.functional.pad(clip, (0, longest - clip.shape[-1])) for clip in clips])
+        batch = Batch(inputs.to(self.device), lengths, self.targets[rows].to(self.device), self.numbers[rows])
+        for part, off_from in self.augmentations:
+            if not off_from or epoch < off_from:
+                batch = part.apply(batch, part.draw(batch, generator))
+        return batch
+
+
+def _augmentation(table: Mapping[str, Any]) -> tuple[Augmentation, int]:
+    """The augmentation of a table, and the epoch from which it is off; 0: never."""
+    own = {key: value for key, value in table.items() if key != "off_from"}
+    return build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]"), table.get("off_from", 0)

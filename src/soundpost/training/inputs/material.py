@@ -1,0 +1,121 @@
+"""What a network learns from, and where its clips come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Generator
+
+from soundpost.audio.decode import AudioSettings, decode
+from soundpost.front_ends import FRONT_ENDS
+from soundpost.registry import build, settings_from
+from soundpost.training.batch import Batch
+from soundpost.training.clips import Clips
+from soundpost.training.plan import Plan, StageSettings
+from soundpost.training.sets.copies import copied
+from soundpost.training.store import Store, build_store
+from soundpost.views import VIEWS
+from soundpost.views.view import View
+
+LOUDEST = 32767  # the largest value of int16, in which waveforms are kept
+
+
+class Material(Protocol):
+    """Epochs of batches; everything random in them comes from the generators that are given."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        ...
+
+    def epoch(self, epoch: int, generator: Generator) -> Sequence[Any]:
+        """What each batch of an epoch shows."""
+        ...
+
+    def batch(self, step: Any, epoch: int, generator: Generator) -> Batch:
+        """One batch as the network takes it, on the device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The clips of one stage of one member."""
+
+    rows: tuple[int, ...]  # rows of the plan's clips
+    truth: np.ndarray  # (rows, classes) float32, as this stage labels them
+    sources: tuple[str, ...]  # name of each one's set
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all members of a plan share."""
+
+    plan: Plan
+    clips: Clips
+    device: torch.device
+    folder: Path  # for features that are kept on the disk
+    given: Sequence[np.ndarray] | None = None  # spectrograms of all clips, where they are known already
+
+    @cached_property
+    def audio(self) -> AudioSettings:
+        """How files become waveforms."""
+        return settings_from(AudioSettings, self.plan.audio, "[audio]")
+
+    @cached_property
+    def front_end(self) -> Any:
+        """Waveforms (batch, samples) -> (batch, channels, bins, frames)."""
+        return build(FRONT_ENDS, self.plan.front_end["name"], self.plan.front_end, "front end")
+
+    @cached_property
+    def view(self) -> View:
+        """The recipe's first view."""
+        return build(VIEWS, self.plan.views[0]["name"], self.plan.views[0], "view")
+
+    def waveform(self, row: int) -> np.ndarray:
+        """A clip, or its copy, (samples,) float32."""
+        waveform = decode(self.clips.paths[row], self.audio).waveform
+        return copied(waveform, self.clips.copies[row], self.audio.sample_rate)
+
+    @cached_property
+    def spectrograms(self) -> Store | Sequence[np.ndarray]:
+        """What the front end makes of every clip, (channels, bins, frames)."""
+        if self.given is not None:
+            return self.given
+
+        def make(row: int) -> np.ndarray:
+            waveform = torch.from_numpy(self.waveform(row)).to(self.device)
+            found: np.ndarray = self.front_end(waveform[None])[0].cpu().numpy()
+            return found
+
+        return build_store(self.folder, self._key("spectrograms"), self.plan.store, make, len(self.clips.paths))
+
+    @cached_property
+    def waveforms(self) -> Store:
+        """Every clip in 16 bits, (samples,)."""
+
+        def make(row: int) -> np.ndarray:
+            return np.round(self.waveform(row).clip(-1, 1) * LOUDEST)
+
+        return build_store(self.folder, self._key("waveforms"), "int16", make, len(self.clips.paths))
+
+    def _key(self, what: str) -> list[str]:
+        files = [
+            f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}:{copy}"
+            for path, copy in zip(self.clips.paths, self.clips.copies, strict=True)
+        ]
+        front_end = repr((self.plan.store, sorted(self.plan.front_end.items()))) if what == "spectrograms" else ""
+        return [what, repr(sorted(self.plan.audio.items())), front_end, *files]
+
+
+class Input(Protocol):
+    """A way to make batches of clips."""
+
+    Settings: ClassVar[type]
+
+    def material(self, heard: Heard, stage: StageSettings) -> Material:
+        """What one stage of one member learns from."""
+        ...

@@ -1,0 +1,66 @@
+"""The command: what cannot be used is refused in one line, before anything is decoded."""
+
+from pathlib import Path
+
+import pytest
+from trained import make_folder, words
+
+from soundpost.training.__main__ import main
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Clips and plans."""
+    return make_folder(tmp_path)
+
+
+REFUSED = [
+    (["--epochs", "-3"], "--epochs -3: at least 1 is needed."),
+    (["--device", "cuda:7"], "--device cuda:7 does not work here"),
+    (["--limit", "soon"], "--limit soon is no duration. Write 11h30m, 45m or 90s."),
+    (["--folds", "9"], "--folds 9: folds are 1, 2. Correct --folds."),
+    (["--start", "nowhere"], "--start nowhere: no fold1.safetensors there."),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), REFUSED, ids=[more[0] for more, _ in REFUSED])
+def test_training_refuses_in_one_line(
+    folder: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2 and what to do."""
+    assert main(words(folder, "waveforms", "out", *more)) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len([line for line in said.splitlines() if line.startswith("error:")]) == 1
+
+
+CSVS = [
+    ("fname,labels,fold\n0.wav,,1\n", "curated.csv, line 2: an empty or quoted label. Write labels as Bark,Rain."),
+    ("fname,labels,fold\n0.wav,['low'],1\n", "curated.csv, line 2: an empty or quoted label"),
+    ("fname,labels,fold\n0.wav,low,1\n1.wav,low,\n", "curated.csv, line 3: no fold."),
+    ("fname,labels,fold\n0.wav,low,1\n0.wav,high,2\n", "curated.csv, line 3: a clip that stood in a line before."),
+    ('fname,labels,fold\n0.wav,"low,low",1\n', "curated.csv, line 2: a label twice."),
+    ("fname,labels,fold\n", "curated.csv: no clip in it."),
+    ("", "curated.csv: no table"),
+    ("fname,fold\n0.wav,1\n", "curated.csv: no column labels. Add it."),
+    ("fname,labels,fold\n0.wav,low,1\nx.wav,low,1\ny.wav,low,2\n", "2 of 3 clips are not there: x.wav, y.wav."),
+    ("fname,labels,fold\n0.wav,Ger\xe4usch,1\n", "curated.csv: not UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), CSVS)
+def test_table_that_cannot_be_used_is_refused_by_line(
+    folder: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is decoded."""
+    (folder / "curated.csv").write_bytes(text.encode("latin-1"))
+    assert main(words(folder, "waveforms", "out")) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_labels_are_stripped_and_a_summary_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spaces round labels make no further classes."""
+    text = (folder / "curated.csv").read_text()
+    (folder / "curated.csv").write_text(text.replace("0.wav,low,", '0.wav," low ",'))
+    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
+    assert "12 clips, 2 classes, folds 1, 2; rarest: high 6, low 6" in capsys.readouterr().out

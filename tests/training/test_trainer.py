@@ -1,0 +1,222 @@
+"""The trainer: killed anywhere it goes on byte for byte, ends in good order, stays deaf to its fold."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from trained import RATE, SPECTROGRAMS, make_folder, top_level, words
+
+from soundpost.errors import SettingsError
+from soundpost.training.__main__ import main, seconds_of
+from soundpost.training.inputs.chain import ChainMaterial
+from soundpost.training.inputs.rows import Rows
+from soundpost.training.norms import RunningStatistics
+from soundpost.training.plan import plan_of
+from soundpost.training.trainer import Hooks, Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Clips and plans."""
+    return make_folder(tmp_path)
+
+
+def members(out: Path) -> dict[str, bytes]:
+    """What a training leaves: recipe and fold files."""
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.suffix in (".toml", ".safetensors")}
+
+
+def same_but_for_the_name(one: Path, other: Path) -> bool:
+    """Equal bytes, apart from the folders' own names."""
+    first, second = members(one), members(other)
+    recipes = [
+        found.pop("recipe.toml").replace(out.name.encode(), b"") for found, out in ((first, one), (second, other))
+    ]
+    return first == second and recipes[0] == recipes[1]
+
+
+@pytest.mark.parametrize("plan", ["spectrograms", "waveforms"])
+def test_training_paused_at_every_step_equals_uninterrupted(
+    folder: Path, plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after each single step, across stages, selection, plateau and best epoch: the same bytes."""
+    assert main(words(folder, plan, "uninterrupted")) == 0
+    steps = 0
+
+    def is_time() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps % 2 == 0
+
+    monkeypatch.setattr(Trainer, "_look_at_the_clock", _paused_when(is_time))
+    for _ in range(200):
+        assert main(words(folder, plan, "bit_by_bit")) == 0
+        if (folder / "bit_by_bit" / "recipe.toml").is_file():
+            break
+    assert steps > 12
+    assert same_but_for_the_name(folder / "uninterrupted", folder / "bit_by_bit")
+    assert _history(folder / "uninterrupted") == _history(folder / "bit_by_bit")
+
+
+def _paused_when(is_time: object) -> object:
+    own = Trainer._look_at_the_clock
+
+    def look(trainer: Trainer, run: object, checkpoint: Path) -> None:
+        trainer.hooks.is_time = is_time
+        own(trainer, run, checkpoint)
+
+    return look
+
+
+def _history(out: Path) -> list[list[str]]:
+    """Stage, epoch, rate, loss and score of every epoch of every member; seconds differ."""
+    rows = []
+    for path in sorted(out.glob("history_*.csv")):
+        with path.open(newline="") as file:
+            rows += [[row[key] for key in ("stage", "epoch", "rate", "loss", "score")] for row in csv.DictReader(file)]
+    return rows
+
+
+def test_training_killed_and_called_again_equals_uninterrupted(folder: Path) -> None:
+    """SIGKILL takes what was not yet saved and nothing else."""
+    assert main(words(folder, "spectrograms", "uninterrupted")) == 0
+    code = "import sys, soundpost.training.trainer as t, soundpost.training.__main__ as m\nt.SAVE_EVERY = 0.0\n"
+    code += "sys.exit(m.main(sys.argv[1:]))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *words(folder, "spectrograms", "killed")],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    checkpoint = folder / "killed" / "fold1.checkpoint"
+    ends = time.monotonic() + 60
+    while not checkpoint.exists() and child.poll() is None and time.monotonic() < ends:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait(timeout=60)
+
+    assert main(words(folder, "spectrograms", "killed")) == 0
+    assert same_but_for_the_name(folder / "uninterrupted", folder / "killed")
+
+
+def test_training_limit_ends_in_good_order_and_says_how_to_go_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 0, how far it came, and the same command."""
+    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
+    said = capsys.readouterr().out
+    assert "0 of 2 members done; paused in fold 1, stage all, epoch 1 of 3, step 1" in said
+    assert f"Go on with the same command: soundpost train {folder / 'waveforms.toml'}" in said
+    assert not (folder / "out" / "recipe.toml").exists()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("11h30m", 41400), ("90s", 90), ("45m", 2700)])
+def test_limit_is_read_in_hours_minutes_and_seconds(text: str, seconds: float) -> None:
+    """As people write it."""
+    assert seconds_of(text) == seconds
+
+
+def test_training_member_is_deaf_to_its_fold_through_selection_too(folder: Path) -> None:
+    """Other sounds in fold 1 change nothing of member 1, neither what it selected; member 2 changes."""
+    noise = np.random.default_rng(9)
+    (folder / "spectrograms.toml").write_text(
+        top_level(
+            SPECTROGRAMS.replace('keep = "best"', 'keep = "last"')
+            .replace('schedule = { name = "plateau", patience = 1 }', 'schedule = { name = "constant" }')
+            .replace("slow_starts = 1", "")
+        )
+    )
+    assert main(words(folder, "spectrograms", "before")) == 0
+    for number in range(12):
+        if number % 4 // 2 == 0:
+            soundfile.write(folder / "curated" / f"{number}.wav", noise.uniform(-1, 1, 3000), RATE)
+
+    assert main(words(folder, "spectrograms", "after")) == 0
+    before, after = members(folder / "before"), members(folder / "after")
+    assert before["fold1.safetensors"] == after["fold1.safetensors"]
+    assert before["fold2.safetensors"] != after["fold2.safetensors"]
+
+
+def test_training_of_other_labels_into_the_same_folder_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished member carries a digest of plan, csv and seed; both digests are named."""
+    assert main(words(folder, "waveforms", "out")) == 0
+    assert main(words(folder, "waveforms", "out", "--seed", "1")) == 2
+    said = capsys.readouterr().err
+    assert "fold1.safetensors is of another training: digest " in said
+    assert "here (plan, csv, seed, fold). Give another --out" in said
+    text = (folder / "curated.csv").read_text()
+    (folder / "curated.csv").write_text(text.replace("0.wav,low", "0.wav,high", 1))
+    assert main(words(folder, "waveforms", "out")) == 2
+
+
+def test_checkpoint_of_another_plan_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A paused training does not go on with other settings."""
+    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
+    assert main(words(folder, "waveforms", "out", "--epochs", "5")) == 2
+    assert "fold1.checkpoint is of another training" in capsys.readouterr().err
+
+
+def test_recipe_is_named_after_its_folder(folder: Path) -> None:
+    """Whatever the plan calls it."""
+    assert main(words(folder, "waveforms", "birds")) == 0
+    assert 'name = "birds"' in (folder / "birds" / "recipe.toml").read_text()
+
+
+def test_interrupt_ends_in_good_order(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C is looked at after the step; what was trained stays."""
+    own = ChainMaterial.batch
+
+    def batch(material: ChainMaterial, *given: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(ChainMaterial, "batch", own)
+        return own(material, *given)
+
+    monkeypatch.setattr(ChainMaterial, "batch", batch)
+    assert main(words(folder, "waveforms", "out")) == 0
+    assert "paused in fold 1, stage all, epoch 1 of 3, step 1" in capsys.readouterr().out
+    assert (folder / "out" / "fold1.checkpoint").is_file()
+
+
+def test_running_statistics_settle_to_plain_means() -> None:
+    """A brief training forgets what they begin with."""
+    layer = torch.nn.BatchNorm1d(1)
+    statistics = RunningStatistics(layer, "settle")
+    batches = [torch.full((4, 1), value) + torch.tensor([[0.0], [1], [2], [3]]) for value in (0.0, 4.0)]
+    for number, batch in enumerate(batches):
+        with statistics.during(number):
+            layer(batch)
+    assert layer.running_mean.item() == pytest.approx(torch.cat(batches).mean().item())
+    assert layer.momentum == 0.1
+
+
+def test_trainer_without_a_scored_epoch_says_so() -> None:
+    """Keeping the best of nothing is refused."""
+    stage = {"epochs": 1, "keep": "best", "best": {"first": 5}}
+    plan = plan_of({"stages": [stage]}, "plan")
+    rows = Rows(np.ones((2, 1), np.float32), np.ones((2, 1), np.float32), 2)
+    hooks = Hooks(lambda *given: rows, lambda *given: 1.0)
+    with pytest.raises(SettingsError, match=r"no epoch scored above -inf from epoch 5 on\. Train longer"):
+        Trainer(plan, torch.nn.Linear(1, 1), hooks, 0, "").run(None, "nothing")
+
+
+def test_checkpoint_that_is_cut_off_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be read is named, and how to begin anew."""
+    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
+    checkpoint = folder / "out" / "fold1.checkpoint"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    assert main(words(folder, "waveforms", "out")) == 2
+    assert "fold1.checkpoint: no checkpoint (" in capsys.readouterr().err

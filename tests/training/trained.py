@@ -1,0 +1,144 @@
+"""Small plans and folders of clips on which the tests of training share."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 8000  # Hz
+TABLES = """
+format = 1
+[audio]
+sample_rate = 8000
+[front_end]
+name = "log_mel"
+sample_rate = 8000
+n_fft = 256
+hop_length = 160
+n_mels = 16
+[[views]]
+name = "whole"
+[model]
+name = "compact"
+bins = 16
+widths = [4, 6]
+strides = [2, 2]
+"""
+# Two stages, two sets with their own losses, a selection, mixing with partners drawn afresh, a plateau, a best epoch.
+SPECTROGRAMS = (
+    TABLES
+    + """
+average_decay = 0.9
+norms = "settle"
+[sets.curated]
+[sets.noisy]
+of = "noisy"
+heard = "all"
+[input]
+name = "spectrograms"
+[sampler]
+name = "by_source"
+draws = 12
+shares = { noisy = 0.4, curated = 0.6 }
+[[augment]]
+name = "pad"
+frames = 24
+[[augment]]
+name = "crop"
+frames = 24
+[[augment]]
+name = "resized_crop"
+[[augment]]
+name = "spec_augment"
+[mix]
+probability = 0.8
+partner = "same_source"
+one_of = [{ name = "sigmoid_concat", weight = 0.6 }, { name = "add", weight = 0.4 }]
+[loss]
+by_set = { curated = { name = "bce", weight = 0.5 }, noisy = { name = "soft_bootstrap", weight = 0.5 } }
+[optimiser]
+name = "adam"
+rate = 5e-3
+[[stages]]
+name = "warm"
+epochs = 3
+batch = 4
+schedule = { name = "plateau", patience = 1 }
+keep = "best"
+[[stages]]
+name = "directed"
+epochs = 2
+batch = 4
+select = { noisy = { name = "agreement", count = 3 } }
+schedule = { name = "one_cycle_v1" }
+optimiser = { name = "adamw", rate = 1e-3 }
+keep = "best"
+slow_starts = 1
+"""
+)
+WAVEFORMS = (
+    TABLES
+    + """
+[input]
+name = "waveforms"
+[[augment]]
+name = "crop"
+frames = 2400
+last_start = false
+[[augment]]
+name = "slices"
+samples = 800
+off_from = 2
+[mix]
+probability = 0.5
+partner = "anyone"
+off_from = 2
+one_of = [{ name = "or_rule" }]
+[loss]
+name = "lsep"
+[optimiser]
+name = "adam"
+amsgrad = true
+rate = 5e-3
+[[stages]]
+epochs = 3
+batch = 3
+drops_last = true
+schedule = { name = "linear_cycle" }
+"""
+)
+
+
+def top_level(plan: str) -> str:
+    """Keys that stand behind tables in the text above, moved in front of them."""
+    lines = plan.splitlines()
+    moved = [line for line in lines if line.startswith(("average_decay", "norms"))]
+    return "\n".join([lines[1], *moved, *(line for line in lines[2:] if line not in moved)])
+
+
+def make_folder(tmp_path: Path) -> Path:
+    """Twelve short tones in two folds, six noisy ones, and both plans."""
+    random = np.random.default_rng(0)
+    for kind, count in (("curated", 12), ("noisy", 6)):
+        (tmp_path / kind).mkdir()
+        rows: list[list[object]] = [["fname", "labels", "fold"]]
+        for number in range(count):
+            seconds = np.arange(int(RATE * (0.3 + 0.03 * number))) / RATE
+            tone = np.sin(2 * np.pi * (2500 if number % 2 else 300) * seconds)
+            sound = 0.3 * tone + 0.05 * random.standard_normal(len(seconds))
+            soundfile.write(tmp_path / kind / f"{number}.wav", sound, RATE, subtype="PCM_16")
+            rows.append([f"{number}.wav", "high" if number % 2 else "low", 1 + number % 4 // 2])
+        with (tmp_path / f"{kind}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+    (tmp_path / "spectrograms.toml").write_text(top_level(SPECTROGRAMS))
+    (tmp_path / "waveforms.toml").write_text(top_level(WAVEFORMS))
+    return tmp_path
+
+
+def words(folder: Path, plan: str, out: str, *more: str) -> list[str]:
+    """A command line."""
+    sets = ["--curated", f"{folder / 'curated.csv'}:{folder / 'curated'}"]
+    if plan == "spectrograms":
+        sets += ["--noisy", f"{folder / 'noisy.csv'}:{folder / 'noisy'}"]
+    return [str(folder / f"{plan}.toml"), *sets, "--out", str(folder / out), "--device", "cpu", *more]
