@@ -15,6 +15,7 @@ from conftest import ClipMaker, RecipeMaker
 
 from soundpost.archive.command import main
 from soundpost.archive.part_files import LOCK
+from soundpost.errors import SettingsError
 
 KILLS = 10
 PATIENCE_SECONDS = 120.0  # what a slow machine is given until a run has ended
@@ -75,3 +76,24 @@ def test_ten_kills_at_random_moments_cost_no_row_and_make_none_twice(
     )
     for one, other in zip(whole["embedding"], resumed["embedding"], strict=True):
         assert abs(one - other).max() < 1e-4
+
+
+def test_second_process_is_refused_while_the_first_writes(
+    make_clips: ClipMaker, make_assets: RecipeMaker, tmp_path: Path, context: multiprocessing.context.ForkServerContext
+) -> None:
+    """Two writers would take turns at one folder."""
+    clips, weights = make_clips([0.3] * 20) / "test", make_assets({"folds": 1})
+    given = [str(clips), "--out", str(tmp_path / "TAGS.parquet"), "--weights", str(weights), "--device", "cpu"]
+    process = context.Process(target=begin, args=([*given, "--quiet", "--part", "1"],))
+    process.start()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not parts_of(tmp_path / "TAGS.parquet") and time.monotonic() < until:
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)  # so that it is still there
+
+    with pytest.raises(SettingsError, match="is being written by another process"):
+        main([*given, "--quiet", "--part", "1", "--resume"])
+
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(PATIENCE_SECONDS)

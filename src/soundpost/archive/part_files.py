@@ -102,8 +102,9 @@ def opened(folder: Path, plan: Plan, resume: bool) -> Iterator[PartFiles]:
 
 
 def _lock(descriptor: int, folder: Path) -> None:
+    """Lock for this process alone; workers that outlive a killed one by a moment do not inherit it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise SettingsError(f"{folder} is being written by another process. Wait for it, or name another --out.") from (
             error
