@@ -130,7 +130,7 @@ class TryOut:
         if self._devices.on_gpu:
             frames = []
             for device, predictor in predictors.items():
-                if predictor.device.type == "cpu":  # an ONNX file: its lane is the GPU's, its memory the host's
+                if recipe.is_graph:  # an ONNX file: its lane is the GPU's, its memory the host's
                     frames.append(max(1, int(CPU_BATCH_BYTES / probed.bytes_per_frame)))
                     continue
                 with _named(device):

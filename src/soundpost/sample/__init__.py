@@ -1,0 +1,1 @@
+"""A synthesised folder of clips to try the kit on. Never bundled."""
