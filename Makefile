@@ -1,10 +1,10 @@
-# `make submission` runs the main job on a synthesised folder, `make test` runs every test. Beside these: `make image`
+# `make submission` runs the main job on a synthesised folder, `make test` runs the tests, `make slow` those that take long. Beside these: `make image`
 # runs kernel and engine on the package versions of Kaggle's image, `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE := .venv-image/bin
 ENGINE_TESTS := $(addprefix tests/,audio engine ensemble/test_blend.py ensemble/test_weights.py contest/test_submission.py front_ends \
-	inference launch spectrograms whole/test_runs.py)
+	inference launch spectrograms whole/test_runs.py) --ignore=tests/inference/backends
 
 submission: .venv/installed
 	$(BIN)/python -m soundpost.sample.folder --out sample
@@ -15,8 +15,11 @@ test: .venv/installed .venv/onnx-files/downloaded
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto -m "not slow"
 	$(BIN)/python build_kernel.py --check
+
+slow: .venv/installed .venv/onnx-files/downloaded
+	$(BIN)/python -m pytest --numprocesses auto -m slow
 
 image: .venv/installed .venv-image/installed
 	$(BIN)/python -m soundpost.sample.folder --out sample
@@ -46,4 +49,4 @@ push: .venv/installed
 	$(IMAGE)/python -m pip install --quiet --disable-pip-version-check -r requirements-image.txt
 	touch $@
 
-.PHONY: submission test image gpu push
+.PHONY: submission test slow image gpu push

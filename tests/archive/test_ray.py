@@ -22,6 +22,7 @@ from soundpost.archive import on_ray
 os.environ[on_ray.LOOPBACK] = "0"  # read once, when Ray is imported
 ray = pytest.importorskip("ray", reason="Ray is in requirements-dev.txt and not installed here")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),

@@ -21,6 +21,8 @@ from soundpost.contest.shapes import SHAPES
 from soundpost.importers.recipe_files import TEMPLATES
 from soundpost.models.timm_body import HEADS, TimmNetwork, TimmSettings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "birdclef.md").read_text("utf-8")
 COLUMNS = ("1139490", "0012", "47158son16", "nan", "yehcar1")

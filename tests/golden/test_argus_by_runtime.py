@@ -16,6 +16,8 @@ from soundpost.inference.backends.graph_settings import GraphSettings
 from soundpost.inference.backends.opening import open_session
 from soundpost.inference.fuse_batch_norm import logits_of
 
+pytestmark = pytest.mark.slow
+
 BOUND = 1e-4  # how far a published number may be
 
 

@@ -148,6 +148,7 @@ def test_axis_pictures_of_excerpts_match_published_pixels(place: GoldenSet, case
     assert_stats(case["stats"]["grey"], luminance(picture).numpy(), 1.0, f"{case['name']} grey", rtol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "case"), golden("hires_spectrogram", "reassigned"))
 def test_reassigned_cells_of_excerpts_match_published_energies(place: GoldenSet, case: Any) -> None:
     """Energies before and after the threshold and the picture, computed in float32 as the experiments were."""
@@ -183,6 +184,7 @@ def test_reassigned_cells_in_double_precision_match_to_rounding(place: GoldenSet
     assert_picture(place, case["expect"]["image"], case["stats"]["image"], picture, allowed, case["name"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "case"), golden("hires_spectrogram", "image", where=lambda case: "channels" in case))
 def test_stacked_pictures_of_excerpts_match_published_pixels(place: GoldenSet, case: Any) -> None:
     """The luminances of three pictures as three channels."""

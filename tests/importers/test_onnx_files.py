@@ -16,6 +16,8 @@ from soundpost.errors import SettingsError, WeightsError
 from soundpost.importers.onnx_member import add_onnx
 from soundpost.inference.in_memory import answer, spectrograms_of
 
+pytestmark = pytest.mark.slow
+
 FILES = Path(sys.prefix) / "onnx-files"  # wheels, as `make .venv/onnx-files/downloaded` fetches them
 SAME = 1e-6  # how far another batch may move a probability by the same runtime
 

@@ -17,6 +17,7 @@ UNHEARD = "compact/1"  # the fold whose network was trained without the clips of
 LEAST_AUC = 0.80
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.requires_shared,
     pytest.mark.skipif(not (DATA / "make_soundscapes.py").is_file(), reason="the maker of soundscapes is not here"),
 ]

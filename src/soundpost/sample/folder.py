@@ -35,9 +35,7 @@ UNKNOWN = ("Accordion", "Applause", "Meow", "Printer")  # columns that no member
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the folder that the command line names; exit status 0."""
-    parser = Parser(
-        prog="soundpost sample", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="soundpost sample", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("sample"), help="folder to write (default: sample)")
     parser.add_argument("--clips", type=int, default=40, help="number of sound clips (default 40)")
     parser.add_argument("--seed", type=int, default=0)
