@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision_beside_cpu_torch import has_timm
 
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.recipe_files import TEMPLATES, template
@@ -56,6 +57,8 @@ def test_mixing_devices_is_an_error_on_the_meta_device() -> None:
 def test_network_and_views_of_a_template_stay_on_their_device(name: str, change: dict[str, Any]) -> None:
     """From stacked windows to logits."""
     table = template(name)
+    if table["model"]["name"] == "timm" and not has_timm():
+        pytest.skip("timm is not installed; see requirements-timm.txt")
     model = {**table["model"], **change}
     front_end = build(FRONT_ENDS, table["front_end"]["name"], table["front_end"], "front end")
     rate = table.get("audio", {}).get("sample_rate", 44100) or 44100
