@@ -26,7 +26,7 @@ from soundpost.models import MODELS
 from soundpost.models.sed_heads import AttentionSed, LogSumExp, MapGem, MelGem
 from soundpost.models.timm_body import TimmSettings, with_channels
 
-requires_timm = pytest.mark.skipif(not has_timm(), reason="timm is not installed; see requirements-dev.txt")
+requires_timm = pytest.mark.skipif(not has_timm(), reason="timm is not installed; see requirements-timm.txt")
 
 
 # ---------------------------------------------------------------- sound
