@@ -68,7 +68,7 @@ def _settings(plan: Plan, folder: Path) -> RunSettings:
     sample = folder / "columns.csv"
     with sample.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(["id", *plan.labels])
-    any_remote = any(map(addresses.is_remote, plan.clips["path"].to_pylist()))
+    any_remote = any(addresses.is_remote(path.as_py()) for path in plan.clips["path"])
     return RunSettings(
         assets=str(plan.weights),
         test_dir=str(folder / "none"),
@@ -82,7 +82,7 @@ def _settings(plan: Plan, folder: Path) -> RunSettings:
         members=tuple(member.name for _, member in plan.chosen),
         progress="none",
         dry_run=True,  # no submission.csv is written
-        start_method="spawn" if any_remote else "auto",  # what lists remote folders has threads
+        start_method="spawn" if any_remote or addresses.has_threads() else "auto",
     )
 
 
@@ -195,7 +195,7 @@ class _Part:
             there = int(seen[:, i].sum())
             why = report.unfinished.get(name) or report.too_large.get(name) or report.unreadable.get(name, "")
             if there:
-                answer.probabilities = table[i].astype(np.float32)
+                answer.probabilities = table[i]
                 if there < len(passes):
                     lost = len(passes) - there
                     answer.incomplete = f"{lost} of {len(passes)} passes gave no answer. {why}".strip()
