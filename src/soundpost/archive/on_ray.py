@@ -29,8 +29,8 @@ from soundpost.resources.memory import cores
 TASK_CLIPS = 16  # clips of one task that decodes
 BATCH_ROWS = 64  # rows that an actor is given together
 # Actors and tasks reserve less than a core each, so that both kinds are at work at once and the system shares the cores
-# out. The two numbers differ, as Ray would else make one step of both, and decode where the ensemble is.
-TASK_CORES, ACTOR_CORES = 0.5, 0.4
+# out; an actor so little that there is room for a task even where most nodes were lost and their actors came together.
+TASK_CORES, ACTOR_CORES = 0.5, 0.1
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens at 127.0.0.1, on any system
 
 
@@ -60,10 +60,13 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: i
     """Every answered row as Ray hands it over."""
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if plan.device != "cpu" else 0
-    count = actors or gpus or max(1, int(resources.get("CPU", 1)))
-    steps = ray_steps.Steps.of(plan)
+    if not gpus and plan.device not in ("auto", "cpu"):
+        raise SettingsError(f"--device {plan.device}: the cluster has no GPU. Add nodes that do, or take --device cpu.")
+    at_once = max(1, int(resources.get("CPU", 1)))
+    steps = ray_steps.Steps.of(plan, "cuda" if gpus else "cpu")
     blocks = [block for part in parts for block in _blocks(plan, part)]
-    count = min(count, -(-len(blocks) * TASK_CLIPS // batch_rows))  # an actor that gets no batch would load for nothing
+    # An actor that gets no batch would load for nothing.
+    count = min(actors or gpus or at_once, -(-len(blocks) * TASK_CLIPS // batch_rows))
     data = ray.data.from_arrow(blocks)
     data = data.map_batches(
         ray_steps.hear,
@@ -71,6 +74,7 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: i
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=TASK_CORES,
+        compute=ray.data.TaskPoolStrategy(size=at_once),
     )
     data = data.map_batches(
         ray_steps.Ensemble,
