@@ -35,7 +35,7 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens at 
 
 
 def answer_on_ray(
-    plan: Plan, parts: Sequence[int], bar: Bar, address: str = "", actors: int = 0, batch_rows: int = BATCH_ROWS
+    plan: Plan, parts: Sequence[int], bar: Bar, address: str = "", actors: int = 0
 ) -> Iterator[tuple[int, list[Answer]]]:
     """Answers of all rows, part by part, in the order in which parts are complete.
 
@@ -45,18 +45,17 @@ def answer_on_ray(
         bar: told how far it is.
         address: where a cluster is that `ray start` made; empty: the one that this process is in, else a new one.
         actors: copies of the ensemble; 0: one for each GPU of the cluster, or for each core where it has none.
-        batch_rows: rows that an actor is given together.
 
     Raises:
         SettingsError: Ray is not installed, or the cluster does not answer.
     """
     ray = _ray(is_alone=not address)
     with _connected(ray, address):
-        rows = _rows(ray, plan, parts, actors, batch_rows)
+        rows = _rows(ray, plan, parts, actors)
         yield from _in_parts(plan, parts, rows, bar)
 
 
-def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: int) -> Iterator[dict[str, Any]]:
+def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int) -> Iterator[dict[str, Any]]:
     """Every answered row as Ray hands it over."""
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if plan.device != "cpu" else 0
@@ -66,7 +65,7 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: i
     steps = ray_steps.Steps.of(plan, "cuda" if gpus else "cpu")
     blocks = [block for part in parts for block in _blocks(plan, part)]
     # An actor that gets no batch would load for nothing.
-    count = min(actors or gpus or at_once, -(-len(blocks) * TASK_CLIPS // batch_rows))
+    count = min(actors or gpus or at_once, -(-len(blocks) * TASK_CLIPS // BATCH_ROWS))
     data = ray.data.from_arrow(blocks)
     data = data.map_batches(
         ray_steps.hear,
@@ -79,7 +78,7 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: i
     data = data.map_batches(
         ray_steps.Ensemble,
         fn_constructor_args=(steps, partial(ray.get, ray.put(ray_steps.packed(plan.weights)))),
-        batch_size=batch_rows,
+        batch_size=BATCH_ROWS,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=count),
         num_cpus=0 if gpus else ACTOR_CORES,
