@@ -3,12 +3,17 @@
 One small cluster serves the tests that leave it whole; nothing leaves the loopback device.
 """
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow.parquet
 import pytest
 import ray_runs
 from archive_runs import Tag, parts_of, tagging
@@ -20,6 +25,13 @@ from soundpost.archive.bar import Bar
 from soundpost.errors import SettingsError
 
 pytestmark = ray_runs.MARKS
+# The command with small tasks and batches, in a process of its own.
+STARTED = """
+import sys
+from soundpost.archive import command, on_ray
+on_ray.TASK_CLIPS, on_ray.BATCH_ROWS = 4, 8
+sys.exit(command.main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +141,34 @@ def test_node_that_is_lost_costs_no_row(tag: Tag, tmp_path: Path, small_steps: t
             found = tag(clips, "--part", 20, "--engine", "ray", "--address", cluster.address, out="ray.parquet")
 
     assert lost, "the node could not be lost in mid-run"
+    assert_equal(expected, found)
+
+
+def test_first_node_that_is_lost_ends_the_call_and_resume_does_the_rest(
+    weights: Path, tag: Tag, tmp_path: Path
+) -> None:
+    """SIGKILL to the raylet that the command hangs on: it ends instead of waiting, and only whole parts lie there."""
+    clips = write_clips(tmp_path / "clips", 200)
+    expected = tag(clips, "--part", 10, out="whole.parquet")
+    out = tmp_path / "TAGS.parquet"
+    with two_nodes() as cluster:
+        given = [sys.executable, "-c", STARTED, clips, "--out", out, "--weights", weights, "--part", "10", "--quiet"]
+        given += ["--device", "cpu", "--engine", "ray", "--address", cluster.address]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(list(map(str, given)), env=environment, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + ray_runs.WAIT_SECONDS
+        while not parts_of(out) and time.monotonic() < until:
+            time.sleep(0.02)
+        cluster.head_node.kill_raylet()
+        status = process.wait(ray_runs.WAIT_SECONDS)
+
+    parts = parts_of(out)
+    assert status != 0
+    assert 0 < len(parts) < 21
+    assert all(pyarrow.parquet.read_metadata(part).num_rows >= 3 for part in parts)
+    before = {part: part.stat().st_mtime_ns for part in parts}
+    found = tag(clips, "--part", 10, "--resume")
+    assert {part: part.stat().st_mtime_ns for part in parts} == before
     assert_equal(expected, found)
 
 
