@@ -17,6 +17,7 @@ import soundfile
 from conftest import LABELS, RATE, waveform
 
 from soundpost.archive import on_ray
+from soundpost.archive.bar import Bar
 
 os.environ[on_ray.LOOPBACK] = "0"  # read once, when Ray is imported
 STORE_BYTES = 100 * 2**20
@@ -67,6 +68,21 @@ def assert_equal(expected: pd.DataFrame, found: pd.DataFrame, labels: Sequence[s
     np.testing.assert_allclose(expected[list(labels)], found[list(labels)], rtol=0, atol=1e-6)
     for column in ("path", "unreadable", "mended", "silent", "incomplete"):
         assert expected[column].fillna("").tolist() == found[column].fillna("").tolist()
+
+
+def small_steps(patch: pytest.MonkeyPatch) -> threading.Event:
+    """Tasks and batches of a few clips, so that a run has many; set as soon as the first answers have come."""
+    patch.setattr(on_ray, "TASK_CLIPS", 4)
+    patch.setattr(on_ray, "BATCH_ROWS", 8)
+    has_begun = threading.Event()
+    reach = Bar.reach
+
+    def reached(bar: Bar, clips: int) -> None:
+        has_begun.set()
+        reach(bar, clips)
+
+    patch.setattr(Bar, "reach", reached)
+    return has_begun
 
 
 def processes(title: str) -> list[psutil.Process]:
