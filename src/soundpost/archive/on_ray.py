@@ -73,7 +73,7 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int) -> Iterator[d
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=TASK_CORES,
-        compute=ray.data.TaskPoolStrategy(size=at_once),
+        compute=ray.data.TaskPoolStrategy(size=min(at_once, len(blocks))),
     )
     data = data.map_batches(
         ray_steps.Ensemble,
