@@ -164,6 +164,7 @@ def _ray(is_alone: bool) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else all that computes would give way to whoever else does
     if is_alone:
         os.environ.setdefault(LOOPBACK, "0")
     try:
