@@ -24,7 +24,7 @@ import psutil
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LOOK_SECONDS = 0.2  # between two looks at memory
-MACHINES, MACHINE_CORES = (1, 4, 16), 16  # of the table by arithmetic
+MACHINES, MACHINE_CORES = (1, 4, 16), 16  # what the table by arithmetic tells
 
 
 @dataclass(frozen=True)

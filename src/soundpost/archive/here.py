@@ -35,7 +35,7 @@ from soundpost.resources.engine_environment import settle
 from soundpost.resources.memory import MIB, cores, is_in_memory, return_free_memory
 from soundpost.settings import RunSettings
 
-CACHE_BYTES = 32 * MIB  # of spectrograms in memory, for each core; the others of a part are spilled
+CACHE_BYTES = 32 * MIB  # spectrograms in memory, for each core; the others of a part are spilled
 FOREVER_SECONDS = 1e9  # an archive has no time limit
 
 
