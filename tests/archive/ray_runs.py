@@ -22,7 +22,7 @@ from soundpost.archive.bar import Bar
 # Read when Ray is imported or a node begins; workers that give way to all others would never end on a busy machine.
 os.environ |= {on_ray.LOOPBACK: "0", "RAY_worker_niceness": "0"}
 STORE_BYTES = 100 * 2**20
-WAIT_SECONDS = 120.0  # until there is something to be killed
+WAIT_SECONDS = 300.0  # until there is something to be killed
 MARKS = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is in requirements-dev.txt and not installed here"),
     pytest.mark.slow,

@@ -70,7 +70,7 @@ def test_first_node_that_is_lost_ends_the_call_and_resume_does_the_rest(
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(list(map(str, given)), env=environment, stderr=subprocess.DEVNULL)
         until = time.monotonic() + ray_runs.WAIT_SECONDS
-        while not parts_of(out) and time.monotonic() < until:
+        while not parts_of(out) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
         cluster.head_node.kill_raylet()
         status = process.wait(ray_runs.WAIT_SECONDS)
