@@ -127,8 +127,13 @@ def kill_one(title: str) -> bool:
     return False
 
 
-def store_of(address: str) -> Any:
-    """What the object stores of all nodes of a cluster hold together, and what they have spilled."""
-    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+def store_bytes() -> tuple[int, int]:
+    """What the object stores of all nodes hold together, and what they have spilled to disk; 0 before there are any."""
+    import ray
 
-    return get_memory_info_reply(get_state_from_address(address)).store_stats
+    if not ray.is_initialized():
+        return 0, 0
+    name = "object_store_memory"
+    used = ray.cluster_resources().get(name, 0) - ray.available_resources().get(name, 0)
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    return int(used), sum(path.stat().st_size for path in session.glob("ray_spilled_objects*/*"))

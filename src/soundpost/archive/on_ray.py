@@ -43,12 +43,14 @@ def answer_on_ray(
         plan: what is asked for.
         parts: numbers of the parts that are wanted.
         bar: told how far it is.
-        address: where a cluster is that `ray start` made; empty: the one that this process is in, else a new one.
+        address: where a cluster is that `ray start` made; empty: the one that this process or its environment
+            (RAY_ADDRESS) is in, else a new one.
         actors: copies of the ensemble; 0: one for each GPU of the cluster, or for each core where it has none.
 
     Raises:
         SettingsError: Ray is not installed, or the cluster does not answer.
     """
+    address = address or os.environ.get("RAY_ADDRESS", "")
     ray = _ray(is_alone=not address)
     with _connected(ray, address):
         rows = _rows(ray, plan, parts, actors)
@@ -195,9 +197,10 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
             source = str(Path(soundpost.__file__).parent)  # nodes need not have it installed
             ray.init(address=address, runtime_env={"py_modules": [source]}, **quiet)
         else:
-            ray.init(num_cpus=cores(), include_dashboard=False, **quiet)
+            ray.init(address="local", num_cpus=cores(), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise SettingsError(f"--address {address or 'of this machine'}: {error}. Start it with ray start.") from error
+        said = str(error).rstrip(".")
+        raise SettingsError(f"--address {address or 'of this machine'}: {said}. Start it with ray start.") from error
     try:
         yield
     finally:
