@@ -13,6 +13,8 @@ from soundpost.ensemble.toml_text import toml_text
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.ensemble.weights_folder import RECIPE
 
+OUT_OF_FOLD = "out_of_fold.csv"  # file beside recipe.toml: each clip's answers by the member that never heard it
+
 
 @dataclass(frozen=True)
 class NewMember:
