@@ -99,7 +99,7 @@ def load(path: Path, digest: str, device: torch.device) -> dict[str, Any]:
         raise Damaged(f"{path} is damaged: {len(data):,} bytes that are not those that were written")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
         raise SettingsError(f"{path}: no checkpoint ({sentence(error)}). Remove it to begin anew.") from error
     same_training(path, state.get("digest", "none"), digest)
     return state

@@ -166,13 +166,14 @@ class _Member:
 
     def tell(self, rows: History) -> None:
         """history_FOLD.csv, anew after every epoch; it is not worth more than the training that it tells of."""
+        path = history_file(self.campaign.out, self.fold)
         try:
-            with history_file(self.campaign.out, self.fold).open("w", newline="", encoding="utf-8") as file:
+            with path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
         except OSError as error:
-            tqdm.write(f"warning: {error.filename or self.campaign.out} could not be written ({error.strerror})")
+            tqdm.write(f"warning: {path} could not be written ({error.strerror}); the member does not need it")
         self.campaign.on_epoch(self.fold, rows)
 
 
