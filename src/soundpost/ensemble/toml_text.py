@@ -11,7 +11,7 @@ def toml_text(table: Mapping[str, Any]) -> str:
     """A table as TOML: values first, then tables, then lists of tables, each in the order that is given.
 
     Args:
-        table: of strings, whole numbers, finite numbers, truth values, lists of these, tables and lists of tables.
+        table: strings, whole numbers, finite numbers, truth values, lists of these, tables and lists of tables.
     """
     return "\n".join(_lines(table, ())).strip("\n") + "\n"
 

@@ -8,13 +8,19 @@ import tempfile
 from pathlib import Path
 
 from soundpost.errors import SettingsError
-from soundpost.kernel.metadata import KERNEL_FILE, competition_slug, kernel_metadata, source_names, title_for
+from soundpost.kernel.metadata import (
+    KERNEL_FILE,
+    TRAINING_CODE,
+    competition_slug,
+    kernel_metadata,
+    source_names,
+    title_for,
+)
 from soundpost.kernel.render import Kernel
 from soundpost.kernel.training_build import build_training, named_plans
 from soundpost.kernel.written import check, write_notebook, write_script
 from soundpost.training.duration import seconds_of
 
-CODE = "train_kernel"  # name of the file that is pushed, by which the push knows what it is
 PREFIX = "Soundpost training"  # how its title begins
 LONGEST = 12 * 3600.0  # s, of a session
 SETTINGS = ("limit", "curated", "noisy", "folds", "epochs", "seed")  # options that go into the settings block
@@ -48,7 +54,7 @@ def build_as_asked(options: argparse.Namespace, source: Path, root: Path) -> int
     metadata = _metadata(options) if options.kaggle is not None else None
     with tempfile.TemporaryDirectory() as work:
         kernel = build_training(source, plans, settings, _command(options), options.folds_from, Path(work))
-    out = options.out or root / f"{CODE}.py"
+    out = options.out or root / f"{TRAINING_CODE}.py"
     if options.check:
         return check(kernel, out)
     if metadata:
@@ -67,7 +73,7 @@ def _metadata(options: argparse.Namespace) -> dict[str, object]:
         options.title or title_for(competition, PREFIX),
         competition,
         source_names(options.datasets, "--datasets"),
-        f"{CODE}.{'ipynb' if options.notebook else 'py'}",
+        f"{TRAINING_CODE}.{'ipynb' if options.notebook else 'py'}",
         "notebook" if options.notebook else "script",
         options.accelerator,
         source_names(options.kernels, "--kernels"),
@@ -76,11 +82,15 @@ def _metadata(options: argparse.Namespace) -> dict[str, object]:
 
 def _command(options: argparse.Namespace) -> str:
     """What to type for the same kernel again; files by their names, so that it is the same wherever they lie."""
-    words = ["python", "build_kernel.py", "--train", options.train]
+    words = ["python", "build_kernel.py", "--train", ",".join(_shown(text) for text in options.train.split(","))]
     words += [word for name in SETTINGS if (value := getattr(options, name)) for word in (f"--{name}", str(value))]
     words += ["--competition", competition_slug(options.competition)] if options.competition else []
     words += ["--folds-from", options.folds_from.name] if options.folds_from else []
     return shlex.join(words)
+
+
+def _shown(text: str) -> str:
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def _write_push(kernel: Kernel, metadata: dict[str, object], dist: Path) -> None:
