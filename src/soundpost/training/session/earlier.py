@@ -4,6 +4,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from soundpost.ensemble.weights_file import sha256_of
@@ -91,7 +92,8 @@ def _copy(path: Path, target: Path) -> None:
         shutil.copyfile(path, aside)  # without the rights of a folder that is read-only
         aside.replace(target)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise SettingsError(
             f"{path} could not be taken over into {target.parent} ({error.strerror}). Nothing was trained, and the run "
             "ends with an error, so that the earlier output stays the newest. Make room, and run it again."
