@@ -42,12 +42,8 @@ def test_every_command_of_the_page_is_one_that_there_is(line: str) -> None:
 
 def test_options_of_the_table_are_those_of_the_build_and_of_the_session() -> None:
     """What the page names for a session can be told to the kernel, too; folds are dealt by the build alone."""
-    named = re.findall(
-        r"`(--[a-z-]+)[^`]*`", "".join(line for line in SECTION.splitlines() if line.startswith("| `--"))
-    )
-    assert set(named) <= command._parser().known()
-    taken = {
-        "limit": "1h",
-        **{name.removeprefix("--"): "1" for name in named if name not in ("--limit", "--folds-from")},
-    }
-    assert parse([], taken, "train_kernel.py").limit == "1h"
+    rows = "".join(line for line in SECTION.splitlines() if line.startswith("| `--"))
+    named = set(re.findall(r"`(--[a-z-]+)[^`]*`", rows))
+    assert named <= command._parser().known()
+    others = sorted(name.removeprefix("--") for name in named - {"--limit", "--folds-from"})
+    assert parse([], {"limit": "1h", **dict.fromkeys(others, "1")}, "train_kernel.py").limit == "1h"

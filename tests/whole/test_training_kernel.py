@@ -259,7 +259,7 @@ def test_output_of_another_training_is_refused_and_kept(home: Path, kernel: Path
     kaggle.attach_output()
     said = ended(kaggle.session(kernel, "--seed", "1"))
     assert re.search(r"error: .*fold0\.safetensors is of another training: digest \w{12} there, \w{12} here", said)
-    assert "next: correct this and push again: tones/0: " in said.splitlines()[-1]
+    assert "missing: tones; next: correct this and push again: tones: " in said.splitlines()[-1]
     assert weights(kaggle.working) == weights(whole)
 
 

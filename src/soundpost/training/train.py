@@ -74,7 +74,7 @@ class Campaign:
             SettingsError: another training has left a member or a checkpoint there.
         """
         file, digest = fold_file(self.out, fold), self.digest(fold)
-        if file.is_file() and _is_whole(file, digest):
+        if file.is_file() and is_whole(file, digest):
             return file
         self.out.mkdir(parents=True, exist_ok=True)
         member_seed = self.seed * 1009 + self.folds.index(fold)
@@ -177,7 +177,7 @@ class _Member:
         self.campaign.on_epoch(self.fold, rows)
 
 
-def _is_whole(file: Path, digest: str) -> bool:
+def is_whole(file: Path, digest: str) -> bool:
     """Whether a member's file can be opened; one that is cut off is named, and trained again.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from soundpost.ensemble.recipe_folder import OUT_OF_FOLD
+from soundpost.ensemble.recipe_folder import OUT_OF_FOLD, fold_file
 from soundpost.ensemble.weights_folder import RECIPE
 from soundpost.errors import KitError, SettingsError
 from soundpost.inference.devices import choose_devices
@@ -19,7 +19,7 @@ from soundpost.training.session.mounts import find_places
 from soundpost.training.session.session import FOLDS_FILE, PLAN_FILE, Found, Session
 from soundpost.training.session.tables import folds_of, plain_csv, wanted
 from soundpost.training.store import alone
-from soundpost.training.train import ONLY_MEMBER, Campaign, History
+from soundpost.training.train import ONLY_MEMBER, Campaign, History, is_whole
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,9 @@ def look(session: Session) -> Found:
     for name in sorted(path.name for path in Path(session.plans).iterdir()):
         try:
             campaign = campaign_of(session, name, CPU)
-            folds[name] = _asked_for(session, campaign)
+            asked_for = _asked_for(session, campaign)
+            _check_members(campaign)
+            folds[name] = asked_for
         except KitError as error:
             refused[name] = str(error)
             continue
@@ -108,6 +110,18 @@ def _asked_for(session: Session, campaign: Campaign) -> tuple[str, ...]:
     if unknown := sorted(set(session.folds) - set(campaign.folds)):
         raise SettingsError(f"--folds {','.join(unknown)}: folds are {', '.join(campaign.folds)}. Correct --folds.")
     return session.folds or campaign.folds
+
+
+def _check_members(campaign: Campaign) -> None:
+    """Look at the members that are there; one that is damaged is named and removed, to be trained again.
+
+    Raises:
+        SettingsError: one of another training; both digests are named.
+    """
+    for fold in members_there(campaign):
+        file = fold_file(campaign.out, fold)
+        if not is_whole(file, campaign.digest(fold)):
+            file.unlink()
 
 
 def _named_in(recipe: Path) -> set[str]:
