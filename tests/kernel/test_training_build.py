@@ -172,6 +172,8 @@ def test_notebook_holds_the_same_code_and_shows_what_is_left(tmp_path: Path, ker
     [
         (["--limit", "12h"], "--limit 12h: a session has less than 12 hours"),
         (["--limit", "soon"], "--limit soon is no duration"),
+        (["--curated", "train.csv"], "--curated train.csv: a csv and a folder with a colon between are needed"),
+        (["--epochs", "0"], "--epochs 0: at least 1 is needed"),
         (["--members", "a/1"], "--members says nothing to a kernel that trains"),
         (["--weights-by", "a/b"], "--weights-by says nothing to a kernel that trains"),
         (["--kaggle", "me", "--competition", "no slug"], "is no slug"),

@@ -19,6 +19,7 @@ import pytest
 import soundfile
 
 from soundpost.kernel.command import main as build
+from soundpost.kernel.render import Kernel, notebook
 
 pytestmark = pytest.mark.slow
 
@@ -301,6 +302,29 @@ def test_two_devices_train_two_members_at_once(home: Path, kernel: Path, whole: 
     until(lambda: all(any(folder.glob(f"fold{fold}.*")) for fold in "01"), session)
     ended(session)
     assert weights(kaggle.working) == weights(whole)
+
+
+def test_training_kernel_in_a_notebook_cell_trains(
+    home: Path, kernel: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pasted in a cell: the same members, and a second cell that shows their last epochs."""
+    nbformat = pytest.importorskip("nbformat", reason="no notebook can be run without it")
+    nbclient = pytest.importorskip("nbclient", reason="no notebook can be run without it")
+    kaggle = Kaggle(home / "cell", SLUG, "training")
+    folder = kaggle.home / "cell"
+    folder.mkdir()
+    settings = f'    "device": "cpu",\n    "input-root": {str(kaggle.input)!r},\n'
+    text = kernel.read_text("utf-8")
+    line = next(line for line in text.splitlines(keepends=True) if line.startswith('    "device": "auto",'))
+    cells = notebook(Kernel(text.replace(line, settings), {}, ()), "# Training", "training_preview.py")
+    for name, value in environment(home).items():
+        monkeypatch.setenv(name, value)
+    run = nbformat.from_dict(cells)
+    nbclient.NotebookClient(run, timeout=400, resources={"metadata": {"path": str(folder)}}).execute()
+    assert weights(folder) == weights(whole)
+    shown = "".join(str(output) for output in run.cells[2].outputs)
+    assert "session 1: done: 2 of 2" in shown
+    assert "tones/1" in shown
 
 
 @pytest.mark.parametrize("way", ["packed", "dataset", "kernel"])

@@ -20,6 +20,7 @@ from soundpost.kernel.render import Kernel
 from soundpost.kernel.training_build import build_training, named_plans
 from soundpost.kernel.written import check, write_notebook, write_script
 from soundpost.training.duration import seconds_of
+from soundpost.training.session.mounts import csv_and_folder
 
 PREFIX = "Soundpost training"  # how its title begins
 LONGEST = 12 * 3600.0  # s, of a session
@@ -47,8 +48,13 @@ def build_as_asked(options: argparse.Namespace, source: Path, root: Path) -> int
         raise SettingsError(f"--{strange[0].replace('_', '-')} says nothing to a kernel that trains. Leave it out.")
     if options.limit and not 0 < seconds_of(options.limit) < LONGEST:
         raise SettingsError(f"--limit {options.limit}: a session has less than 12 hours. Give less, such as 11h30m.")
+    if options.epochs is not None and options.epochs < 1:
+        raise SettingsError(f"--epochs {options.epochs}: at least 1 is needed.")
+    for name in ("curated", "noisy"):
+        if text := getattr(options, name):
+            csv_and_folder(name, text)
     plans = named_plans([name for name in options.train.split(",") if name])
-    settings = {name: str(getattr(options, name)) for name in SETTINGS if getattr(options, name)}
+    settings = _settings(options)
     if options.competition:
         settings["competition"] = competition_slug(options.competition)
     metadata = _metadata(options) if options.kaggle is not None else None
@@ -64,6 +70,12 @@ def build_as_asked(options: argparse.Namespace, source: Path, root: Path) -> int
     if options.notebook:
         write_notebook(kernel, out.with_suffix(".ipynb"), TITLE, "training_preview.py")
     return 0
+
+
+def _settings(options: argparse.Namespace) -> dict[str, str]:
+    """What was said of the kernel's settings, by the options' names."""
+    given = {name: getattr(options, name) for name in SETTINGS}
+    return {name: str(value) for name, value in given.items() if value not in (None, "")}
 
 
 def _metadata(options: argparse.Namespace) -> dict[str, object]:
@@ -83,7 +95,7 @@ def _metadata(options: argparse.Namespace) -> dict[str, object]:
 def _command(options: argparse.Namespace) -> str:
     """What to type for the same kernel again; files by their names, so that it is the same wherever they lie."""
     words = ["python", "build_kernel.py", "--train", ",".join(_shown(text) for text in options.train.split(","))]
-    words += [word for name in SETTINGS if (value := getattr(options, name)) for word in (f"--{name}", str(value))]
+    words += [word for name, value in _settings(options).items() for word in (f"--{name}", value)]
     words += ["--competition", competition_slug(options.competition)] if options.competition else []
     words += ["--folds-from", options.folds_from.name] if options.folds_from else []
     return shlex.join(words)

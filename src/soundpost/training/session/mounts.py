@@ -68,10 +68,20 @@ def find_places(root: Path, competition: str, given: Mapping[str, str]) -> dict[
     return {name: _named(root, competition, name, text) for name, text in given.items()}
 
 
-def _named(root: Path, competition: str, name: str, text: str) -> Place:
+def csv_and_folder(name: str, text: str) -> tuple[str, str]:
+    """Both halves of CSV:DIR, given to the option of that name.
+
+    Raises:
+        SettingsError: it is none.
+    """
     csv, colon, clips = text.rpartition(":")
     if not colon or not csv or not clips:
         raise SettingsError(f"--{name} {text}: a csv and a folder with a colon between are needed, CSV:DIR.")
+    return csv, clips
+
+
+def _named(root: Path, competition: str, name: str, text: str) -> Place:
+    csv, clips = csv_and_folder(name, text)
     for folder in _folders(root, competition):
         if place := _place(folder, (csv, clips)):
             return place
