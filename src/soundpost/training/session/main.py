@@ -22,6 +22,7 @@ from soundpost.training.session.guard import Guard
 from soundpost.training.session.options import parse
 from soundpost.training.session.session import Found, Session
 
+PREFIX = "soundpost-training-"  # of the scratch folder
 RESERVE_SHARE, RESERVE_SECONDS = 0.1, 600.0  # of the limit, at most so long: for what has to end after the last step
 
 
@@ -41,7 +42,7 @@ def main(
     began = time.monotonic()
     try:
         options = parse(argv, settings or {}, prog)
-        with tempfile.TemporaryDirectory(prefix="soundpost-training-", dir=options.scratch) as scratch:
+        with tempfile.TemporaryDirectory("", PREFIX, options.scratch, ignore_cleanup_errors=True) as scratch:
             session = _session(options, began, scratch)
             refuse_empty(options.input_root)
             number = take_over(options.input_root, options.out, put) + 1
