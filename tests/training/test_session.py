@@ -77,7 +77,7 @@ def test_mount_without_clips_lists_what_was_looked_for(tmp_path: Path) -> None:
 
 
 def test_fsdkaggle2018_is_split_by_what_was_verified_where_a_plan_has_noisy_clips(tmp_path: Path) -> None:
-    """Of a plan without noisy clips all of them are curated."""
+    """In a plan without noisy clips all of them are curated."""
     rows = [["a.wav", "Bark", 1], ["b.wav", "Rain", 0], ["c.wav", "Rain", 1]]
     table = write_csv(tmp_path / "train.csv", ["fname", "label", "manually_verified"], *rows)
     both, alone = Plan(sets={"curated": {}, "noisy": {"of": "noisy"}}), Plan()

@@ -25,7 +25,7 @@ class Source:
 
     csv: Path
     folder: Path
-    folds: tuple[str, ...] | None = None  # of its rows, where they are known and no rule has to be asked
+    folds: tuple[str, ...] | None = None  # one for each row, where they are known and no rule has to be asked
 
 
 @dataclass(frozen=True)

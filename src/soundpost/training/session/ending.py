@@ -30,7 +30,7 @@ def leave(session: Session, number: int, found: Found | None, reasons: Mapping[J
 
     Args:
         session: which.
-        number: of the session, counted from 1.
+        number: which session it was, counted from 1.
         found: what there was to do; None where that could not be found out.
         reasons: why jobs are not done.
         trouble: why the session came to nothing; empty where it did not.

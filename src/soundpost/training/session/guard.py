@@ -25,7 +25,10 @@ ATTEMPTS = 3  # at one job
 IN_A_ROW = 2  # failures after which a device is left alone
 GRACE_SECONDS = 20.0  # after a signal, for the last checkpoints
 PATIENCE_SECONDS = 1800.0  # without a sign of life
-KILL_SHARE, KILL_SECONDS = 0.02, 60.0  # of the limit, at most so long: what is kept for the end of the guard itself
+KILL_SHARE, KILL_SECONDS = (
+    0.02,
+    60.0,
+)  # share of the limit, and most seconds: what is kept for the end of the guard itself
 WAIT_SECONDS = 0.1
 LOOK_SECONDS = 600.0  # a first look reads tables and tries devices
 

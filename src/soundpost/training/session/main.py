@@ -22,8 +22,11 @@ from soundpost.training.session.guard import Guard
 from soundpost.training.session.options import parse
 from soundpost.training.session.session import Found, Session
 
-PREFIX = "soundpost-training-"  # of the scratch folder
-RESERVE_SHARE, RESERVE_SECONDS = 0.1, 600.0  # of the limit, at most so long: for what has to end after the last step
+PREFIX = "soundpost-training-"  # begins the scratch folder's name
+RESERVE_SHARE, RESERVE_SECONDS = (
+    0.1,
+    600.0,
+)  # share of the limit, and most seconds: for what has to end after the last step
 
 
 def main(

@@ -67,7 +67,7 @@ def train(
     campaign = replace(campaign, is_time=is_time, on_epoch=on_epoch)
     campaign.member(fold)
     with alone(Path(session.scratch) / "recipes" / name):
-        (campaign.out / OUT_OF_FOLD).unlink(missing_ok=True)  # of other members
+        (campaign.out / OUT_OF_FOLD).unlink(missing_ok=True)  # they are other members' by now
         leave_recipe(campaign, members_there(campaign))
 
 
