@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -383,25 +382,6 @@ def test_engine_over_recordings_that_is_killed_is_followed_by_one_that_takes_up_
     assert run.faults == []
     assert run.left_behind() == []
     assert "engine ended with status -9; another one goes on where it stood" in run.said()
-    monkeypatch.setitem(MODELS, "slow", "fakes:Fake")
-    _, expected = run_here(make_settings(assets, contest))
-    assert_same(expected, rows_of(run.out))
-
-
-@pytest.mark.slow
-def test_worker_over_recordings_that_is_killed_is_replaced_and_costs_no_row(
-    going: tuple[Started, Path, Path], make_settings: Callable[..., RunSettings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SIGKILL of every worker that there is in mid-run."""
-    run, assets, contest = going
-    workers = [child for child in run.children.values() if "engine_process" not in " ".join(child.cmdline())]
-    assert workers
-    for worker in workers:
-        with suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGKILL)
-
-    assert run.finish() == 0, run.said()
-    assert run.faults == []
     monkeypatch.setitem(MODELS, "slow", "fakes:Fake")
     _, expected = run_here(make_settings(assets, contest))
     assert_same(expected, rows_of(run.out))
