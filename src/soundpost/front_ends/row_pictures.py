@@ -47,6 +47,22 @@ class RowPictures:
             starts.append(min(first, frames - each))
         return tuple((row, start, each, 1.0) for row, start in enumerate(starts))
 
+    def overlap(self) -> tuple[int, int] | None:
+        """Frames from one window to the next, and at each window's ends those that its neighbours show otherwise.
+
+        None where windows do not overlap, or not by whole frames: 160,000 samples are 312.5 hops of 512.
+        """
+        window, row = self.settings.window_samples(self.rate), self.settings.row_samples(self.rate)
+        framing = getattr(self.front_end, "framing", None)
+        if self._is_ring or window <= row or framing is None or row % framing.hop_length:
+            return None
+        if self.front_end.shape(window)[2] != framing.frames(window):  # pictures of another size
+            return None
+        if self.settings.scope == "recording":
+            return row // framing.hop_length, 0
+        edge = -(-framing.n_fft // (2 * framing.hop_length)) + getattr(self.front_end, "frames_beside", 0)
+        return row // framing.hop_length, edge
+
     def heard(self, first: int, count: int, total: int) -> tuple[int, int]:
         """Which rows are to be worked on so that rows first ... first + count - 1 are what the recording makes of them.
 

@@ -8,7 +8,7 @@ from soundpost.front_ends.front_end import FrontEnd
 from soundpost.front_ends.row_pictures import RowPictures
 from soundpost.registry import build, settings_from
 from soundpost.views import VIEWS
-from soundpost.views.rows import Piece, RowsView
+from soundpost.views.rows import Overlap, Piece, RowsView
 from soundpost.views.view import View
 
 LONG_SECONDS = 600.0  # a clip of this length has the longest window that any clip can have
@@ -36,7 +36,12 @@ class Sizes:
             view: View = build(VIEWS, named.name, named.settings, "view", where=f"{recipe.name} [[views]]")
             if self.row_seconds:
                 pictures = self._row_pictures(recipe)
-                view = RowsView(view, lambda frames: [Piece(*piece) for piece in pictures.pieces(frames)])
+                overlap = pictures.overlap()
+                view = RowsView(
+                    view,
+                    lambda frames: [Piece(*piece) for piece in pictures.pieces(frames)],
+                    Overlap(*overlap) if overlap else None,
+                )
             self._views[key] = view
         return self._views[key]
 
