@@ -296,7 +296,7 @@ def test_tiny_shared_memory_or_a_full_disk_costs_windows_time_and_no_answer(
     said = capfd.readouterr().out
     assert status == 0
     assert_same(expected, found)
-    assert "8 of 8" in said
+    assert "8 of 8 stretches of recordings" in said
     if place == "spill":
         assert re.search(r"\bdisk full\b", said), said
 

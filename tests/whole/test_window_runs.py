@@ -251,8 +251,8 @@ def test_run_without_recordings_rehearses_with_training_ones_and_leaves_the_stub
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "no recording is in the test folder" in said
-    assert "expected: 600 clips of 60.0 s on the average" in said
-    assert "over 600 clips end at" in said
+    assert "expected: 600 recordings of 60.0 s on the average" in said
+    assert "over 600 recordings end at" in said
     assert_valid(out, contest)
     assert [line.split(",")[0] for line in out.read_text().splitlines()] == ["row_id", "stub_5", "stub_10"]
 

@@ -170,7 +170,7 @@ class ClipStates:
         if len(self._plan.works) > 1:
             self.failed += len(lost)
         else:
-            self._session.report.counts[f"clips failed in {self._name()} ({error})"] += len(lost)
+            self._session.report.counts[f"{self._session.report.units.worked} failed in {self._name()} ({error})"] += len(lost)
         for clip in {unit.clip for unit in lost}:
             self.close(clip)
 
@@ -181,7 +181,7 @@ class ClipStates:
             self.failed += 1
         else:
             report, clip_name = self._session.report, self._session.clips[clip].name
-            report.counts[f"clips that fit no device in {self._name()}"] += 1
+            report.counts[f"{report.units.worked} that fit no device in {self._name()}"] += 1
             report.too_large[clip_name] = f"{clip_name}: {self._name()}: {reason}"
         self.close(clip)
 

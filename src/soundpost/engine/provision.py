@@ -83,10 +83,12 @@ def provisioned(
         cache, pool, memory = _start_workers(settings, report, stack)
         contest = provide_contest(settings, assets.submission, models.recipes, report, choose)
         _tell_windows(models, contest)
+        progress.unit = report.units.worked
         _say_what(contest, models, report, progress)
         heartbeat = Heartbeat(tell, settings.time_limit_seconds, is_needed=settings.device != "cpu")
         devices = _devices(settings, models, heartbeat, report, progress, tell)
         predictions, live = _predictions(settings, assets, models, contest, report, progress, deadline, tell)
+        live.unit = report.units.answers
         tried = _try_out(models, devices, heartbeat, report, assets)
         shares = _share_memory(memory, pool, devices, tried, settings)
         _give_cache(cache, shares, settings)
@@ -165,8 +167,8 @@ def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Pro
     if contest.windows is not None:
         progress.say(contest.windows.sentence)
         rows = (
-            f"{contest.windows.layout.n_answers:,} windows of {contest.windows.row_seconds:g} s in "
-            f"{len(contest.clips):,} recordings or stretches of them, {len(report.missing):,} without a file"
+            f"{report.n_answers:,} rows of {contest.windows.row_seconds:g} s; {contest.n_files:,} recordings; "
+            f"{len(contest.clips):,} {report.units.worked}, {len(report.missing):,} of them without a file"
         )
     progress.say(f"{rows}; {len(models.members)} members, {len(models.passes)} passes")
     if report.stranger:

@@ -9,7 +9,7 @@ from soundpost.contest.contest import Windows, read_contest
 from soundpost.contest.layout import Stretch, lay_out
 from soundpost.contest.settings import ContestSettings
 from soundpost.engine.contest import Contest, ContestWindows
-from soundpost.engine.report import Report
+from soundpost.engine.report import WINDOWS, Report
 from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
 from soundpost.ensemble.recipes import Recipe, Submission
 from soundpost.front_ends.row_pictures import MOST_ROWS
@@ -54,6 +54,8 @@ def provide_contest(
         clips, windows = _stretches(files.windows, Path(settings.test_dir), choose)
         n_files = len({stretch.file for stretch in windows.layout.stretches if stretch.file})
     report.n_clips = len(clips)
+    if windows is not None:
+        report.units, report.n_answers = WINDOWS, sum(len(stretch.answers) for stretch in windows.stretches)
     report.missing = {clip.name: clip.name for clip in clips if clip.path is None}
     if clips and len(report.missing) == len(clips):
         report.stranger = next(iter(list_folder(Path(settings.test_dir))), "")

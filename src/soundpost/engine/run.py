@@ -73,7 +73,7 @@ class Run:
         complete = self._watched(pass_run, self._name(works), len(done))
         if complete and pass_run.failed:
             name = self._name(works)
-            session.report.counts[f"clips that {name} answered one after the other"] += pass_run.failed
+            session.report.counts[f"{session.report.units.worked} that {name} answered one after the other"] += pass_run.failed
             return all(self.run_pass([work], done) for work in works)
         if not is_kept and pass_run.is_drained:  # else a lane may still be reading
             session.cache.drop(recipe.digest())
@@ -87,7 +87,7 @@ class Run:
         works = pass_run.plan.works
         count, planned = len(works), len(session.models.passes)
         session.progress.begin(passes_named(number - count + 1, count, planned, name), pass_run.total)
-        session.log.pass_began(name, count, pass_run.total)
+        session.log.pass_began(name, count, pass_run.total, session.report.units.worked)
         complete = pass_run.run(self._housekeeping.attend)
         session.progress.end()
         session.log.pass_ended(pass_run.done, complete)
@@ -97,7 +97,7 @@ class Run:
         session.live.renew()
         if complete and not pass_run.failed:
             self.scheduler.took(works[0], (session.deadline.elapsed() - began) / len(works))
-            session.progress.say(f"{name}: {pass_run.done:,} clips done; {self._housekeeping.cache_note()}")
+            session.progress.say(f"{name}: {pass_run.done:,} {session.report.units.worked} done; {self._housekeeping.cache_note()}")
             for work in works:
                 self._count(work, pass_run.failure(work))
         elif not complete and not session.should_stop():
@@ -149,9 +149,10 @@ class Run:
             report.left_out(name, [session.contest.answer_name(int(answer)) for answer in clips.nonzero()[0]])
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
-        answered = int(session.contest.of_clips(session.predictions.answered()).sum())
-        session.log.ended(report, answered, session.memory.peak_bytes)
-        for line in [*report.lines(answered), *live.top_tags()]:
+        of_answers = session.predictions.answered()
+        answered, rows = int(session.contest.of_clips(of_answers).sum()), int(of_answers.sum())
+        session.log.ended(report, rows, session.memory.peak_bytes)
+        for line in [*report.lines(answered, rows), *live.top_tags()]:
             session.progress.say(line)
         peak_bytes, limit_bytes = session.memory.peak_bytes, session.memory.limit_bytes
         session.progress.say(
@@ -160,11 +161,11 @@ class Run:
         session.tell({"event": "finished", "answered": live.written, "peak_bytes": peak_bytes})
         is_slip = bool(report.stranger) and session.settings.is_named
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
-        if not answered and readable and not report.passes_cut and not session.should_stop():
+        if not rows and readable and not report.passes_cut and not session.should_stop():
             self._say_why_nothing()
         if not written:
             return STATUS_DEFECT
-        return STATUS_OK if answered or (readable == 0 and not is_slip) else STATUS_NOTHING
+        return STATUS_OK if rows or (readable == 0 and not is_slip) else STATUS_NOTHING
 
     def _say_why_nothing(self) -> None:
         """Every pass has failed, with time left.

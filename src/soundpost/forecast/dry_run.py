@@ -178,6 +178,7 @@ class DryRun:
             start_seconds=self._session.report.seconds["start"],
             end_seconds=EXIT_SECONDS + 2 * clips * self._write_seconds(),
             overhead=overhead,
+            unit=self._session.report.units.files,
         )
 
     def _costs(
@@ -233,14 +234,15 @@ class DryRun:
     def _say(self, measured: dict[str, Measured], load: Load, factor: float) -> None:
         session = self._session
         audio = max(m.audio_seconds for m in measured.values())
-        count = sum(clip.path is not None for clip in session.clips)
+        paths = [clip.path for clip in session.clips if clip.path is not None]
+        count = len(paths if session.contest.windows is None else set(paths))
         each = load.audio_seconds / load.clips
         rough = "; so little audio makes a rough forecast" if audio < LITTLE_SECONDS else ""
         session.progress.say(
-            f"dry run over {count:,} of {session.contest.n_files:,} clips, {audio:,.0f} s of audio{rough}"
+            f"dry run over {count:,} of {session.contest.n_files:,} {load.unit}, {audio:,.0f} s of audio{rough}"
         )
         session.progress.say(
-            f"expected: {load.clips:,} clips of {each:.1f} s on the average; overhead {load.overhead:.2f} times"
+            f"expected: {load.clips:,} {load.unit} of {each:.1f} s on the average; overhead {load.overhead:.2f} times"
         )
         if session.settings.as_machine:
             session.progress.say(

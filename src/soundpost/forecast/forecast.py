@@ -51,6 +51,7 @@ class Load:
     start_seconds: float  # until the first pass can begin
     end_seconds: float  # the last write, and the exit
     overhead: float  # wall clock over what the rates alone explain, at least 1
+    unit: str = "clips"  # what is counted, in words
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _seconds(computing: float, forward: float, capacity: Capacity) -> float:
 
 
 def _verdict(steps: Sequence[Step], load: Load) -> str:
-    limit, clips = _clock(load.limit_seconds), f"{load.clips:,} clips"
+    limit, clips = _clock(load.limit_seconds), f"{load.clips:,} {load.unit}"
     in_time, late = [step for step in steps if step.fits], [step.name for step in steps if not step.fits]
     if not late:
         return f"fits: {_count(len(steps))} over {clips} end at {_clock(steps[-1].ends)} of {limit}"

@@ -78,7 +78,7 @@ def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, l
             raise
         traceback.print_exc()
         status = STATUS_DEFECT
-    return final_status(status, supervisor.answered, Path(run.out), sample, log.say)
+    return final_status(status, supervisor.answered, Path(run.out), sample, log.say, supervisor.unit)
 
 
 def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supervisor:

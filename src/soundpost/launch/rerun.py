@@ -20,15 +20,18 @@ def is_rerun() -> bool:
     return bool(os.environ.get(MARK))
 
 
-def final_status(status: int, answered: int, out: Path, sample: Sample, say: Callable[[str], None]) -> int:
+def final_status(
+    status: int, answered: int, out: Path, sample: Sample, say: Callable[[str], None], unit: str = "clips"
+) -> int:
     """The status with which the process ends.
 
     Args:
         status: how the run ended.
-        answered: clips whose predictions the submission holds.
+        answered: how many predictions the submission holds.
         out: the submission.
         sample: the rows and columns that it must have.
         say: prints one line of the log.
+        unit: what is counted.
 
     Returns:
         STATUS_OK in the rerun, if the file is valid and holds answers; elsewhere the status as it is.
@@ -40,6 +43,6 @@ def final_status(status: int, answered: int, out: Path, sample: Sample, say: Cal
         return status
     say(
         f"status {status}, but this is the scored rerun, in which an error would throw away the {answered:,} predicted "
-        f"clips of a valid {out.name}: ends with {STATUS_OK}"
+        f"{unit} of a valid {out.name}: ends with {STATUS_OK}"
     )
     return STATUS_OK

@@ -76,7 +76,8 @@ class Supervisor:
         self.relay = relay
         self.provide = provide
         self.record = None if settings.dry_run else RunRecord(settings)
-        self.answered = 0  # clips in the submission that lies on disk
+        self.answered = 0  # what the submission that lies on disk holds
+        self.unit = "clips"  # what that is, in words; rows, where they are windows of recordings
         self.errors: list[str] = []
         self._failures = 0  # engines that did not end well
         self._devices: list[str] = []  # GPUs with which the latest engine works
@@ -102,12 +103,12 @@ class Supervisor:
                 status = self._attempt(replace(settings, attempt=attempt, engine_started=time.monotonic()), scratch)
                 if self._signal:
                     name = signal.Signals(self._signal).name
-                    self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted clips")
+                    self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted {self.unit}")
                     return 128 + self._signal
                 if status in (STATUS_OK, STATUS_REFUSED, STATUS_NOTHING):
                     break
                 if self._left() < LEAST_SECONDS:
-                    self.say(f"the time is up; the submission holds {self.answered:,} predicted clips")
+                    self.say(f"the time is up; the submission holds {self.answered:,} predicted {self.unit}")
                     return STATUS_OK if self.answered else STATUS_NOTHING
                 settings = self._after_failure(settings, status)
                 if attempt + 1 < ATTEMPTS:
@@ -116,7 +117,7 @@ class Supervisor:
             for text in self.errors:
                 self.say(f"error: {text}")
             if status not in (STATUS_OK, STATUS_REFUSED):
-                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted clips")
+                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted {self.unit}")
             return status if status >= 0 else STATUS_DEFECT
 
     def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:
@@ -238,6 +239,7 @@ class Supervisor:
                     self._sign_due = time.monotonic() + event["within"] if event["within"] else math.inf
                 case "wrote" | "finished":
                     self.answered = int(event["answered"])
+                    self.unit = str(event.get("of", self.unit))
             if self.record:
                 self.record.heard(event)
         except (ValueError, KeyError, TypeError):

@@ -128,7 +128,7 @@ def _facts(run: RunFile) -> list[tuple[str, str]]:
     settings = table["settings"]
     limit = ready.get("memory_limit_bytes", 0)
     facts = [
-        ("clips answered", f"{ended.get('answered', 0):,} of {ended.get('rows', len(run.names)):,}"),
+        (f"{run.unit} answered", f"{ended.get('answered', 0):,} of {ended.get('rows', len(run.names)):,}"),
         ("unreadable / not in the folder", f"{len(ended.get('unreadable', {})):,} / {len(ended.get('missing', {})):,}"),
         ("seconds", f"{table['seconds']:,.1f} of {settings['time_limit_seconds']:,.0f}"),
         ("peak memory", f"{ended.get('peak_bytes', 0) / 1e6:,.0f} of {limit / 1e6:,.0f} MB"),
@@ -136,7 +136,7 @@ def _facts(run: RunFile) -> list[tuple[str, str]]:
         ("devices", ", ".join(ready.get("devices", ())) or "none"),
         ("passes complete", f"{_complete(table)} of {ended.get('passes_planned', '?')}"),
         ("engines started", str(table["engines"])),
-        ("folder of the clips", settings["test_dir"]),
+        ("folder of the recordings" if run.unit == "rows" else "folder of the clips", settings["test_dir"]),
     ]
     return facts + [(f"seconds, {stage}", f"{s:,.1f}") for stage, s in ended.get("seconds", {}).items()]
 
