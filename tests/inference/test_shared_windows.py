@@ -141,11 +141,12 @@ def test_rows_that_hear_the_same_seconds_have_the_logits_that_each_has_alone(nam
     )
     windows = view.windows(array.shape[2])
     batch = stack([array] * len(windows), windows, view)
-    assert batch.shape[0] == 12 and batch.shape[3] == 641
+    assert (batch.shape[0], batch.shape[3]) == (12, 641)
 
     sharing = sharing_of(network, view, batch)
     assert sharing is not None
-    assert sharing.runs == (Run(0, 12, 160),) or scope == "window" and max(run.count for run in sharing.runs) >= 6
+    longest = max(run.count for run in sharing.runs)  # windows that reach beyond the recording hear silence there
+    assert longest == 12 if scope == "recording" else longest >= 6
     found = shared_logits(network, view.prepare(batch), sharing)
     alone = torch.cat([_logits(network(window[None])) for window in view.prepare(batch)])
 

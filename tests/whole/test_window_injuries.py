@@ -52,7 +52,9 @@ def rows_of(path: Path) -> Table:
 def run_here(settings: RunSettings) -> tuple[int, Table]:
     """Status and rows of a run in this process; its file is what the contest asks for."""
     status = run_module.run(settings)
-    assert check_submission(Path(settings.out), Path(settings.sample_submission), Path(settings.test_dir)).refusals == ()
+    assert (
+        check_submission(Path(settings.out), Path(settings.sample_submission), Path(settings.test_dir)).refusals == ()
+    )
     return status, rows_of(Path(settings.out))
 
 

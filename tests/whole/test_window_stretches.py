@@ -1,4 +1,4 @@
-"""Recordings cut into bounded stretches: what a row hears and answers is the recording's, whatever the stretches are."""
+"""Recordings cut into bounded stretches: what a row hears and answers is the recording's, however it is cut."""
 
 import re
 from pathlib import Path
@@ -112,16 +112,17 @@ def test_clip_wise_and_frame_wise_members_are_blended_row_by_row(
     clip_wise = {"name": "clips", "folds": 1, "windows": {"context_seconds": 8.0}}
     frame_wise = {"name": "frames", "folds": 2, **FRAMES}
     assets, contest = make_assets(clip_wise, frame_wise), make_recordings()
-    alone: list[Table] = []
-    for member in ("clips/1", "frames/1", "frames/2"):
-        alone.append(run_here(make_settings(assets, contest, members=(member,)))[1])
+    alone: list[Table] = [
+        run_here(make_settings(assets, contest, members=(member,)))[1] for member in ("clips/1", "frames/1", "frames/2")
+    ]
     _, together = run_here(make_settings(assets, contest))
     assert all(np.abs(alone[0][row] - alone[1][row]).max() > 1e-3 for row in together)
     for row, values in together.items():
         mean = alone[0][row] / 2 + (alone[1][row] + alone[2][row]) / 4
-        assert np.isclose(values, mean, atol=SAME).all() or np.isclose(
-            values, np.mean([table[row] for table in alone], axis=0), atol=SAME
-        ).all(), row
+        assert (
+            np.isclose(values, mean, atol=SAME).all()
+            or np.isclose(values, np.mean([table[row] for table in alone], axis=0), atol=SAME).all()
+        ), row
 
 
 @pytest.mark.parametrize("shift", [1.25, -2.5])

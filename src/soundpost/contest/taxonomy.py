@@ -12,9 +12,7 @@ CODES = ("primary_label", "column")  # a column of the submission, or a word of 
 NAMES = ("scientific_name", "common_name", "class")  # what it is called beside that
 
 
-def columns_of_labels(
-    sample_path: Path, columns: Collection[str] | None, labels: Sequence[str]
-) -> dict[str, str]:
+def columns_of_labels(sample_path: Path, columns: Collection[str] | None, labels: Sequence[str]) -> dict[str, str]:
     """Label -> column, for labels that are no column but the name of one in a table beside the sample.
 
     Names are compared by their letters and digits alone: "Dog_bark" and "Dog bark" are one. A name that two columns

@@ -130,8 +130,8 @@ class ClipStates:
             return
         rows = sorted({window.row for window in windows})
         answers = self._from_frames([self._sums[clip, row] for row in rows])
-        for target, row in zip(self._session.contest.answers_of(clip), self._own_rows(clip), strict=True):
-            self._answer(target, answers[row - rows[0]])
+        for target, number in zip(self._session.contest.answers_of(clip), self._own_rows(clip), strict=True):
+            self._answer(target, answers[number - rows[0]])
         self.close(clip)
 
     def _from_frames(self, answers: list[np.ndarray]) -> Sequence[np.ndarray]:
@@ -170,7 +170,9 @@ class ClipStates:
         if len(self._plan.works) > 1:
             self.failed += len(lost)
         else:
-            self._session.report.counts[f"{self._session.report.units.worked} failed in {self._name()} ({error})"] += len(lost)
+            self._session.report.counts[f"{self._session.report.units.worked} failed in {self._name()} ({error})"] += (
+                len(lost)
+            )
         for clip in {unit.clip for unit in lost}:
             self.close(clip)
 

@@ -73,7 +73,9 @@ class Run:
         complete = self._watched(pass_run, self._name(works), len(done))
         if complete and pass_run.failed:
             name = self._name(works)
-            session.report.counts[f"{session.report.units.worked} that {name} answered one after the other"] += pass_run.failed
+            session.report.counts[f"{session.report.units.worked} that {name} answered one after the other"] += (
+                pass_run.failed
+            )
             return all(self.run_pass([work], done) for work in works)
         if not is_kept and pass_run.is_drained:  # else a lane may still be reading
             session.cache.drop(recipe.digest())
@@ -97,7 +99,9 @@ class Run:
         session.live.renew()
         if complete and not pass_run.failed:
             self.scheduler.took(works[0], (session.deadline.elapsed() - began) / len(works))
-            session.progress.say(f"{name}: {pass_run.done:,} {session.report.units.worked} done; {self._housekeeping.cache_note()}")
+            session.progress.say(
+                f"{name}: {pass_run.done:,} {session.report.units.worked} done; {self._housekeeping.cache_note()}"
+            )
             for work in works:
                 self._count(work, pass_run.failure(work))
         elif not complete and not session.should_stop():

@@ -51,7 +51,9 @@ class RunLog:
 
     def pass_began(self, name: str, members: int, clips: int, unit: str = "clips") -> None:
         """A pass over so many clips, or whatever the unit is, begins; several members may share its batches."""
-        self._log("pass", name=name, members=members, clips=clips, unit=unit, begin=self._elapsed(), end=None, complete=False)
+        self._log(
+            "pass", name=name, members=members, clips=clips, unit=unit, begin=self._elapsed(), end=None, complete=False
+        )
 
     def pass_ended(self, done: int, complete: bool) -> None:
         """It is over, for so many clips."""

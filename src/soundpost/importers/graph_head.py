@@ -5,6 +5,7 @@ they leave as it is. --species makes the classes of a network that knows far mor
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def with_head(path: Path, output: str, layers: Sequence[tuple[np.ndarray, np.nda
     """
     if activation not in ACTIVATIONS:
         raise SettingsError(f"--activation '{activation}' is not known; known: {', '.join(ACTIVATIONS)}. Correct it.")
-    for (weights, _), (after, _) in zip(layers, layers[1:], strict=False):
+    for (weights, _), (after, _) in pairwise(layers):
         if weights.shape[0] != after.shape[1]:
             raise WeightsError(
                 f"--head: a layer gives {weights.shape[0]} values and the next takes {after.shape[1]}. Give the "
@@ -153,8 +154,8 @@ class _Added:
             onnx.checker.check_model(self._model, full_check=True)
         except Exception as error:  # shape inference raises what the C++ side has
             raise WeightsError(
-                f"{self._path}: what was put on it does not fit ({str(error).splitlines()[0]}). Give a head whose first "
-                "layer takes as many values as the output has."
+                f"{self._path}: what was put on it does not fit ({str(error).splitlines()[0]}). Give a head whose "
+                "first layer takes as many values as the output has."
             ) from error
         data: bytes = self._model.SerializeToString()
         return data

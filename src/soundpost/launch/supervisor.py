@@ -117,7 +117,9 @@ class Supervisor:
             for text in self.errors:
                 self.say(f"error: {text}")
             if status not in (STATUS_OK, STATUS_REFUSED):
-                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted {self.unit}")
+                self.say(
+                    f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted {self.unit}"
+                )
             return status if status >= 0 else STATUS_DEFECT
 
     def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:

@@ -69,7 +69,7 @@ def memory(table: dict[str, Any]) -> str:
 
 
 def speed(table: dict[str, Any]) -> str:
-    """Clips, or rows of recordings, answered in a second, counted once for each pass that answered them, between two looks."""
+    """Clips, or rows, answered in a second, counted once for each pass that answered them, between two looks."""
     figure, axes = _figure(2.0)
     samples = np.array(table["samples"], float).reshape(-1, 5)
     begin = min((work["begin"] for work in table["passes"]), default=0.0)

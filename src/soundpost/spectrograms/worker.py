@@ -120,20 +120,20 @@ def _rows(task: Task, audio: AudioSettings, front_end: Any) -> _Work:
     rows, rate = task.rows, audio.sample_rate
     pictures = RowPictures(front_end, WindowSettings(**rows.windows), rate)
     audio = replace(audio, trim_db=0.0, length_rule="any", length_samples=0)
-    parts: list[tuple[int, Any]] = []
+    parts: list[tuple[int, Decoded]] = []
     for begin, end in pictures.parts(rows.first, rows.count, rows.total):
         wanted = replace(audio, start_seconds=begin / rate, max_seconds=(end - begin) / rate + 1.0)
         try:
-            found = decode(Path(task.path), wanted)
+            parts.append((begin, decode(Path(task.path), wanted)))
         except ClipError:
             if not parts:
                 raise
-            continue  # the ring's other end is silence where the recording has ended before its last row has
-        decoded = found if not parts else decoded
-        parts.append((begin, found.waveform))
+            # The ring's other end is silence where the recording has ended before its last row has.
+    decoded = parts[0][1]
+    samples = Samples([(begin, found.waveform) for begin, found in parts])
     return _Work(
         decoded,
         pictures.shape(rows.count),
         tuple(remark for remark in decoded.remarks if not remark.endswith("were read")),  # the rest is other rows'
-        lambda: pictures(Samples(parts), rows.first, rows.count, rows.total),
+        lambda: pictures(samples, rows.first, rows.count, rows.total),
     )

@@ -45,9 +45,7 @@ class RowsView:
 
     Settings: ClassVar[type] = object
 
-    def __init__(
-        self, view: View, pieces: Callable[[int], Sequence[Piece]], overlap: Overlap | None = None
-    ) -> None:
+    def __init__(self, view: View, pieces: Callable[[int], Sequence[Piece]], overlap: Overlap | None = None) -> None:
         self._view, self._pieces = view, pieces
         self.settings: Any = view.settings
         reach = view.prepare_reach if isinstance(view, Overlapping) else 0
