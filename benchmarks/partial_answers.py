@@ -89,12 +89,13 @@ def record(folder: Path, weights: Path, limit: float, members: Sequence[str], ou
         return result
 
     FinishTable.__call__ = watched  # type: ignore[method-assign]
-    settings = RunSettings(
-        assets=str(weights), test_dir=str(next(folder.glob("test*/"))), scratch=str(out.parent),
-        sample_submission=str(folder / "sample_submission.csv"), out=str(out.with_suffix(".csv")), device="cpu",
-        time_limit_seconds=limit, members=tuple(members), precision="float32", progress="none",
-    )  # fmt: skip
-    run(settings)
+    with tempfile.TemporaryDirectory() as scratch:  # a run goes on from the answers that it finds in its own
+        settings = RunSettings(
+            assets=str(weights), test_dir=str(next(folder.glob("test*/"))), scratch=scratch,
+            sample_submission=str(folder / "sample_submission.csv"), out=str(out.with_suffix(".csv")), device="cpu",
+            time_limit_seconds=limit, members=tuple(members), precision="float32", progress="none",
+        )  # fmt: skip
+        run(settings)
     lines = out.with_suffix(".csv").read_text().splitlines()
     np.savez(out, names=np.array([line.split(",")[0] for line in lines[1:]]), **kept)
 
