@@ -23,9 +23,9 @@ import numpy as np
 import tomli_w
 from measuring import ROOT
 
-NEAR = 0.05  # of the share of the work that is asked for
+NEAR = 0.05  # how near to the share that is asked for
 TRIES = 6  # runs until the limit is found
-TEMPERATURES = (0.5, 3.0)  # of the first and the last member; those between lie at equal steps of their logarithm
+TEMPERATURES = (0.5, 3.0)  # first and last member; those between lie at equal steps of their logarithm
 COLUMNS = "| answered by all | as they are | zeros where nobody answered | on one scale | all answers |"
 DRAWN = f"{COLUMNS}\n|---|---|---|---|---|"
 CUT = f"| limit | answers given {COLUMNS}\n|---|---|---|---|---|---|---|"
@@ -36,9 +36,9 @@ def make_members(weights: Path, folds: Sequence[str], skew: float, seed: int) ->
 
     Args:
         weights: an empty folder.
-        folds: of the compact network.
+        folds: those of the compact network that become members.
         skew: deviation of what is added to the logits of each class, for every member anew.
-        seed: of what is drawn.
+        seed: decides what is drawn.
     """
     from safetensors.numpy import load_file
 

@@ -21,8 +21,8 @@ from soundpost.importers.graph_head import layers_of, with_columns, with_head
 from soundpost.importers.species import Species, map_species
 
 WINDOW = 5 * RATE  # samples
-SPECIES = ("Rana alba", "Rana nigra", "Parus major", "speech", "Canis lupus", "Cicada orni")  # of the network
-WIDTH = 8  # of its embeddings
+SPECIES = ("Rana alba", "Rana nigra", "Parus major", "speech", "Canis lupus", "Cicada orni")  # what the network knows
+WIDTH = 8  # numbers in an embedding
 
 
 def vocalizations(opset: int = 17) -> bytes:

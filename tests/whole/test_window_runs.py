@@ -21,7 +21,7 @@ from soundpost.engine import rows as engine_rows
 from soundpost.engine.run import run
 from soundpost.settings import RunSettings
 
-ROWS = {"a": 3, "b": 1, "c": 4}  # of the recordings that make_recordings makes when nothing is said
+ROWS = {"a": 3, "b": 1, "c": 4}  # in the recordings that make_recordings makes when nothing is said
 
 Table = dict[str, np.ndarray]
 

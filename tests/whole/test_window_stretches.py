@@ -159,5 +159,5 @@ def test_recording_of_two_hours_takes_no_more_memory_than_one_of_twenty_minutes(
         table = rows_of(run.out)
         assert len(table) == minutes * 12
         peaks.append(int(re.search(r"peak memory ([\d,]+) MB of", run.said())[1].replace(",", "")))
-    assert peaks[1] <= peaks[0] + 80, peaks  # of spectrograms that stay in memory, 0.5 MB a minute
+    assert peaks[1] <= peaks[0] + 80, peaks  # spectrograms that stay in memory take 0.5 MB a minute
     assert len({tuple(row) for row in table.values()}) > 12

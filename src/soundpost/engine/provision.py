@@ -152,9 +152,8 @@ def _start_method(settings: RunSettings) -> str:
 def _tell_windows(models: ModelPool, contest: Contest) -> None:
     """Views and sizes are those of windows where rows are windows."""
     if contest.windows is not None:
-        each = contest.windows.row_seconds
         rows = sum(len(stretch.answers) for stretch in contest.windows.stretches)
-        models.sizes.row_seconds = each
+        models.sizes.row_seconds = each = contest.windows.row_seconds
         models.sizes.typical_seconds = each * max(1, round(rows / max(1, len(contest.clips))))
         for recipe in models.recipes:
             models.sizes.windows(recipe)  # what cannot be used is refused before anything is computed

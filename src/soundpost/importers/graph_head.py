@@ -22,7 +22,7 @@ from soundpost.importers.species import Species, SpeciesMap, map_species
 from soundpost.importers.state_dicts import read_state_dict
 
 OUTPUT = "columns"  # what the new output is called
-PREFIX = "soundpost_"  # of everything that is added, so that no name stands twice
+PREFIX = "soundpost_"  # begins the name of everything that is added, so that none stands twice
 ACTIVATIONS = ("relu", "gelu", "tanh", "none")
 AXES_AS_INPUT = 18  # the version of ONNX's operators from which on axes of a maximum are an input
 

@@ -61,5 +61,5 @@ class Overlapping(Protocol):
     """A view whose windows show the same frames of a clip alike, so that a network need see them only once."""
 
     prepare_reach: int  # frames at each end of a prepared window that are not what a neighbour shows of them
-    edge: int  # of these, the frames that are cut otherwise already
+    edge: int  # how many of these frames are cut otherwise already
     shared_step: int  # frames from one window to the next
