@@ -1,32 +1,31 @@
 """A run that measures instead of answering: some passes over some clips of a folder, and what they foretell."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from soundpost.audio.decode import probe
 from soundpost.contest import submission
-from soundpost.contest.clips import Clip
 from soundpost.engine.heartbeat import Tell
 from soundpost.engine.provision import provisioned
 from soundpost.engine.run import Run
+from soundpost.engine.scheduler import FIRST_SHARE, next_pass
 from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Recipe
-from soundpost.errors import ClipError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
 from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
 from soundpost.forecast.later_passes import Later, measure_later
+from soundpost.forecast.lengths import lengths, mean_seconds, rows_of_a_file, spread
 from soundpost.resources.deadline import EXIT_SECONDS
 from soundpost.resources.memory import cores
 from soundpost.resources.memory_budget import LIMIT_SHARE
 from soundpost.settings import RunSettings
 
-MOST_CLIPS = 300  # clips of the folder that are measured, of all lengths alike
 FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
 LITTLE_SECONDS = 60.0  # less audio than this makes a rough forecast
 
@@ -45,13 +44,13 @@ class Measured:
 
 
 class DryRun:
-    """A run over at most MOST_CLIPS clips that ends in a forecast; its submission goes where main put it."""
+    """A run over some clips that ends in a forecast; its submission goes where main put it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._run = Run(session)
         self._later: Later = {}
-        self._length = {clip.name: _seconds(clip) for clip in session.clips}
+        self._length = lengths(session.contest)
 
     def run(self) -> int:
         """Measure, foretell, say so; exit status 0, or 3 where the verdict is that it does not fit.
@@ -168,16 +167,18 @@ class DryRun:
 
     def _load_expected(self, overhead: float) -> Load:
         settings = self._session.settings
-        seconds = [s for s in self._length.values() if s > 0]
-        clips = settings.expect_clips or FOLD * self._session.contest.n_files
-        each = settings.expect_seconds or float(np.mean(seconds))
+        contest = self._session.contest
+        clips = settings.expect_clips or FOLD * contest.n_files
+        each = settings.expect_seconds or mean_seconds(contest)
+        write_seconds = clips * rows_of_a_file(contest) * self._write_seconds()
         return Load(
             clips=clips,
             audio_seconds=clips * each,
             limit_seconds=settings.time_limit_seconds,
             start_seconds=self._session.report.seconds["start"],
-            end_seconds=EXIT_SECONDS + 2 * clips * self._write_seconds(),
+            end_seconds=EXIT_SECONDS + write_seconds,
             overhead=overhead,
+            reserve_seconds=self._session.deadline.reserve_seconds + 2 * write_seconds,
         )
 
     def _costs(
@@ -195,13 +196,10 @@ class DryRun:
                 front_ends[recipe.digest()] = FrontEndCost(
                     m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
                 )
-        order: list[Pass] = []
-        while (work := self._run.scheduler.next(order)) is not None:
-            order.append(work)
         each = load.audio_seconds / load.clips
         passes = []
         alone: set[tuple[str, int]] = set()  # recipes and views whose first member has gone, which shares no batches
-        for work in order:
+        for work in self._order(load):
             recipe = models.members[work.member][0]
             if m := measured.get(recipe.name):
                 frames = models.sizes.shape(recipe, each)[2]
@@ -215,6 +213,18 @@ class DryRun:
                 forward *= factor / m.audio_seconds
                 passes.append(PassCost(work.name(models.members), recipe.digest(), forward))
         return front_ends, passes
+
+    def _order(self, load: Load) -> list[Pass]:
+        """The passes as the expected run takes them up: a quicker one comes first where its time would be short."""
+        scheduler = self._run.scheduler
+        times = load.clips / max(1, len(self._session.clips))
+        left = FIRST_SHARE * max(0.0, load.limit_seconds - load.reserve_seconds - load.start_seconds)
+        passes, order = self._session.models.open_passes(), list[Pass]()
+        while (
+            work := next_pass(passes, order, lambda each: times * scheduler.expected_seconds(each), left)
+        ) is not None:
+            order.append(work)
+        return order
 
     def _known_device(self) -> str:
         """This device's name in the table of peaks."""
@@ -257,33 +267,16 @@ def _explained(measured: Measured, here: Capacity) -> float:
     return max(1e-6, (computing + measured.forward) / here.cores)
 
 
-def _spread(clips: Sequence[Clip]) -> tuple[Clip, ...]:
-    """At most MOST_CLIPS clips, evenly taken from the smallest file to the largest."""
-    there = sorted((clip for clip in clips if clip.path is not None), key=lambda clip: clip.n_bytes)
-    if len(there) <= MOST_CLIPS:
-        return tuple(there)
-    return tuple(there[round(i)] for i in np.linspace(0, len(there) - 1, MOST_CLIPS))
-
-
-def _seconds(clip: Clip) -> float:
-    """How long a clip is, as its header says; 0 when it says nothing."""
-    try:
-        found = probe(clip.path) if clip.path else None
-    except ClipError:
-        return 0.0
-    return found.samples / found.sample_rate if found else 0.0
-
-
 def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
     """Measure once in this process and say what is to be expected.
 
     Returns:
-        The exit status, 0.
+        The exit status: 0, or 3 where the first pass alone does not fit.
 
     Raises:
         KitError: there is nothing that could be measured.
     """
     if settings.as_machine:
         named(settings.as_machine)  # a name that is not known is refused before anything is measured
-    with provisioned(settings, should_stop, tell, choose=_spread) as session:
+    with provisioned(settings, should_stop, tell, choose=spread) as session:
         return DryRun(session).run()

@@ -1,7 +1,6 @@
 """Arguments in, exit status out: a valid submission from the first second, then the engine under supervision."""
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -9,8 +8,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
 
 from soundpost.contest import clips, submission
 from soundpost.contest.contest import Contest, read_contest
@@ -29,6 +26,7 @@ from soundpost.launch.rerun import final_status, is_rerun
 from soundpost.launch.supervisor import Supervisor
 from soundpost.launch.wheels import install
 from soundpost.registry import settings_from
+from soundpost.resources.processes import age_seconds
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
@@ -208,8 +206,8 @@ def _sample_of(test_dir: Path, assets: Assets) -> Sample:
 
 def _started(began: float) -> float:
     """When the time limit began: with this process, if it is young enough to have been started for this run."""
-    age = time.time() - psutil.Process(os.getpid()).create_time()
-    return began - age if 0 < age < YOUNG_SECONDS else began
+    age = age_seconds()
+    return time.monotonic() - age if age is not None and 0 < age < YOUNG_SECONDS else began
 
 
 def _scratch_root(options: argparse.Namespace) -> Path:
