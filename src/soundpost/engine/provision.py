@@ -169,11 +169,8 @@ def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Pro
             f"{len(contest.clips):,} recordings or stretches of them, {len(report.missing):,} without a file"
         )
     progress.say(f"{rows}; {len(models.members)} members, {len(models.passes)} passes")
-    if report.stranger:
-        progress.say(
-            f"warning: not one row has a file. The first row is {contest.clips[0].name!r}, a file of the folder is "
-            f"{report.stranger!r}. Give the folder and the sample submission of one contest."
-        )
+    if report.nothing_found:
+        progress.say(f"warning: {report.nothing_found}")
     filled = {recipe.labels[i] for recipe in models.recipes for i in contest.maps[recipe.name].classes}
     idle = [label for recipe in models.recipes for label in recipe.labels if label not in filled]
     if near := near_names([columns[i] for i in unknown], idle):

@@ -22,7 +22,8 @@ class Report:
     silent: dict[int, str] = field(default_factory=dict)  # clip -> sentence: it was read and holds no sound
     second_reader: dict[int, str] = field(default_factory=dict)  # clip -> sentence: ffmpeg had to read it
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
-    stranger: str = ""  # an audio file of the folder, where not one row has a file: these are other clips
+    nothing_found: str = ""  # sentence, where not one row has a file: a row, and what is in the folder instead
+    is_slip: bool = False  # whether that is a person's slip, and not the way of a contest whose clips are hidden
     devices_lost: dict[str, str] = field(default_factory=dict)  # device -> reason
     passes_failed: dict[str, str] = field(default_factory=dict)  # pass -> why no batch of it was answered
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often

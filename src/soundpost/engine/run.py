@@ -21,7 +21,7 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 
     Returns:
         The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time, or
-        when a folder that a person named holds other clips than the rows name.
+        when not one row has a file and nobody can expect that these come later.
 
     Raises:
         KitError: settings, weights or limits with which there can be no prediction at all.
@@ -158,13 +158,12 @@ class Run:
             f"{session.settings.out}; peak memory {peak_bytes / 1e6:,.0f} MB of {limit_bytes / 1e6:,.0f} MB allowed"
         )
         session.tell({"event": "finished", "answered": live.written, "peak_bytes": peak_bytes})
-        is_slip = bool(report.stranger) and session.settings.is_named
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
         if not answered and readable and not report.passes_cut and not session.should_stop():
             self._say_why_nothing()
         if not written:
             return STATUS_DEFECT
-        return STATUS_OK if answered or (readable == 0 and not is_slip) else STATUS_NOTHING
+        return STATUS_OK if answered or (readable == 0 and not report.is_slip) else STATUS_NOTHING
 
     def _say_why_nothing(self) -> None:
         """Every pass has failed, with time left.

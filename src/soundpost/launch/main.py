@@ -15,14 +15,14 @@ from soundpost.contest.inputs import locate
 from soundpost.contest.settings import ContestSettings
 from soundpost.contest.submission import Sample
 from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
-from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
+from soundpost.ensemble.weights_folder import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
 from soundpost.launch.log import Log
 from soundpost.launch.options import not_negative, parse
 from soundpost.launch.rehearsal import rehearsal
-from soundpost.launch.rerun import final_status, is_rerun
+from soundpost.launch.rerun import final_status, is_on_kaggle, is_rerun
 from soundpost.launch.supervisor import Supervisor
 from soundpost.launch.wheels import install
 from soundpost.registry import settings_from
@@ -145,7 +145,8 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
         sample_submission=str((sample_path or out).absolute()),
         out=str(out),
         scratch="",
-        is_named=options.test_dir is not None,
+        is_named=options.test_dir is not None and not is_rerun(),
+        may_be_hidden=is_on_kaggle() or _is_mounted(options),
         input_root=str(Path(options.input_root).absolute()),
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
@@ -191,6 +192,11 @@ def _paths(options: argparse.Namespace) -> tuple[Path | None, Path]:
         beside = [test_dir / "sample_submission.csv", test_dir.parent / "sample_submission.csv"]
         sample = next((path for path in beside if path.is_file()), None)
     return sample, test_dir
+
+
+def _is_mounted(options: argparse.Namespace) -> bool:
+    """Whether the clips were found where Kaggle mounts a contest, and nowhere else."""
+    return options.test_dir is None and Path(options.input_root) == INPUT_ROOT
 
 
 def _sample_of(test_dir: Path, assets: Assets) -> Sample:

@@ -22,8 +22,9 @@ exit status:
   0    every row holds a prediction or a fallback that the log counts
   1    a defect; the best submission so far lies on disk
   2    refused: settings, weights or limits with which there can be no prediction
-  3    no clip was predicted: the time ended, or --test-dir holds other clips than the sample names; the submission
-       holds class priors. Of --dry-run: the first pass alone does not fit
+  3    no clip was predicted: the time ended, or not one row of the sample has a file (on Kaggle, where clips may be
+       hidden, only when --test-dir holds other ones); the submission holds class priors. Of --dry-run: the first pass
+       alone does not fit
   130, 143    interrupted or terminated; the best submission so far lies on disk
 In Kaggle's scored rerun, which throws away what ends with an error, a valid file with answers ends with 0, and the log
 names the status that it would have been.
