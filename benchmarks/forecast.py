@@ -3,11 +3,16 @@
     python benchmarks/forecast.py [--shapes few many windows late] [--repeats 3] [--scale 1.0]
 
 The dry run sees every third clip of a folder and foretells the whole of it; then the whole folder is run. Both count
-from the start of their process to its end. "few" is few clips and every member with every view, "many" is many short
-clips and one member with one view, "windows" is recordings of two minutes whose rows are windows of five seconds.
-"late" is "few" under a limit that cuts the plan: there the passes that end in time are compared, too. "none" has a limit
-in which not even the first pass ends, so the dry run must end with status 3, and the share of clips that get an answer
-is compared. Clips are noise of odd lengths, the weights those that travel with the code. --scale makes folders larger.
+from the start of their process to its end. The shapes:
+
+    few         few clips, every member with every view
+    many        many short clips, one member with one view
+    windows     recordings of two minutes whose rows are windows of five seconds
+    late        a limit that cuts the plan: the passes that end in time are compared, too
+    none        a limit in which not even the first pass ends, which the dry run must tell with status 3; the share of
+                clips that get an answer is compared
+
+Clips are noise of odd lengths, the weights those that travel with the code. --scale makes the folders larger.
 """
 
 import argparse

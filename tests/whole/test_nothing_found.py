@@ -69,7 +69,11 @@ def test_rows_without_a_file_on_ones_own_machine_are_status_three(run: Runs, pla
     status, said = run(place, state, HERE)
 
     assert status == 3
-    there = {"others": "a file of the folder is 'clip000.wav'", "empty": "holds no audio file", "absent": "is not there"}
+    there = {
+        "others": "a file of the folder is 'clip000.wav'",
+        "empty": "holds no audio file",
+        "absent": "is not there",
+    }
     assert "warning: not one row has a file. The first row is '0001.flac', " in said
     assert there[state] in said
 

@@ -78,7 +78,9 @@ def _say_nothing_found(report: Report, row: str, settings: RunSettings, has_wind
     report.is_slip = not settings.may_be_hidden and not has_windows
     if report.is_slip:
         there = "holds no audio file" if folder.is_dir() else "is not there"
-        report.nothing_found = f"not one row has a file. The first row is {row!r}, and {folder} {there}. Give its folder."
+        report.nothing_found = (
+            f"not one row has a file. The first row is {row!r}, and {folder} {there}. Give its folder."
+        )
 
 
 def _stretches(windows: Windows, test_dir: Path, choose: Choose) -> tuple[Sequence[Clip], ContestWindows]:

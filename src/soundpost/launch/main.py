@@ -21,6 +21,7 @@ from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
 from soundpost.launch.log import Log
 from soundpost.launch.options import not_negative, parse
+from soundpost.launch.page import write_page
 from soundpost.launch.rehearsal import rehearsal
 from soundpost.launch.rerun import final_status, is_on_kaggle, is_rerun
 from soundpost.launch.supervisor import Supervisor
@@ -29,6 +30,7 @@ from soundpost.registry import settings_from
 from soundpost.resources.processes import age_seconds
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
+SIGNALS = 128  # a status above it says that a signal ended the run, and a person waits for that
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
 
 
@@ -76,7 +78,10 @@ def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, l
             raise
         traceback.print_exc()
         status = STATUS_DEFECT
-    return final_status(status, supervisor.answered, Path(run.out), sample, log.say)
+    status = final_status(status, supervisor.answered, Path(run.out), sample, log.say)
+    if options.report and supervisor.record and status < SIGNALS and not is_rerun():  # nobody sees a rerun's files
+        write_page(Path(options.report).absolute(), supervisor.record.path, run, log.say)
+    return status
 
 
 def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supervisor:

@@ -96,6 +96,9 @@ def _parser(prog: str) -> Parser:
     add("--views", type=int, default=0, metavar="N", help="only the N cheapest view sets of each recipe (default: all)")
     add("--scratch", metavar="DIR", help="for spilled spectrograms (default: the system's temporary folder)")
     add("--log", metavar="FILE", help="gets a copy of the log")
+    add(
+        "--report", metavar="HTML", help="gets the run as one page of pictures, in the time that it leaves of its limit"
+    )
     add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"),
         help="a bar, plain lines, or warnings and errors alone (default: a bar in a terminal, else lines)")  # fmt: skip
     add("--dry-run", action="store_true", help="write nothing: measure a few clips and foretell the whole run")

@@ -41,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise SettingsError(f"not installed: {', '.join(absent)}. Run pip install 'soundpost[report]'.")
     from soundpost.evaluation.dataset import read_labels
     from soundpost.report_page.clips import paths_of
-    from soundpost.report_page.page import page, score
+    from soundpost.report_page.page import page
     from soundpost.report_page.run_file import read_run
+    from soundpost.report_page.score import score
 
     path = options.run / "run.json" if options.run.is_dir() else options.run
     run = read_run(path, options.submission)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from soundpost.evaluation.metrics import accuracy, lwlrap, lwlrap_of_classes
 from soundpost.report_page import charts
 from soundpost.report_page.clips import Shown, least_certain, shown
 from soundpost.report_page.run_file import RunFile
+from soundpost.report_page.template import PAGE
 
 STATUSES = {
     0: "every row holds a prediction or a counted fallback",
@@ -50,25 +49,6 @@ class Label:
     precision: float | None
 
 
-def score(run: RunFile, files: Sequence[str], truth: np.ndarray) -> Score:
-    """Scores of the submission against a truth (clips, labels) of these files.
-
-    Args:
-        run: with probabilities.
-        files: what the truth is about.
-        truth: 0 or 1, in the order of the run's labels.
-    """
-    row = {name: i for i, name in enumerate(run.names)}
-    there = [i for i, name in enumerate(files) if name in row]
-    given = run.probabilities[[row[files[i]] for i in there]]
-    precision, _ = lwlrap_of_classes(truth[there], given)
-    heard = truth[there].sum(axis=0) > 0
-    of_labels = {label: float(precision[i]) for i, label in enumerate(run.labels) if heard[i]}
-    return Score(
-        lwlrap(truth[there], given), accuracy(truth[there], given), len(there), len(files) - len(there), of_labels
-    )
-
-
 def page(
     run: RunFile,
     paths: Mapping[str, Path],
@@ -102,7 +82,7 @@ def page(
         "Read by ffmpeg": told(run.ended.get("second_reader", ())),
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("templates/report.html").read_text("utf-8"))
+    template = environment.from_string(PAGE)
     table = run.table
     return template.render(
         run=run,
