@@ -169,13 +169,13 @@ def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Pro
             f"{len(contest.clips):,} recordings or stretches of them, {len(report.missing):,} without a file"
         )
     progress.say(f"{rows}; {len(models.members)} members, {len(models.passes)} passes")
-    if report.nothing_found:
-        progress.say(f"warning: {report.nothing_found}")
     filled = {recipe.labels[i] for recipe in models.recipes for i in contest.maps[recipe.name].classes}
     idle = [label for recipe in models.recipes for label in recipe.labels if label not in filled]
     if near := near_names([columns[i] for i in unknown], idle):
         pairs = ", ".join(f"column {column!r} and label {label!r}" for column, label in near[:8])
-        progress.say(f"warning: nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
+        report.warnings.append(f"nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
+    for warning in report.warnings:
+        progress.say(f"warning: {warning}")
     if unknown:
         names = ", ".join(columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")

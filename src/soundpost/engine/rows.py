@@ -56,11 +56,11 @@ def provide_contest(
     report.n_clips = len(clips)
     report.missing = {clip.name: clip.name for clip in clips if clip.path is None}
     if clips and len(report.missing) == len(clips):
-        _say_nothing_found(report, clips[0].name, settings, has_windows=windows is not None)
+        _note_nothing_found(report, clips[0].name, settings, has_windows=windows is not None)
     return Contest(files.sample, maps, priors, clips, n_files, windows)
 
 
-def _say_nothing_found(report: Report, row: str, settings: RunSettings, has_windows: bool) -> None:
+def _note_nothing_found(report: Report, row: str, settings: RunSettings, has_windows: bool) -> None:
     """Not one row has a file: report a row and a file side by side, and whether that is a slip.
 
     Where clips may be hidden, a folder that is empty or that was found, and not named, is no slip: they come later. Nor
@@ -68,19 +68,15 @@ def _say_nothing_found(report: Report, row: str, settings: RunSettings, has_wind
     """
     folder = Path(settings.test_dir)
     stranger = next(iter(list_folder(folder)), "")
-    report.is_slip = settings.is_named if settings.may_be_hidden else True
+    begin = f"not one row has a file. The first row is {row!r}"
     if stranger:
-        report.nothing_found = (
-            f"not one row has a file. The first row is {row!r}, a file of the folder is {stranger!r}. Give the folder "
-            "and the sample submission of one contest."
-        )
-        return
-    report.is_slip = not settings.may_be_hidden and not has_windows
-    if report.is_slip:
+        report.is_slip = settings.is_named or not settings.may_be_hidden
+        advice = "Give the folder and the sample submission of one contest."
+        report.warnings.append(f"{begin}, a file of the folder is {stranger!r}. {advice}")
+    elif not settings.may_be_hidden and not has_windows:
+        report.is_slip = True
         there = "holds no audio file" if folder.is_dir() else "is not there"
-        report.nothing_found = (
-            f"not one row has a file. The first row is {row!r}, and {folder} {there}. Give its folder."
-        )
+        report.warnings.append(f"{begin}, and {folder} {there}. Give the folder of the clips.")
 
 
 def _stretches(windows: Windows, test_dir: Path, choose: Choose) -> tuple[Sequence[Clip], ContestWindows]:

@@ -24,6 +24,7 @@ from soundpost.launch.options import not_negative, parse
 from soundpost.launch.page import write_page
 from soundpost.launch.rehearsal import rehearsal
 from soundpost.launch.rerun import final_status, is_on_kaggle, is_rerun
+from soundpost.launch.summary import summary
 from soundpost.launch.supervisor import Supervisor
 from soundpost.launch.wheels import install
 from soundpost.registry import settings_from
@@ -79,6 +80,8 @@ def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, l
         traceback.print_exc()
         status = STATUS_DEFECT
     status = final_status(status, supervisor.answered, Path(run.out), sample, log.say)
+    if supervisor.record:
+        log.sum_up(summary(supervisor.record.table, status))
     if options.report and supervisor.record and status < SIGNALS and not is_rerun():  # nobody sees a rerun's files
         write_page(Path(options.report).absolute(), supervisor.record.path, run, log.say)
     return status
