@@ -58,9 +58,9 @@ class Foretold:
     """What a dry run says."""
 
     seconds: float  # until the last pass that is in time has ended, and the end behind it
-    passes: int  # that end in time
+    passes: int  # planned ones that end in time
     planned: int
-    share: float  # of the clips that get an answer, in percent
+    share: float  # percent of the clips get an answer
     status: int
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-CLIPS = {  # of the engine's report in run.json -> as a person counts them
+CLIPS = {  # lists of the engine's report in run.json -> as a person counts them
     "missing": "not in the folder",
     "unreadable": "unreadable",
     "unfinished": "lost to later passes",
