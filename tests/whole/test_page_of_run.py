@@ -1,4 +1,4 @@
-"""kernel.py --report: a run leaves its page of pictures beside its submission, or goes without and is none the worse."""
+"""kernel.py --report: a run leaves its page of pictures beside its submission, or does without, none the worse."""
 
 import json
 import os

@@ -48,7 +48,6 @@ NEVER_BUNDLED = tuple(
         "kernel",
         "launch.loader",
         "report_page.command",
-        "report_page.score",
         "sample",
         "tag",
         "tagger",

@@ -1,7 +1,7 @@
 """What stands on the page: every chapter as data, and the page made of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,6 @@ MOST_LABELS = 200  # with a histogram each
 
 
 @dataclass(frozen=True)
-class Score:
-    """How the answers do against a truth."""
-
-    lwlrap: float
-    accuracy: float
-    n_clips: int
-    n_without: int  # clips of the truth that the submission lacks
-    of_labels: Mapping[str, float] = field(default_factory=dict)  # label -> mean precision
-
-
-@dataclass(frozen=True)
 class Label:
     """One column of the submission."""
 
@@ -54,7 +43,7 @@ def page(
     paths: Mapping[str, Path],
     plays: bool,
     n_uncertain: int,
-    result: Score | None = None,
+    result: Mapping[str, Any] | None = None,
     truth: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The whole page as HTML that needs no other file.
@@ -64,7 +53,7 @@ def page(
         paths: where its clips lie, by name.
         plays: whether clips get a player, with their sound in the page.
         n_uncertain: least certain clips that are shown.
-        result: against the truth, if there is one.
+        result: fields of a soundpost.evaluation.against_truth.Score, if there is a truth.
         truth: clip -> its labels.
     """
     truth = truth or {}
@@ -141,7 +130,7 @@ def _weights(ready: Mapping[str, Any]) -> Markup | str:
     return Markup(charts.weights(members, shares))
 
 
-def _labels(run: RunFile, result: Score | None) -> list[Label]:
+def _labels(run: RunFile, result: Mapping[str, Any] | None) -> list[Label]:
     if not run.probabilities.size:
         return []
     rows = [i for i, name in enumerate(run.names) if name not in run.unanswered]
@@ -153,7 +142,7 @@ def _labels(run: RunFile, result: Score | None) -> list[Label]:
             int(first[i]),
             float(answers[:, i].mean()) if rows else 0.0,
             Markup(charts.histogram(answers[:, i])),
-            result.of_labels.get(label) if result else None,
+            result["of_labels"].get(label) if result else None,
         )
         for i, label in enumerate(run.labels[:MOST_LABELS])
     ]
