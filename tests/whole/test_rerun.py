@@ -108,6 +108,8 @@ def test_kernel_as_a_notebook_finds_contest_and_weights(
 
     printed = "".join(output.text for output in cells.cells[1].outputs if output.output_type == "stream")
     assert "3 of 3 passes complete" in printed
+    assert "\r" not in printed  # a saved notebook keeps every update of a bar for ever
+    assert len(printed.splitlines()) <= 20
     assert len(_rows(working / "submission.csv")) == 3
 
 
