@@ -54,8 +54,8 @@ def test_table_of_labels_is_that_of_the_predictions() -> None:
 def test_sizes_and_clips_are_those_of_the_files() -> None:
     """Parameters of a member, clips of a fold, and how often each licence stands in the list of clips."""
     with safe_open(WEIGHTS / "fold1.safetensors", "numpy") as file:
-        names = [name for name in file.keys() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]  # noqa: SIM118
-        count = sum(file.get_tensor(name).size for name in names)
+        statistics = ("running_mean", "running_var", "num_batches_tracked")
+        count = sum(file.get_tensor(name).size for name in file.keys() if not name.endswith(statistics))  # noqa: SIM118
     with (WEIGHTS / "ATTRIBUTION.csv").open(newline="") as file:
         licences = Counter(row["licence"] for row in csv.DictReader(file))
 
