@@ -7,7 +7,7 @@ from the start of their process to its end. The shapes:
 
     few         few clips, every member with every view
     many        many short clips, one member with one view
-    windows     recordings of two minutes whose rows are windows of five seconds
+    windows     recordings of a minute whose rows are windows of five seconds
     late        a limit that cuts the plan: the passes that end in time are compared, too
     none        a limit in which not even the first pass ends, which the dry run must tell with status 3; the share of
                 clips that get an answer is compared
@@ -31,7 +31,7 @@ import soundfile
 from measuring import make_clips, run
 
 EVERY = 3  # the dry run sees every third clip, and foretells three times as many
-RATE, RECORDING_SECONDS, WINDOW_SECONDS = 32_000, 120, 5
+RATE, RECORDING_SECONDS, WINDOW_SECONDS = 32_000, 60, 5
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Shape:
 SHAPES = {
     "few": Shape(120, 8.0),
     "many": Shape(1500, 2.0, ("--members", "compact/1", "--views", "1")),
-    "windows": Shape(30, 0.0, ("--members", "compact/1,compact/2")),
+    "windows": Shape(60, 0.0, ("--members", "compact/1,compact/2")),
     "late": Shape(360, 8.0, limit=0.6),
     "none": Shape(1500, 8.0, limit=14.0),
 }

@@ -32,10 +32,16 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 
 
 class Run:
-    """One run over a session; run() is its story."""
+    """One run over a session; run() is its story.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        session: what the passes share.
+        look: called between any two pieces of news of a pass, after the run's own chores.
+    """
+
+    def __init__(self, session: Session, look: Callable[[PassRun], None] = lambda _: None) -> None:
         self.session = session
+        self._look = look
         self.scheduler = Scheduler(session)
         self._begun: Sequence[Pass] = ()  # all that have run, and those that run now
         self._housekeeping = Housekeeping(session, lambda: self.scheduler.seconds_after(self._begun))
@@ -88,7 +94,7 @@ class Run:
         count, planned = len(works), len(session.models.passes)
         session.progress.begin(passes_named(number - count + 1, count, planned, name), pass_run.total)
         session.log.pass_began(name, count, pass_run.total)
-        complete = pass_run.run(self._housekeeping.attend)
+        complete = pass_run.run(self._attend)
         session.progress.end()
         session.log.pass_ended(pass_run.done, complete)
         session.memory.look(force=True)
@@ -103,6 +109,10 @@ class Run:
         elif not complete and not session.should_stop():
             session.report.passes_cut = name
         return complete
+
+    def _attend(self, pass_run: PassRun) -> None:
+        self._housekeeping.attend(pass_run)
+        self._look(pass_run)
 
     def _count(self, work: Pass, failure: str) -> None:
         """A pass is over: complete, or failed, which costs its member the passes that would follow."""

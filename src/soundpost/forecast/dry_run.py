@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from soundpost.contest import submission
 from soundpost.engine.heartbeat import Tell
+from soundpost.engine.pass_run import PassRun
 from soundpost.engine.provision import provisioned
 from soundpost.engine.run import Run
 from soundpost.engine.scheduler import FIRST_SHARE, next_pass
@@ -17,6 +18,7 @@ from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
+from soundpost.forecast.first_pass import FirstPass, Measured
 from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
 from soundpost.forecast.later_passes import Later, measure_later
@@ -30,25 +32,13 @@ FOLD = 3  # the hidden set of Freesound 2019 was about three times the public on
 LITTLE_SECONDS = 60.0  # less audio than this makes a rough forecast
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What the first pass of one recipe took, in seconds of cores and lanes."""
-
-    audio_seconds: float  # as the headers say
-    decoded_seconds: float  # audio after trimming and the length rule, over the clips decoded in this pass
-    decoded: int  # clips decoded in this pass
-    decode: float
-    features: float
-    forward: float
-    clock: float
-
-
 class DryRun:
     """A run over some clips that ends in a forecast; its submission goes where main put it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._run = Run(session)
+        self._look: Callable[[PassRun], None] = _leave
+        self._run = Run(session, lambda pass_run: self._look(pass_run))
         self._later: Later = {}
         self._length = lengths(session.contest)
 
@@ -83,29 +73,17 @@ class DryRun:
     def _measure(self) -> dict[str, Measured]:
         """What the first pass of each recipe took, by the recipe's name."""
         session = self._session
-        report = session.report
         measured: dict[str, Measured] = {}
         for recipe in session.models.recipes:
             work = next((p for p in session.models.passes if self._is_first(p, recipe)), None)
             if work is None:
                 continue
-            before = dict(report.seconds)
-            audio_before, began = report.audio_seconds, time.monotonic()
-            cached = sum(1 for key in session.cache if key.digest == recipe.digest())
+            watched = FirstPass(session, work, self._length, self._capacity())
+            self._look = watched.look
             complete = self._run.run_pass([work], [work])
-            answered = session.contest.of_clips(session.predictions.seen(work.member, work.view))
-            names = [clip.name for clip, seen in zip(session.clips, answered, strict=True) if seen]
-            if not names:
-                continue
-            measured[recipe.name] = Measured(
-                audio_seconds=max(1e-3, sum(self._length[name] for name in names)),
-                decoded_seconds=report.audio_seconds - audio_before,
-                decoded=0 if cached else len(names),
-                decode=report.seconds["decode (CPU)"] - before.get("decode (CPU)", 0.0),
-                features=report.seconds["features (CPU)"] - before.get("features (CPU)", 0.0),
-                forward=report.seconds["forward (lanes)"] - before.get("forward (lanes)", 0.0),
-                clock=time.monotonic() - began,
-            )
+            self._look = _leave
+            if found := watched.measured():
+                measured[recipe.name] = found
             if not complete:
                 break
         return measured
@@ -120,7 +98,7 @@ class DryRun:
     def _explained_seconds(self, measured: Mapping[str, Measured], here: Capacity) -> float:
         """Seconds that the same would have taken if nothing ever waited."""
         later = sum(one.forward for one in self._later.values()) / (here.lanes if here.on_gpu else here.cores)
-        return sum(_explained(m, here) for m in measured.values()) + later
+        return sum(m.explained for m in measured.values()) + later
 
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
         models = self._session.models
@@ -191,11 +169,8 @@ class DryRun:
         for recipe in models.recipes:
             m = measured.get(recipe.name)
             if m and recipe.digest() not in front_ends:
-                shape = models.sizes.shape(recipe, m.decoded_seconds / max(1, m.decoded))
-                n_bytes = float(np.prod(shape)) * item_bytes * m.decoded
-                front_ends[recipe.digest()] = FrontEndCost(
-                    m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
-                )
+                n_bytes = float(np.prod(models.sizes.shape(recipe, m.mean_decoded))) * item_bytes * m.clips
+                front_ends[recipe.digest()] = FrontEndCost(m.decode, m.features, n_bytes / m.audio_seconds)
         each = load.audio_seconds / load.clips
         passes = []
         alone: set[tuple[str, int]] = set()  # recipes and views whose first member has gone, which shares no batches
@@ -208,10 +183,10 @@ class DryRun:
                 key = recipe.name, work.view
                 if work.view or key in alone:
                     later = self._later.get((*key, key in alone)) or self._later.get((*key, key not in alone))
-                    forward = later.forward if later else forward
+                    forward = later.forward / m.audio_seconds if later else forward
+                once = m.once_seconds if work.view == 0 and key not in alone else 0.0
                 alone.add(key)
-                forward *= factor / m.audio_seconds
-                passes.append(PassCost(work.name(models.members), recipe.digest(), forward))
+                passes.append(PassCost(work.name(models.members), recipe.digest(), factor * forward, once))
         return front_ends, passes
 
     def _order(self, load: Load) -> list[Pass]:
@@ -259,12 +234,8 @@ class DryRun:
             )
 
 
-def _explained(measured: Measured, here: Capacity) -> float:
-    """Seconds of the clock that a pass would take if nothing ever waited."""
-    computing = measured.decode + measured.features
-    if here.on_gpu:
-        return max(1e-6, computing / here.cores, measured.forward / here.lanes)
-    return max(1e-6, (computing + measured.forward) / here.cores)
+def _leave(pass_run: PassRun) -> None:
+    """A pass that nobody measures is left alone."""
 
 
 def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:

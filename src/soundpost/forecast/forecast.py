@@ -28,6 +28,7 @@ class PassCost:
     name: str
     front_end: str  # digest: passes with the same one share spectrograms
     forward_seconds: float  # on one lane, for each second of audio
+    once_seconds: float = 0.0  # of the clock, however much audio there is: trials, and what is warmed up
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def foretell(
         seen.add(work.front_end)
         decode, features = share * cost.decode_seconds * audio, share * cost.feature_seconds * audio
         forward = work.forward_seconds * audio
-        seconds = load.overhead * _seconds(decode + features, forward, capacity)
+        seconds = work.once_seconds + load.overhead * clock_seconds(decode + features, forward, capacity)
         now += seconds
         in_time = in_time and now + max(load.end_seconds, load.reserve_seconds) <= load.limit_seconds
         steps.append(Step(work.name, seconds, now, in_time))
@@ -141,8 +142,8 @@ def foretell(
     )
 
 
-def _seconds(computing: float, forward: float, capacity: Capacity) -> float:
-    """How long it takes by the clock, for so many seconds of cores and of lanes."""
+def clock_seconds(computing: float, forward: float, capacity: Capacity) -> float:
+    """How long it takes by the clock, for so many seconds of cores and of lanes, if nothing ever waits."""
     if capacity.on_gpu:
         return max(computing / capacity.cores, forward / capacity.lanes)
     return (computing + forward) / capacity.cores
