@@ -28,7 +28,7 @@ class PassCost:
     name: str
     front_end: str  # digest: passes with the same one share spectrograms
     forward_seconds: float  # on one lane, for each second of audio
-    once_seconds: float = 0.0  # of the clock, however much audio there is: trials, and what is warmed up
+    once_seconds: float = 0.0  # clock seconds, however much audio there is: trials, and what is warmed up
 
 
 @dataclass(frozen=True)
