@@ -170,16 +170,13 @@ def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Pro
             f"{len(contest.clips):,} {report.units.worked}, {len(report.missing):,} of them without a file"
         )
     progress.say(f"{rows}; {len(models.members)} members, {len(models.passes)} passes")
-    if report.stranger:
-        progress.say(
-            f"warning: not one row has a file. The first row is {contest.clips[0].name!r}, a file of the folder is "
-            f"{report.stranger!r}. Give the folder and the sample submission of one contest."
-        )
     filled = {recipe.labels[i] for recipe in models.recipes for i in contest.maps[recipe.name].classes}
     idle = [label for recipe in models.recipes for label in recipe.labels if label not in filled]
     if near := near_names([columns[i] for i in unknown], idle):
         pairs = ", ".join(f"column {column!r} and label {label!r}" for column, label in near[:8])
-        progress.say(f"warning: nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
+        report.warnings.append(f"nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
+    for warning in report.warnings:
+        progress.say(f"warning: {warning}")
     if unknown:
         names = ", ".join(columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")

@@ -37,7 +37,8 @@ class Report:
     silent: dict[int, str] = field(default_factory=dict)  # clip -> sentence: it was read and holds no sound
     second_reader: dict[int, str] = field(default_factory=dict)  # clip -> sentence: ffmpeg had to read it
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
-    stranger: str = ""  # an audio file of the folder, where not one row has a file: these are other clips
+    warnings: list[str] = field(default_factory=list)  # sentences about rows and columns that may be a slip
+    is_slip: bool = False  # whether not one row has a file, and nobody can expect that the clips come later
     devices_lost: dict[str, str] = field(default_factory=dict)  # device -> reason
     passes_failed: dict[str, str] = field(default_factory=dict)  # pass -> why no batch of it was answered
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often

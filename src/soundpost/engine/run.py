@@ -21,7 +21,7 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 
     Returns:
         The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time, or
-        when a folder that a person named holds other clips than the rows name.
+        when not one row has a file and nobody can expect that these come later.
 
     Raises:
         KitError: settings, weights or limits with which there can be no prediction at all.
@@ -32,10 +32,16 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 
 
 class Run:
-    """One run over a session; run() is its story."""
+    """One run over a session; run() is its story.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        session: what the passes share.
+        look: called between any two pieces of news of a pass, after the run's own chores.
+    """
+
+    def __init__(self, session: Session, look: Callable[[PassRun], None] = lambda _: None) -> None:
         self.session = session
+        self._look = look
         self.scheduler = Scheduler(session)
         self._begun: Sequence[Pass] = ()  # all that have run, and those that run now
         self._housekeeping = Housekeeping(session, lambda: self.scheduler.seconds_after(self._begun))
@@ -90,7 +96,7 @@ class Run:
         count, planned = len(works), len(session.models.passes)
         session.progress.begin(passes_named(number - count + 1, count, planned, name), pass_run.total)
         session.log.pass_began(name, count, pass_run.total, session.report.units.worked)
-        complete = pass_run.run(self._housekeeping.attend)
+        complete = pass_run.run(self._attend)
         session.progress.end()
         session.log.pass_ended(pass_run.done, complete)
         session.memory.look(force=True)
@@ -107,6 +113,10 @@ class Run:
         elif not complete and not session.should_stop():
             session.report.passes_cut = name
         return complete
+
+    def _attend(self, pass_run: PassRun) -> None:
+        self._housekeeping.attend(pass_run)
+        self._look(pass_run)
 
     def _count(self, work: Pass, failure: str) -> None:
         """A pass is over: complete, or failed, which costs its member the passes that would follow."""
@@ -163,13 +173,12 @@ class Run:
             f"{session.settings.out}; peak memory {peak_bytes / 1e6:,.0f} MB of {limit_bytes / 1e6:,.0f} MB allowed"
         )
         session.tell({"event": "finished", "answered": live.written, "peak_bytes": peak_bytes})
-        is_slip = bool(report.stranger) and session.settings.is_named
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
         if not rows and readable and not report.passes_cut and not session.should_stop():
             self._say_why_nothing()
         if not written:
             return STATUS_DEFECT
-        return STATUS_OK if rows or (readable == 0 and not is_slip) else STATUS_NOTHING
+        return STATUS_OK if rows or (readable == 0 and not report.is_slip) else STATUS_NOTHING
 
     def _say_why_nothing(self) -> None:
         """Every pass has failed, with time left.

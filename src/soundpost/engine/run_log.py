@@ -96,6 +96,9 @@ class RunLog:
             silent=list(report.silent.values()),
             second_reader=list(report.second_reader.values()),
             members_skipped=dict(report.members_skipped),
+            devices_lost=dict(report.devices_lost),
+            passes_failed=dict(report.passes_failed),
+            warnings=list(report.warnings),
             fallbacks={what: n for what, n in report.counts.items() if n},
             passes_planned=report.passes_planned,
         )

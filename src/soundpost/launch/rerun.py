@@ -13,11 +13,17 @@ from soundpost.contest.submission import Sample, check
 from soundpost.exit_status import STATUS_OK
 
 MARK = "KAGGLE_IS_COMPETITION_RERUN"  # set, and not empty, in the scored rerun alone
+RUN_TYPE = "KAGGLE_KERNEL_RUN_TYPE"  # "Interactive" in Kaggle's editor, "Batch" where a version is saved
 
 
 def is_rerun() -> bool:
     """Whether this is Kaggle's scored rerun."""
     return bool(os.environ.get(MARK))
+
+
+def is_on_kaggle() -> bool:
+    """Whether this runs in one of Kaggle's sessions, where the clips of a contest may be hidden until the rerun."""
+    return bool(os.environ.get(RUN_TYPE)) or is_rerun()
 
 
 def final_status(

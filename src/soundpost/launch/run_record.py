@@ -20,6 +20,7 @@ What the engine did not live to tell is missing or empty.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ class RunRecord:
         }
         self._table |= {"engines": 0, "seconds": 0.0, "ready": {}, "passes": []}
         self._table |= {"lanes": [], "samples": [], "writes": [], "ended": {}}
+
+    @property
+    def table(self) -> Mapping[str, Any]:
+        """What is known so far, as it is written."""
+        return self._table
 
     def engine_started(self) -> None:
         """Another engine goes to work."""
