@@ -39,7 +39,9 @@ def look(session: Session) -> Found:
         except KitError as error:
             refused[name] = str(error)
             continue
-        print(f"{name}: {campaign.shared.clips.table.summary()}", flush=True)
+        clips = campaign.shared.clips
+        told = f"{len(clips.scored)} curated of {len(clips.paths)} clips, {len(clips.labels)} classes"
+        print(f"{name}: {told}, members {', '.join(campaign.folds)}", flush=True)
         there = members_there(campaign)
         if there and set(there) != _named_in(campaign.out / RECIPE):
             leave_recipe(campaign, there)
