@@ -15,11 +15,11 @@ from archive_runs import parts_of, read, tagging
 from conftest import ClipMaker, RecipeMaker
 
 from soundpost.archive.command import main
-from soundpost.archive.part_files import LOCK
+from soundpost.archive.part_places import LOCK
 from soundpost.errors import SettingsError
 
 KILLS = 10
-WHOLE_PARTS = 40  # with two clips each, so that ten kills seldom reach the end
+WHOLE_PARTS = 40  # two clips each, so that ten kills seldom reach the end
 PATIENCE_SECONDS = 120.0  # what a slow machine is given until a run has ended
 
 
