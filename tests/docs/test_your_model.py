@@ -90,7 +90,7 @@ def _commands() -> list[str]:
 def _follow(line: str, checkout: Path) -> str:
     """What a command of the page prints."""
     program, *arguments = shlex.split(line)
-    assert program == "python"
+    arguments = {"python": [], "soundpost": ["-m", "soundpost.cli"]}[program] + arguments
     if arguments[0] == "kernel.py":
         arguments += ["--progress", "lines", "--device", "cpu"]
     done = subprocess.run(

@@ -1,6 +1,7 @@
-"""python -m soundpost.importers SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder.
+"""soundpost import SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder.
 
-`soundpost import add --help` tells of networks of your own, `soundpost import compare --help` of answers of your own.
+`soundpost import add --help` tells of networks of your own, with code or as ONNX files, `soundpost import compare
+--help` of answers of your own, `soundpost import export --help` of members as ONNX files for faster runtimes.
 """
 
 import csv
