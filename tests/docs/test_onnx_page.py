@@ -1,4 +1,4 @@
-"""docs/onnx.md followed through the command: a waveform network of two outputs becomes a member, a torch member a graph."""
+"""docs/onnx.md followed through the command: waveform networks become members, a torch member gets a graph."""
 
 import re
 import shlex
