@@ -1,5 +1,6 @@
 """A runtime in torch's place where windows overlap: who is faster with the work that torch does once answers them."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -77,14 +78,14 @@ class Work:
         return counted
 
 
-def member(fold: str, choice: BackendChoice) -> Predictor:
+def member(fold: str, choice: BackendChoice, precision: str = "float32") -> Predictor:
     """One fold with its exported graph, which ONNX Runtime may compute."""
     torch.manual_seed(int(fold))
     network = Ex4sperans2d(Ex4speransSettings(**SETTINGS), len(LABELS)).eval()
     arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     made = Member("lines", fold, "", "")
     candidates = Candidates(export(RECIPE, made, arrays), GraphSettings(), len(LABELS), ("onnxruntime",), choice, 1)
-    return Predictor(RECIPE, made, arrays, "cpu", "float32", candidates=candidates)
+    return Predictor(RECIPE, made, arrays, "cpu", precision, candidates=candidates)
 
 
 @pytest.mark.parametrize("first", ["lone windows", "windows that overlap"])
@@ -187,3 +188,23 @@ def test_embeddings_are_torch_s_where_a_runtime_computes_the_answers(monkeypatch
     assert work.windows["runtime"] == 0
     assert len(predictor(LONE, VIEW)) == 3
     assert work.windows["runtime"] == 3
+
+
+def test_runtime_is_compared_with_float32_where_torch_computes_in_half_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rounding moves torch's answers further than a runtime may; the runtime's are those of float32 and are taken."""
+    said: list[str] = []
+    predictor = member("1", BackendChoice(tell=said.append), "bfloat16")
+    with torch.inference_mode():
+        expected = predictor.model(VIEW.prepare(LONE)).sigmoid().numpy()
+    monkeypatch.setattr(choice_module, "BOUND", 1e-5)
+    work = Work(monkeypatch, torch=3.0, runtime=1.0, shared=3.0)
+
+    _, answers = work.of(predictor, LONE)
+
+    assert predictor.is_half is False
+    assert re.search(
+        r"onnxruntime taken in place of torch: 3.00 times as fast, probabilities within \de-0[6-9]", said[1]
+    )
+    np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-5)

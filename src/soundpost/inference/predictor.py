@@ -264,7 +264,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _settle_backend(self, inputs: Tensor, candidates: Candidates) -> None:
-        """Take the fastest runtime whose answers agree with those of what computes now."""
+        """Take what is fastest of what computes now and the runtimes whose answers agree with those in float32."""
         usual = "torch" if not isinstance(self.model, GraphNetwork) else candidates.names[0]
         some = inputs[:TRIED_WINDOWS]
         ways: dict[str, Callable[[], Tensor]] = {
@@ -275,7 +275,8 @@ class Predictor:
                 ways[name] = lambda name=name: self.probabilities(  # type: ignore[misc]
                     self.through(candidates.network(name), some, is_half=False)
                 )
-        taken = candidates.choice.take(self.member.name, ways)
+        exact = (lambda: self.probabilities(self.through(self._exact, some, is_half=False))) if self.is_half else None
+        taken = candidates.choice.take(self.member.name, ways, exact)
         if taken != usual:
             self.model = candidates.network(taken)
             self.is_half = False

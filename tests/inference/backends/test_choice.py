@@ -100,6 +100,14 @@ def test_way_that_raises_or_answers_another_shape_is_out_and_told(clock: Clock) 
     assert len(said) == 3
 
 
+def test_way_is_held_to_exact_answers_where_the_first_one_rounds(clock: Clock) -> None:
+    """What half precision strays is no fault of a runtime that does not, and what it hides is no excuse."""
+    ways = {"torch": clock.way(0.3, 4 * BOUND), "onnxruntime": clock.way(0.1), "openvino": clock.way(0.05, 4 * BOUND)}
+
+    assert BackendChoice().take("tiny/1", ways, exact=lambda: RIGHT) == "onnxruntime"
+    assert BackendChoice().take("tiny/1", ways) == "openvino"
+
+
 def test_only_way_is_taken_without_being_run() -> None:
     """Where nothing can be compared nothing is computed."""
     assert BackendChoice().take("tiny/1", {"torch": lambda: pytest.fail("it was run")}) == "torch"

@@ -40,18 +40,19 @@ class BackendChoice:
         self._failed: set[str] = set()
 
     @torch.inference_mode()
-    def take(self, member: str, ways: Mapping[str, Way]) -> str:
+    def take(self, member: str, ways: Mapping[str, Way], exact: Way | None = None) -> str:
         """The name of the way that this member takes.
 
         Args:
             member: its name.
-            ways: each gives the probabilities (windows, classes) of the same first windows; the first one is the
-                measure for the others, and is taken where none of them is better. It may be the only one.
+            ways: each gives the probabilities (windows, classes) of the same first windows; the first one is taken
+                where none of the others is better. It may be the only one.
+            exact: the probabilities that the others are held to; None: the first way's, which is exact itself.
         """
         first, *others = ways
         if not others:
             return first
-        usual = ways[first]()
+        usual = (exact or ways[first])()
         if not self._speed:
             self._measure(member, ways, usual)
         ranking = sorted((n for n in others if n not in self._failed), key=lambda n: -self._speed.get(n, 0.0))
