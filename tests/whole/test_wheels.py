@@ -78,11 +78,29 @@ def theirs(tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
-def run(kernel: Path, contest: Path, attached: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """kernel.py in an empty folder, without the runtimes of this environment and without the checkout."""
+def run(
+    kernel: Path,
+    contest: Path,
+    attached: Path,
+    folder: Path,
+    *options: str,
+    python: str = sys.executable,
+    path: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """kernel.py in an empty folder, without the runtimes of this environment and without the checkout.
+
+    Args:
+        kernel: the file.
+        contest: folder of test/ and sample_submission.csv.
+        attached: what stands for Kaggle's input folder.
+        folder: where it runs and writes.
+        options: further ones.
+        python: the interpreter.
+        path: what comes first on its path.
+    """
     (folder / "here").mkdir()
     command = [
-        sys.executable,
+        python,
         str(kernel),
         "--test-dir",
         str(contest / "test"),
@@ -92,7 +110,7 @@ def run(kernel: Path, contest: Path, attached: Path, folder: Path, *options: str
     command += ["--sample-submission", str(contest / "sample_submission.csv"), "--input-root", str(attached)]
     command += ["--device", "cpu", "--progress", "lines", *options]
     hidden = without_runtimes(folder)["PYTHONPATH"].split(os.pathsep)[0]
-    environment = {**os.environ, "PYTHONPATH": hidden}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path, hidden)))}
     return subprocess.run(command, cwd=folder / "here", env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -121,6 +139,8 @@ def test_kernel_of_onnx_members_installs_its_runtime_offline_and_answers(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "onnxruntime installed from the attached dataset in" in done.stdout.splitlines()[1]
     assert check(tmp_path / "submission.csv", read_sample(contest / "sample_submission.csv", LABELS)) == []
+    assert "soundpost/inference/backends/onnx_runtime.py" in kernel.text
+    assert "soundpost/models/compact.py" not in kernel.text, "the code of a torch network came along"
     np.testing.assert_allclose(table(tmp_path / "submission.csv"), by_hand(contest), rtol=0, atol=SAME)
 
 

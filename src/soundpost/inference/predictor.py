@@ -86,6 +86,10 @@ class Predictor:
         graphs = sum(model.n_bytes for model in networks.values() if isinstance(model, GraphNetwork))
         return graphs + sum(tensor.nbytes for model in networks.values() for tensor in model.state_dict().values())
 
+    def coming_bytes(self, is_alone: bool) -> int:
+        """Host memory that runtimes may still take; see Candidates."""
+        return 0 if self._candidates is None else self._candidates.coming_bytes(is_alone)
+
     def on_cpu(self) -> "Predictor":
         """The same member on the CPU in float32, for a window that fits no GPU; made once, without the GPU's memory."""
         if self._cpu_twin is None:

@@ -10,6 +10,7 @@ from soundpost.inference.backends.graph_network import GraphNetwork
 from soundpost.inference.backends.graph_settings import GraphSettings
 from soundpost.inference.backends.opening import open_first, open_session
 from soundpost.inference.shared_windows import Run, Sharing
+from soundpost.resources.memory_budget import KEPT_TIMES, LANE_TIMES, OPENING_TIMES
 
 TRIED_WINDOWS = 8  # how much of a batch runtimes are compared on
 
@@ -39,6 +40,7 @@ class Candidates:
         self.choice = choice
         self.taken = ""  # the runtime that computes in torch's place
         self._graph = graph
+        self._n_bytes = len(graph)
         self._settings = settings
         self._n_classes = n_classes
         self._lanes = lanes
@@ -101,6 +103,20 @@ class Candidates:
         if not self.taken or not sharing.runs:
             return False
         return self.choice.is_slower(self.taken, _overlap(inputs, sharing), len(inputs), sharing.overlapping)
+
+    def coming_bytes(self, is_alone: bool) -> int:
+        """Host memory that may come once a runtime has opened the graph: other runtimes, lanes' copies, more members.
+
+        Args:
+            is_alone: no other member of the recipe will be opened beside it.
+        """
+        opening, kept = 0.0, 0.0
+        for name in self.names:
+            opening = max(opening, kept + OPENING_TIMES[name])
+            kept += KEPT_TIMES[name]
+        is_open = is_alone and len(self.names) == 1
+        lanes = (self._lanes - 1) * max(LANE_TIMES[name] for name in self.names)
+        return int(self._n_bytes * (lanes + (0.0 if is_open else 1.0 + opening)))
 
     def close(self) -> None:
         """Decided: let go of the file's bytes and of every network that nobody else holds."""
