@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -182,6 +183,35 @@ def test_kernel_with_a_runtime_carries_graphs_of_the_very_weights_that_it_packs(
 
     assert sorted(name for name in kernel.beside if name.endswith(".onnx")) == [f"tiny0-{n}.onnx" for n in (1, 2, 3)]
     np.testing.assert_allclose(tables[1], tables[0], rtol=0, atol=1e-4)
+
+
+def test_graphs_of_the_dataset_that_were_altered_cost_themselves_by_name(
+    theirs: Path, make_assets: RecipeMaker, runtime: Downloaded, make_clips: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A member that is an ONNX file is left out; a torch member whose graph is damaged is computed by torch."""
+    contest, both = make_clips(), make_assets({"folds": 1}, folder="both")
+    (theirs / "theirs").rename(both / "theirs")
+    name_in_submission(both, "theirs", alone=False)
+    kernel = build(SOURCE, both / "submission.toml", apart=("theirs/0", "theirs/1"), wheels=[runtime])
+    (tmp_path / "kernel.py").write_text(kernel.text)
+    attached = attach({**kernel.beside, **{file.file: file.source.read_bytes() for file in kernel.apart}}, tmp_path)
+    tables = {}
+    for case, files in (("whole", ()), ("damaged", ("theirs-0.onnx", "tiny0-1.onnx"))):
+        for name in files:
+            file = next(attached.rglob(name))
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        (tmp_path / case).mkdir()
+        options = ("--precision", "float32", *(("--members", "theirs/1,tiny0/1") if case == "whole" else ()))
+        done = run(tmp_path / "kernel.py", contest, attached, tmp_path / case, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        tables[case] = table(tmp_path / case / "submission.csv")
+
+    assert re.search(r"member skipped: theirs/0: .*theirs-0\.onnx.*altered", done.stdout), done.stdout
+    assert re.search(r"tiny0/1: torch alone computes it: .*tiny0-1\.onnx.*altered", done.stdout), done.stdout
+    assert "12 of 12 clips predicted" in done.stdout
+    np.testing.assert_allclose(tables["damaged"], tables["whole"], rtol=0, atol=1e-4)
 
 
 def test_wheels_for_other_pythons_are_left_alone_and_named(tmp_path: Path) -> None:
