@@ -4,7 +4,7 @@
     python benchmarks/backends.py --lanes 2 [--only tf_efficientnetv2_s]
 
 The first prints the table of docs/onnx.md, and with --write puts it there, between the lines that name this file. The
-second shows what a session for all lanes and one for each lane take of memory and time: a process for each row, all
+second shows what the kit's one session for all lanes (of OpenVINO with a copy for each) and one for each lane take: all
 lanes at work at once on batches of --windows windows.
 
 Needs the extra [onnx]. The networks of timm, where it is installed, have random weights and one input channel; a window
@@ -48,7 +48,7 @@ TIMM = ("efficientnet_b0", "hgnetv2_b0", "eca_nfnet_l0", "tf_efficientnetv2_s")
 TIMM_WINDOW = (1, 128, 320)
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "onnx.md"
 BEGIN, END = "<!-- benchmarks/backends.py: begin -->\n", "<!-- benchmarks/backends.py: end -->\n"
-WAYS = ("one for all lanes", "one for each lane")
+WAYS = ("as the kit opens it", "one for each lane")
 
 
 def own(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
