@@ -22,7 +22,7 @@ from soundpost.importers.onnx_member import add_onnx
 
 LOG_MEL = {"sample_rate": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 16}
 TABLE: dict[str, Any] = {"audio": {"sample_rate": RATE}, "front_end": {"name": "log_mel", **LOG_MEL}}
-SAME = 2e-5  # of some 40 dB: another order of sums
+SAME = 2e-5  # relative to the largest feature: another order of sums
 
 Weights = Callable[..., Path]
 

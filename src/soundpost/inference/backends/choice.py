@@ -84,7 +84,7 @@ class BackendChoice:
             member: whose windows they are.
             name: the way that was taken.
             overlap: how the windows lie.
-            runtime: that way.
+            runtime: its answers.
             sharing: the first way, as it answers windows that overlap.
         """
         rounds = [(_seconds(sharing), _seconds(runtime)) for _ in range(1 + REPEATS)][1:]  # the first one warms up
