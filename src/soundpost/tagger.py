@@ -23,7 +23,7 @@ from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
 from soundpost.errors import ClipError, SettingsError
 from soundpost.inference.devices import choose_devices
 from soundpost.inference.embedding import embed
-from soundpost.inference.in_memory import answer_by, spectrograms_of
+from soundpost.inference.in_memory import answers_by, spectrograms_of
 from soundpost.inference.predictor import Predictor
 from soundpost.inference.stacking import ready_blend
 from soundpost.registry import settings_from
@@ -64,6 +64,9 @@ class Tagger:
         self._predictors: list[tuple[Recipe, Predictor]] = [
             (recipe, Predictor(recipe, member, assets.arrays(member), self.device, "")) for recipe, member in chosen
         ]
+        self._folds: dict[str, list[int]] = {}  # recipe -> numbers of its members
+        for number, (recipe, _) in enumerate(chosen):
+            self._folds.setdefault(recipe.name, []).append(number)
         self._maps = map_all(tuple({r.name: r for r, _ in chosen}.values()), self.labels)
 
         def arrays(_: Recipe, member: Member) -> Mapping[str, np.ndarray]:
@@ -191,12 +194,15 @@ class Tagger:
         layers = np.zeros((len(self.members), n_sounds, len(self.labels)), np.float32)
         done = np.zeros(layers.shape[:2], bool)
         knows = np.zeros((len(self.members), len(self.labels)), bool)
-        for number, (recipe, predictor) in enumerate(self._predictors):
+        for name, numbers in self._folds.items():
+            recipe = self._predictors[numbers[0]][0]
             there, spectrograms = heard[recipe.digest()]
-            if there:
-                answer = answer_by(predictor, spectrograms, self._views or len(recipe.views))
-                columns = self._maps[recipe.name]
-                layers[number][np.ix_(there, columns.columns)] = answer[:, list(columns.classes)]
+            if not there:
+                continue
+            predictors, columns = [self._predictors[i][1] for i in numbers], self._maps[name]
+            answers = answers_by(predictors, spectrograms, self._views or len(recipe.views))
+            for place, number in enumerate(numbers):
+                layers[number][np.ix_(there, columns.columns)] = answers[:, place, list(columns.classes)]
                 knows[number, list(columns.columns)] = True
                 done[number, there] = True
         table = np.full((n_sounds, len(self.labels)), np.nan)

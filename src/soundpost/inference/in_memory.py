@@ -10,6 +10,7 @@ from torch import Tensor
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.activation import probabilities_of_array
+from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
 from soundpost.registry import build
 from soundpost.views import VIEWS
@@ -46,14 +47,21 @@ def answer(
     Returns:
         (clips, classes) float64.
     """
-    return answer_by(Predictor(recipe, member, arrays, device, ""), spectrograms, n_views)
+    return answers_by([Predictor(recipe, member, arrays, device, "")], spectrograms, n_views)[:, 0]
 
 
-def answer_by(predictor: Predictor, spectrograms: Sequence[np.ndarray], n_views: int) -> np.ndarray:
-    """What answer() gives, by a predictor that is there already and may be asked again: (clips, classes) float64."""
-    recipe = predictor.recipe
+def answers_by(predictors: Sequence[Predictor], spectrograms: Sequence[np.ndarray], n_views: int) -> np.ndarray:
+    """What answer() gives, by several members of one recipe that share batches: (clips, members, classes) float64."""
+    recipe = predictors[0].recipe
+    network = FoldGroup(predictors)
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
-    total = np.mean([over_windows(predictor, spectrograms, view, len(recipe.labels)) for view in views], axis=0)
+
+    def side_by_side(batch: Tensor, view: View) -> Tensor:
+        return network(batch, view).flatten(1)
+
+    width = len(predictors) * len(recipe.labels)
+    flat = np.mean([over_windows(side_by_side, spectrograms, view, width) for view in views], axis=0)
+    total = flat.reshape(len(spectrograms), len(predictors), len(recipe.labels))
     return probabilities_of_array(total, recipe.activation) if recipe.average == "logit" else total
 
 
