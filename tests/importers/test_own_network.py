@@ -294,9 +294,11 @@ def test_add_recipe_that_is_there_stays_until_it_is_said_to_go(trained: Trained)
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("import einops", r"net\.py:1: imports einops, which is not among what a kernel may use"),
-        ("from . import layers", r"net\.py:1: imports from \., a file beside it"),
-        ("import layers", r"net\.py:1: imports layers, a file beside it\. A network travels as one file"),
+        ("import einops", r"net\.py:1: imports einops, which is no file beside it and not among what a kernel may use"),
+        ("from . import blocks", r"net\.py:1: imports blocks from the folder .*, which has no such module"),
+        ("from .. import layers", r"net\.py:1: imports from \.\., above the folder that the network was named in"),
+        ("import blocks.layers", r"net\.py:1: imports blocks\.layers, which is no file beside it and not among"),
+        ("import layers.cnn", r"net\.py:1: imports layers\.cnn, and .*layers/cnn\.py is not there"),
         ("import distutils", r"net\.py:1: imports distutils"),
         ("def (", r"net\.py:1: invalid syntax"),
     ],
