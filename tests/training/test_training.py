@@ -16,7 +16,7 @@ from soundpost.errors import SettingsError
 from soundpost.evaluation import evaluate
 from soundpost.evaluation.dataset import read_labels, read_table
 from soundpost.training.__main__ import main
-from soundpost.training.bank import Bank, at_speed, trim
+from soundpost.training.bank import Bank, at_speed, bank_of, trim
 from soundpost.training.compose import Composer, ComposeSettings
 from soundpost.training.weight_average import WeightAverage, learning_rate
 
@@ -250,12 +250,11 @@ def test_evaluate_member_on_its_fold_prints_the_score_of_the_recipe(
 
 @pytest.fixture
 def bank() -> Bank:
-    """A bank of random mel powers."""
+    """A bank of random mel powers: eight sources at two speeds, of 20 to 40 frames."""
     random = torch.Generator().manual_seed(0)
-    powers = torch.rand(2, 8, 40, 16, generator=random) ** 4
-    lengths = torch.randint(20, 41, (2, 8), generator=random)
-    powers *= (torch.arange(40) < lengths[..., None])[..., None]
-    return Bank(powers, lengths, torch.eye(3)[torch.arange(8) % 3])
+    lengths = torch.randint(20, 41, (8, 2), generator=random).tolist()
+    pieces = [[torch.rand(frames, 16, generator=random) ** 4 for frames in source] for source in lengths]
+    return bank_of(pieces, torch.eye(3)[torch.arange(8) % 3])
 
 
 def test_composer_same_generator_state_gives_the_same_batch(bank: Bank) -> None:
@@ -290,7 +289,11 @@ def test_composer_single_source_untouched_keeps_its_colour(bank: Bank) -> None:
         torch.tensor([4]), 8
     )
 
-    columns = {tuple(column.tolist()) for speed in bank.powers[:, 4] for column in speed.round(decimals=4)}
+    columns = {
+        tuple(column.tolist())
+        for begin, length in zip(bank.begins[:, 4], bank.lengths[:, 4], strict=True)
+        for column in bank.powers[begin : begin + length].round(decimals=4)
+    }
     inner = {column[2:-2] for column in columns}
     assert all(tuple(column.round(decimals=4).tolist()) in columns for column in 10 ** (clips[0, 0].T / 10))
     assert targets[0].round().tolist() == [0, 1, 0]

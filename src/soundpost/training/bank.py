@@ -1,23 +1,54 @@
 """Labelled clips from a folder and a csv, and their mel powers at several speeds, ready to be composed."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+AT_ONCE = 1 << 18  # samples whose places at another speed are computed at once, in several arrays of 64 bits
 SILENCE = 0.01  # below the peak; what is quieter at a recording's ends is not part of the sound
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Mel powers of trimmed sources at several speeds; what a training clip is composed of."""
+    """Mel powers of trimmed sources at several speeds; what a training clip is composed of.
 
-    powers: Tensor  # (speeds, sources, frames, mels) float32, zero after a source's end
+    Sources lie one behind the other, each as long as it is, with one row of zeros behind it: a long one does not make
+    the others longer.
+    """
+
+    powers: Tensor  # (rows, mels) float32
+    energy: Tensor  # (rows,) sum over all earlier rows of the same source, and over all bands
+    begins: Tensor  # (speeds, sources) first row of each
     lengths: Tensor  # (speeds, sources) frames, at least 1
     truth: Tensor  # (sources, classes) float32
+
+    def of(self, sources: Tensor, truth: Tensor) -> "Bank":
+        """Some of the sources, with their labels (sources, classes); their powers are shared, not copied."""
+        return replace(self, begins=self.begins[:, sources], lengths=self.lengths[:, sources], truth=truth)
+
+
+def bank_of(pieces: list[list[Tensor]], truth: Tensor) -> Bank:
+    """A bank of mel powers.
+
+    Args:
+        pieces: for each source, for each speed, (frames, mels); the lists are emptied, so that nothing is held twice.
+        truth: (sources, classes) float32.
+    """
+    lengths = torch.tensor([[len(powers) for powers in source] for source in pieces])
+    begins = (lengths.flatten() + 1).cumsum(0).reshape(lengths.shape) - lengths - 1
+    example = pieces[0][0]
+    powers = example.new_zeros(int((lengths + 1).sum()), example.shape[1])
+    energy = powers.new_zeros(len(powers))
+    for source, first in zip(pieces, begins.tolist(), strict=True):
+        for speed, begin in enumerate(first):
+            own, source[speed] = source[speed], example[:0]
+            powers[begin : begin + len(own)] = own
+            energy[begin + 1 : begin + len(own) + 1] = own.sum(1).cumsum(0)
+    return Bank(powers, energy, begins.T.to(powers.device), lengths.T.to(powers.device), truth)
 
 
 def trim(waveform: np.ndarray) -> np.ndarray:
@@ -26,8 +57,8 @@ def trim(waveform: np.ndarray) -> np.ndarray:
     peak = level.max(initial=0.0)
     if peak == 0:
         return waveform
-    loud = np.flatnonzero(level > SILENCE * peak)
-    return waveform[loud[0] : loud[-1] + 1] / peak
+    is_loud = level > SILENCE * peak
+    return waveform[is_loud.argmax() : len(is_loud) - is_loud[::-1].argmax()] / peak
 
 
 def at_speed(waveform: Tensor, speed: float) -> Tensor:
@@ -35,14 +66,18 @@ def at_speed(waveform: Tensor, speed: float) -> Tensor:
     if speed == 1:
         return waveform
     last = len(waveform) - 1
-    at = torch.arange(max(1, int(len(waveform) / speed)), device=waveform.device, dtype=torch.float64) * speed
-    before = at.long().clamp(max=last)
-    after = (before + 1).clamp(max=last)
-    return torch.lerp(waveform[before], waveform[after], (at - before).to(waveform.dtype))
+    played = waveform.new_empty(max(1, int(len(waveform) / speed)))
+    for first in range(0, len(played), AT_ONCE):
+        end = min(first + AT_ONCE, len(played))
+        at = torch.arange(first, end, device=waveform.device, dtype=torch.float64) * speed
+        before = at.long().clamp(max=last)
+        after = (before + 1).clamp(max=last)
+        played[first:end] = torch.lerp(waveform[before], waveform[after], (at - before).to(waveform.dtype))
+    return played
 
 
 def build_bank(
-    waveforms: Sequence[np.ndarray],
+    waveforms: Iterable[np.ndarray],
     truth: np.ndarray,
     front_end: Callable[[Tensor], Tensor],
     speeds: Sequence[float],
@@ -51,20 +86,14 @@ def build_bank(
     """Mel powers of every waveform, trimmed, at every speed.
 
     Args:
-        waveforms: one (samples,) per source.
+        waveforms: one (samples,) per source; one at a time is held.
         truth: (sources, classes).
         front_end: (batch, samples) -> (batch, 1, mels, frames) in dB.
         speeds: 1 is the recording's own.
         device: where the bank lives.
     """
-    rows: list[list[Tensor]] = [[] for _ in speeds]
-    for waveform in tqdm(waveforms, desc="mel powers", unit="clip"):
+    pieces: list[list[Tensor]] = []
+    for waveform in tqdm(waveforms, desc="mel powers", unit="clip", total=len(truth)):
         trimmed = torch.from_numpy(trim(waveform)).to(device)
-        for row, speed in zip(rows, speeds, strict=True):
-            row.append(10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10))
-    lengths = torch.tensor([[len(powers) for powers in row] for row in rows], device=device)
-    bank = torch.zeros(len(speeds), len(waveforms), int(lengths.max()), rows[0][0].shape[1], device=device)
-    for speed, row in enumerate(rows):
-        for source, powers in enumerate(row):
-            bank[speed, source, : len(powers)] = powers
-    return Bank(bank, lengths, torch.from_numpy(truth).to(device))
+        pieces.append([10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10) for speed in speeds])
+    return bank_of(pieces, torch.from_numpy(truth).to(device))

@@ -41,7 +41,7 @@ class Composed:
     def bank(self) -> Bank:
         """Mel powers of every clip at every speed."""
         clips, shared = self.shared.clips, self.shared
-        waveforms = [shared.waveform(row) for row in range(len(clips.paths))]
+        waveforms = (shared.waveform(row) for row in range(len(clips.paths)))
         return build_bank(waveforms, clips.truth, shared.front_end, self.settings.speeds, shared.device)
 
     def material(self, heard: Heard, stage: StageSettings) -> "ComposedMaterial":
@@ -49,7 +49,7 @@ class Composed:
         device = self.shared.device
         rows = torch.tensor(heard.rows, device=device)
         truth = torch.from_numpy(heard.truth).to(device)
-        bank = Bank(self.bank.powers[:, rows], self.bank.lengths[:, rows], truth)
+        bank = self.bank.of(rows, truth)
         front_end = self.shared.plan.front_end
         rate = front_end["sample_rate"] / front_end["hop_length"]
         return ComposedMaterial(Composer(bank, self.compose, torch.Generator(device)), self.settings, rate, stage.batch)
