@@ -94,7 +94,7 @@ TABLES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), TABLES, ids=["empty", "header", "latin-1", "no folds", "one fold", "away"])
+@pytest.mark.parametrize(("text", "message"), TABLES, ids=["empty", "head", "latin-1", "no fold", "one fold", "away"])
 def test_fit_table_that_cannot_be_used_is_refused(
     folder: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

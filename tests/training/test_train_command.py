@@ -43,8 +43,9 @@ def test_training_of_a_plan_that_is_not_there_names_the_published_ones(
     """A word without a suffix was meant for one of them."""
     given = words(folder, "waveforms", "out")[1:]
     assert main(["argus/none", *given]) == 2
-    assert "plan argus/none: No such file or directory. Name a training.toml. Published plans: argus/auxiliary_016," in (
-        capsys.readouterr().err
+    assert (
+        "plan argus/none: No such file or directory. Name a training.toml. Published plans: argus/auxiliary_016,"
+        in (capsys.readouterr().err)
     )
 
 

@@ -65,7 +65,7 @@ def read_template(text: str) -> dict[str, Any]:
         raise SettingsError(f"template {path}: {error}. Give a file, or a name of importers/templates.") from error
     absent = [key for key in ("front_end", "model") if "name" not in table.get(key, {})]
     if absent:
-        raise SettingsError(f"template {path}: no name in [{'], ['.join(absent)}]. Write both, as a recipe.toml has it.")
+        raise SettingsError(f"template {path}: no name in [{'], ['.join(absent)}]. Write both, as recipe.toml does.")
     return table
 
 
@@ -124,8 +124,8 @@ def _table(options: argparse.Namespace) -> Table:
     print(table.summary(), flush=True)
     if len(table.fold_names) < 2:
         raise SettingsError(
-            f"{options.csv}: all clips are in fold {table.fold_names[0]}, whose member would hear none. Give --folds 2 or "
-            "more."
+            f"{options.csv}: all clips are in fold {table.fold_names[0]}, whose member would hear none. Give "
+            "--folds 2 or more."
         )
     return table
 
