@@ -139,9 +139,9 @@ class Tagger:
             ClipError: one file alone that cannot be read.
             SettingsError: as predict's, or no such member.
         """
-        if member and member not in self.members:
+        if (member or self.members[0]) not in self.members:
             raise SettingsError(f"no member {member}; known: {', '.join(self.members)}. Correct the name.")
-        which = self.members.index(member) if member else 0
+        which = self.members.index(member or self.members[0])
         _, sounds, is_one = _sounds(audio, sample_rate)
 
         def vectors_of(lane: Lane, numbers: list[int]) -> tuple[list[int], np.ndarray | None, dict[int, ClipError]]:
@@ -151,7 +151,9 @@ class Tagger:
 
         vectors: list[np.ndarray] = []
         there, unreadable = list[int](), dict[int, ClipError]()
-        for numbers, (readable, own, lost) in spread(self._lanes, self._batches(sounds), vectors_of):
+        for numbers, (readable, own, lost) in spread(
+            self._lanes, batches(sounds, -(-len(sounds) // len(self._lanes))), vectors_of
+        ):
             unreadable |= {numbers[i]: error for i, error in lost.items()}
             if own is not None:
                 there += [numbers[i] for i in readable]
@@ -169,7 +171,7 @@ class Tagger:
         table = np.full((len(sounds), len(self.labels)), np.nan)
         unreadable: dict[int, ClipError] = {}
         for numbers, (rows, lost, left_out) in spread(
-            self._lanes, self._batches(sounds), partial(self._answer, sounds)
+            self._lanes, batches(sounds, -(-len(sounds) // len(self._lanes))), partial(self._answer, sounds)
         ):
             table[numbers] = rows
             unreadable |= {numbers[i]: error for i, error in lost.items()}
@@ -178,7 +180,7 @@ class Tagger:
         return table, unreadable
 
     def _batches(self, sounds: Sequence[Sound]) -> Iterator[list[int]]:
-        """Numbers of sounds that are heard together, so that every device has some."""
+        """Numbers of sounds that are heard together, few enough for every device to have some."""
         return batches(sounds, -(-len(sounds) // len(self._lanes)))
 
     def _answer(self, everything: Sequence[Sound], lane: Lane, numbers: Sequence[int]) -> Answered:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,7 @@ def add(
     refuse_incomplete(table, name, said)
     refuse_scores(said.scores, len(checkpoints))
     refuse_other_rates(table, f"settings of {name}")
+    before = set(sys.modules)
     source = network_source(said.network, table.get("model", {}), len(labels))
     whole = {**table, "model": source.model}
     with tempfile.TemporaryDirectory(prefix="soundpost-add-") as apart:
@@ -79,7 +81,7 @@ def add(
             copy_code(source.code, copied)
         members = _members(checkpoints, whole, labels, name, said, copied)
     if source.code:
-        refuse_unseen(source.code)
+        refuse_unseen(source.code, before)
         refuse_too_large(SOURCE, source.code)
     if folder.is_dir():
         shutil.rmtree(folder)

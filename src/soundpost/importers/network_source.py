@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,15 +77,19 @@ def network_source(text: str, given: Mapping[str, Any], n_classes: int) -> Netwo
     return NetworkSource({"name": "own", **own}, code)
 
 
-def refuse_unseen(code: OwnSource) -> None:
+def refuse_unseen(code: OwnSource, before: Container[str]) -> None:
     """Refuse a network that, now that it was made, has loaded files of the person's that no import statement names.
+
+    Args:
+        code: the files that were found by reading.
+        before: names of the modules that were there before it was made.
 
     Raises:
         BundleError: with the module and its file.
     """
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not file or name.partition(".")[0] in (PACKAGE, "__main__") or name.startswith(PREFIX):
+        if not file or name in before or name.partition(".")[0] in (PACKAGE, "__mp_main__") or name.startswith(PREFIX):
             continue
         path = Path(file)
         if path.suffix == ".py" and path.is_relative_to(code.root) and "site-packages" not in path.parts:
