@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 
-from soundpost.audio.decode import AudioSettings
-from soundpost.audio.sound import Sound, batches, from_array, hear
+from soundpost.audio.sound import Sound, batches, from_array
 from soundpost.contest.audio_files import find_audio_files
 from soundpost.ensemble.column_blend import blend_columns
 from soundpost.ensemble.columns import map_all
@@ -24,11 +22,10 @@ from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
 from soundpost.errors import ClipError, SettingsError
 from soundpost.inference.devices import choose_devices
 from soundpost.inference.embedding import embed
-from soundpost.inference.in_memory import answer_by, spectrograms_of
+from soundpost.inference.in_memory import answer_by, heard_by
 from soundpost.inference.predictor import Predictor
 from soundpost.inference.spread import Lane, spread
 from soundpost.inference.stacking import ready_blend
-from soundpost.registry import settings_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,14 +136,14 @@ class Tagger:
             ClipError: one file alone that cannot be read.
             SettingsError: as predict's, or no such member.
         """
-        if (member or self.members[0]) not in self.members:
+        if member and member not in self.members:
             raise SettingsError(f"no member {member}; known: {', '.join(self.members)}. Correct the name.")
-        which = self.members.index(member or self.members[0])
+        which = self.members.index(member) if member else 0
         _, sounds, is_one = _sounds(audio, sample_rate)
 
         def vectors_of(lane: Lane, numbers: list[int]) -> tuple[list[int], np.ndarray | None, dict[int, ClipError]]:
             recipe, predictor = lane.predictors[which]
-            readable, spectrograms, lost = _spectrograms(recipe, [sounds[i] for i in numbers], lane.device)
+            readable, spectrograms, lost = heard_by(recipe, [sounds[i] for i in numbers], lane.device)
             return readable, embed(predictor, spectrograms) if readable else None, lost
 
         vectors: list[np.ndarray] = []
@@ -190,7 +187,7 @@ class Tagger:
         unreadable: dict[int, ClipError] = {}
         for recipe, _ in lane.predictors:
             if recipe.digest() not in heard:
-                there, spectrograms, lost = _spectrograms(recipe, sounds, lane.device)
+                there, spectrograms, lost = heard_by(recipe, sounds, lane.device)
                 heard[recipe.digest()] = (there, spectrograms)
                 unreadable |= lost
         table, left_out = self.blended(len(sounds), heard, lane)
@@ -259,17 +256,6 @@ def load(
     """
     chosen = choose_devices(",".join(devices) or device)
     return Tagger(find_assets(Path(weights) if weights else default_root()), chosen, members, views)
-
-
-def _spectrograms(
-    recipe: Recipe, sounds: Sequence[Sound], device: str
-) -> tuple[list[int], list[np.ndarray], dict[int, ClipError]]:
-    """Numbers of the sounds that can be read, their spectrograms, and the others with the reason."""
-    waveforms = hear(sounds, settings_from(AudioSettings, recipe.audio, "[audio]"))
-    unreadable = {i: found for i, found in enumerate(waveforms) if isinstance(found, ClipError)}
-    readable = [(i, found) for i, found in enumerate(waveforms) if not isinstance(found, ClipError)]
-    made = spectrograms_of(recipe, [waveform for _, waveform in readable], torch.device(device))
-    return [i for i, _ in readable], made, unreadable
 
 
 def _sounds(

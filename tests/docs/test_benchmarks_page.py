@@ -1,4 +1,4 @@
-"""docs/benchmarks.md is what docs/write_benchmarks.py makes of the results that are kept; a result is what was printed."""
+"""docs/benchmarks.md is what its writer makes of the results that are kept; a result is what a command printed."""
 
 import importlib.util
 import json

@@ -82,7 +82,7 @@ class _OwnFiles(MetaPathFinder, Loader):
             spec.submodule_search_locations = []  # what is not among the files is not found beside them either
         return spec
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: ModuleSpec) -> None:
         """The usual kind of module."""
         del spec
 

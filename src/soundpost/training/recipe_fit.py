@@ -213,6 +213,6 @@ def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":  # the same as soundpost fit
-    from soundpost.training.fit import main
+    from soundpost.training import fit
 
-    sys.exit(main())
+    sys.exit(fit.main())
