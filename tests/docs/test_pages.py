@@ -42,6 +42,16 @@ def test_page_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+def test_readme_is_short_and_names_every_page() -> None:
+    """About a hundred lines, and no page of docs that it does not lead to."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)}
+
+    assert len(text.splitlines()) <= 130
+    assert "## Contents" in text or "](#" in text
+    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} - linked == set()
+
+
 def test_list_of_files_is_that_of_the_tree() -> None:
     """docs/files.md holds every source file with the first paragraph of its docstring."""
     command = [sys.executable, str(ROOT / "docs" / "list_files.py"), "--check"]

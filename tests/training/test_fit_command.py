@@ -157,6 +157,28 @@ def test_fit_prints_what_comes_next(folder: Path, capsys: pytest.CaptureFixture[
     assert last == "python build_kernel.py"
 
 
+def test_fit_of_another_training_into_the_same_folder_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finished members stay those of their csv, settings and seed; the same call again changes nothing."""
+    assert main(words(folder)) == 0
+    before = (folder / "out" / "fold1.safetensors").read_bytes()
+    assert main(words(folder)) == 0
+    for more in (["--seed", "1"], ["--epochs", "3"], ["--learning-rate", "0.01"]):
+        capsys.readouterr()
+        assert main(words(folder, *more)) == 2
+        assert "fold1.safetensors is of another training: digest " in capsys.readouterr().err
+    (folder / "clips.csv").write_text(CSV.replace("0.wav,low", "0.wav,high"))
+    assert main(words(folder)) == 2
+    assert (folder / "out" / "fold1.safetensors").read_bytes() == before
+
+
+def test_fit_recipe_is_named_after_its_folder(folder: Path) -> None:
+    """The build looks for it there."""
+    assert main(words(folder)) == 0
+    assert 'name = "out"' in (folder / "out" / "recipe.toml").read_text()
+
+
 def test_fit_interrupted_leaves_a_checkpoint_and_goes_on_from_it(folder: Path) -> None:
     """Ctrl-C as a terminal sends it: status 0, the same command once more, and the rest of the epochs alone."""
     command = ["-m", "soundpost.cli", "fit", *words(folder, "--epochs", "100000")]
