@@ -5,7 +5,7 @@ front end and its first view, of whose windows every epoch shows one of each cli
 trainer of soundpost.training.
 """
 
-import sys
+import runpy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +213,4 @@ def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":  # the same as soundpost fit
-    from soundpost.training import fit
-
-    sys.exit(fit.main())
+    runpy.run_module("soundpost.training.fit", run_name="__main__")
