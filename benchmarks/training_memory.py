@@ -14,7 +14,7 @@ import soundfile
 from measuring import run
 
 RATE = 44100  # Hz
-SECONDS = 5  # of a short clip
+SECONDS = 5  # a short clip's length
 FRONT_END = """
 [audio]
 sample_rate = 44100

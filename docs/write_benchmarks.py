@@ -33,7 +33,7 @@ MARK = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 PLAIN = re.compile(r"[\w$./=,:+-]+")  # words that need no quotes; a variable must have none
 RULE = re.compile(r"\|[\s:|-]+\|")  # the line between a table's head and its rows
 LOOK_SECONDS = 2.0  # before a command is run, for what else is running
-CALM_SHARE = 0.1  # of one core, the most that everything else may take
+CALM_SHARE = 0.1  # the most that everything else may take, as a part of one core
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def taken(command: str, precision: str, run: Callable[[str], str] | None = None)
 
     Args:
         command: as a person types it in the repository's root.
-        precision: of the numbers that it computes with.
+        precision: which numbers it computes with, such as "float32".
         run: gives what a command prints; None: a process of its own.
     """
     busy = psutil.cpu_percent(LOOK_SECONDS) / 100 * (psutil.cpu_count() or 1)

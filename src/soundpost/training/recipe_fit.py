@@ -140,18 +140,8 @@ def train(
     chosen = tuple(folds) or table.fold_names
     if unknown := sorted(set(chosen) - set(table.fold_names)):
         raise SettingsError(f"no fold {', '.join(unknown)}; folds are {', '.join(table.fold_names)}. Correct --only.")
-    count = len(table.files)
-    clips = Clips(
-        paths=tuple(Path(file) for file in table.files),
-        copies=("",) * count,
-        sources=(VALIDATED,) * count,
-        labels=table.labels,
-        truth=table.truth,
-        folds=table.folds,
-        heard={VALIDATED: "other_folds"},
-        files=table.files,
-    )
-    shared = Shared(plan_of(name, template, settings), clips, torch.device(device), out / "features", spectrograms)
+    plan, clips = plan_of(name, template, settings), _clips_of(table)
+    shared = Shared(plan, clips, torch.device(device), out / "features", spectrograms)
     campaign = Campaign(shared, out, seed, start, is_time)
     arrays = {fold: load_file(campaign.member(fold)) for fold in chosen}
     losses = {fold: campaign.losses(fold) for fold in chosen}
@@ -162,6 +152,21 @@ def train(
     scored = [NewMember(fold, scores=_scores(table, held_out, fold)) for fold in arrays]
     scored.sort(key=lambda member: -member.scores["lwlrap"])
     return Trained(write_recipe(out, name, whole, table.labels, scored), held_out, losses)
+
+
+def _clips_of(table: Table) -> Clips:
+    """The clips of a table as those of a plan: one set, each clip heard by the members of the other folds."""
+    count = len(table.files)
+    return Clips(
+        paths=tuple(Path(file) for file in table.files),
+        copies=("",) * count,
+        sources=(VALIDATED,) * count,
+        labels=table.labels,
+        truth=table.truth,
+        folds=table.folds,
+        heard={VALIDATED: "other_folds"},
+        files=table.files,
+    )
 
 
 def train_second_level(
