@@ -42,13 +42,20 @@ def test_page_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
-def test_readme_is_short_and_names_every_page() -> None:
-    """About a hundred lines, and no page of docs that it does not lead to."""
+def test_readme_is_short_and_its_contents_name_every_chapter() -> None:
+    """About a hundred lines, and one line near the top that leads to each chapter in its order."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    contents = next(line for line in text.splitlines() if line.startswith("["))
+
+    assert len(text.splitlines()) <= 130
+    assert re.findall(r"\[([^\]]+)\]\(#", contents) == re.findall(r"^## (.+)$", text, re.MULTILINE)
+
+
+def test_readme_names_every_page() -> None:
+    """No page of docs is left to be found by chance."""
     text = (ROOT / "README.md").read_text("utf-8")
     linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)}
 
-    assert len(text.splitlines()) <= 130
-    assert "## Contents" in text or "](#" in text
     assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} - linked == set()
 
 

@@ -56,18 +56,6 @@ def a_bank(speeds: Sequence[float] = (0.5, 1.0)) -> Bank:
     return build_bank(waveforms, np.eye(COUNT, dtype=np.float32), one_frame_a_sample, speeds, torch.device("cpu"))
 
 
-def test_bank_holds_the_frames_of_its_sources_and_no_more() -> None:
-    """Every source at its own length, at each speed, and one row of zeros behind it."""
-    bank = a_bank()
-
-    assert bank.lengths.tolist() == [[2 * length for length in LENGTHS], LENGTHS]
-    assert len(bank.powers) == len(bank.energy) == 3 * sum(LENGTHS) + 2 * COUNT
-    ends = (bank.begins + bank.lengths).flatten()
-    assert bank.powers[ends].abs().max() == 0
-    assert bank.powers.sum() == 3 * sum(LENGTHS) * MELS
-    assert torch.equal(bank.energy[ends], bank.lengths.flatten() * float(MELS))
-
-
 def test_bank_made_of_a_long_clip_allocates_once_what_it_holds() -> None:
     """Nothing beside the bank itself is larger than the long clip's own spectrogram."""
     with Allocations() as seen:
@@ -76,14 +64,17 @@ def test_bank_made_of_a_long_clip_allocates_once_what_it_holds() -> None:
     assert seen.largest == bank.powers.untyped_storage().nbytes()
 
 
-def test_bank_of_some_sources_shares_their_powers() -> None:
+def test_members_share_the_powers_of_the_bank(tmp_path: Path) -> None:
     """Each member hears other clips; none of them gets a copy."""
-    bank = a_bank()
+    front_end = {"name": "log_mel", "sample_rate": 1000, "hop_length": 10}
+    shared = Shared(Plan("x", front_end=front_end), clips(), torch.device("cpu"), tmp_path)
+    composed = Composed(ComposedSettings(longest=1.0), shared)
+    composed.__dict__["bank"] = a_bank()
 
-    some = bank.of(torch.tensor([11, 0]), bank.truth[[11, 0]])
+    material = composed.material(Heard((11, 0), np.eye(COUNT, dtype=np.float32)[[11, 0]], ("curated",) * 2), stage())
 
-    assert some.powers.data_ptr() == bank.powers.data_ptr()
-    assert some.lengths.tolist() == [[2 * LONG, 2 * SHORT], [LONG, SHORT]]
+    assert material.composer.bank.powers.data_ptr() == composed.bank.powers.data_ptr()
+    assert material.composer.bank.lengths.tolist() == [[2 * LONG, 2 * SHORT], [LONG, SHORT]]
 
 
 def test_at_speed_needs_no_places_for_all_samples_at_once() -> None:
@@ -102,7 +93,7 @@ def test_composed_batch_beside_a_long_clip_is_as_long_as_batches_are(tmp_path: P
     shared = Shared(Plan("x", front_end=front_end), clips(), torch.device("cpu"), tmp_path)
     composed = Composed(ComposedSettings(longest=1.0), shared)
     composed.__dict__["bank"] = a_bank()
-    material = composed.material(heard(), StageSettings(batch=4))
+    material = composed.material(heard(), stage())
 
     with Allocations() as seen:
         batch = material.batch(torch.tensor([11, 0, 1, 2]), 0, torch.Generator().manual_seed(0))
@@ -112,6 +103,11 @@ def test_composed_batch_beside_a_long_clip_is_as_long_as_batches_are(tmp_path: P
 
 
 # ------------------------------------------------------------ clips through a chain
+
+
+def stage() -> StageSettings:
+    """Batches of four."""
+    return StageSettings(batch=4)
 
 
 def clips() -> Clips:
@@ -130,9 +126,9 @@ def heard() -> Heard:
 
 def chain(tmp_path: Path, *augment: dict[str, Any]) -> ChainMaterial:
     """What a stage learns from, whose clips hold their own places: 0, 1, 2 ..."""
-    stage = StageSettings(batch=COUNT, augment=augment, sampler={"name": "every_clip"})
+    own = StageSettings(batch=COUNT, augment=augment, sampler={"name": "every_clip"})
     shared = Shared(Plan("x", sets={"curated": {}}), clips(), torch.device("cpu"), tmp_path)
-    return ChainMaterial(heard(), stage, shared, lambda row: torch.arange(float(LENGTHS[row])).expand(1, 4, -1).clone())
+    return ChainMaterial(heard(), own, shared, lambda row: torch.arange(float(LENGTHS[row])).expand(1, 4, -1).clone())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Labelled clips from a folder and a csv, and their mel powers at several speeds, ready to be composed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,41 +14,12 @@ SILENCE = 0.01  # below the peak; what is quieter at a recording's ends is not p
 
 @dataclass(frozen=True)
 class Bank:
-    """Mel powers of trimmed sources at several speeds; what a training clip is composed of.
+    """Mel powers of trimmed sources at several speeds; what a training clip is composed of."""
 
-    Sources lie one behind the other, each as long as it is, with one row of zeros behind it: a long one does not make
-    the others longer.
-    """
-
-    powers: Tensor  # (rows, mels) float32
-    energy: Tensor  # (rows,) sum over all earlier rows of the same source, and over all bands
-    begins: Tensor  # (speeds, sources) first row of each
+    powers: Tensor  # (frames, mels) float32: every source at every speed, one behind the other, so nothing is padded
+    begins: Tensor  # (speeds, sources) first frame of each
     lengths: Tensor  # (speeds, sources) frames, at least 1
     truth: Tensor  # (sources, classes) float32
-
-    def of(self, sources: Tensor, truth: Tensor) -> "Bank":
-        """Some of the sources, with their labels (sources, classes); their powers are shared, not copied."""
-        return replace(self, begins=self.begins[:, sources], lengths=self.lengths[:, sources], truth=truth)
-
-
-def bank_of(pieces: list[list[Tensor]], truth: Tensor) -> Bank:
-    """A bank of mel powers.
-
-    Args:
-        pieces: for each source, for each speed, (frames, mels); the lists are emptied, so that nothing is held twice.
-        truth: (sources, classes) float32.
-    """
-    lengths = torch.tensor([[len(powers) for powers in source] for source in pieces])
-    begins = (lengths.flatten() + 1).cumsum(0).reshape(lengths.shape) - lengths - 1
-    example = pieces[0][0]
-    powers = example.new_zeros(int((lengths + 1).sum()), example.shape[1])
-    energy = powers.new_zeros(len(powers))
-    for source, first in zip(pieces, begins.tolist(), strict=True):
-        for speed, begin in enumerate(first):
-            own, source[speed] = source[speed], example[:0]
-            powers[begin : begin + len(own)] = own
-            energy[begin + 1 : begin + len(own) + 1] = own.sum(1).cumsum(0)
-    return Bank(powers, energy, begins.T.to(powers.device), lengths.T.to(powers.device), truth)
 
 
 def trim(waveform: np.ndarray) -> np.ndarray:
@@ -92,8 +63,11 @@ def build_bank(
         speeds: 1 is the recording's own.
         device: where the bank lives.
     """
-    pieces: list[list[Tensor]] = []
+    parts: list[Tensor] = []
     for waveform in tqdm(waveforms, desc="mel powers", unit="clip", total=len(truth)):
         trimmed = torch.from_numpy(trim(waveform)).to(device)
-        pieces.append([10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10) for speed in speeds])
-    return bank_of(pieces, torch.from_numpy(truth).to(device))
+        parts += [10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10) for speed in speeds]
+    lengths = torch.tensor([len(part) for part in parts], device=device)
+    begins = lengths.cumsum(0) - lengths
+    shape = len(truth), len(speeds)
+    return Bank(torch.cat(parts), begins.view(shape).T, lengths.view(shape).T, torch.from_numpy(truth).to(device))

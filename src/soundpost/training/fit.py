@@ -18,7 +18,7 @@ import torch
 
 from soundpost.arguments import Parser, own_arguments
 from soundpost.errors import SettingsError
-from soundpost.evaluation.dataset import Table, read_table
+from soundpost.evaluation.dataset import Table, missing_files, read_table
 from soundpost.exit_status import refusing
 from soundpost.training.device import working_device
 from soundpost.training.interrupt import interruptible
@@ -121,7 +121,8 @@ def _table(options: argparse.Namespace) -> Table:
     if options.folds is not None and options.folds < 2:
         raise SettingsError(f"--folds {options.folds}: at least 2 are needed, as each member is deaf to its own.")
     table = read_table(options.csv, options.folds, options.seed)
-    print(table.summary(), flush=True)
+    missing_files(options.clips, table.files)
+    print(table.summary([options.clips / file for file in table.files]), flush=True)
     if len(table.fold_names) < 2:
         raise SettingsError(
             f"{options.csv}: all clips are in fold {table.fold_names[0]}, whose member would hear none. Give "
