@@ -52,7 +52,7 @@ class Plan:
         """The members that answer, with their recipes.
 
         Raises:
-            SettingsError: a name that no member has.
+            SettingsError: a name that no member has, or embeddings of an ONNX file whose recipe names none.
             WeightsError: no weights there.
         """
         everyone = [(r, m) for r in self._submission.recipes for m in r.members]
@@ -61,6 +61,12 @@ class Plan:
         if unknown := sorted(asked - set(self.members or known)) or sorted(asked - set(known)):
             known_here = ", ".join(self.members or known)
             raise SettingsError(f"no member {', '.join(unknown)}; known: {known_here}. Correct the names.")
+        for recipe, member in everyone:
+            if member.name == self.embedding and recipe.is_graph and not recipe.model.settings.get("embedding"):
+                raise SettingsError(
+                    f"--embeddings {member.name}: it is an ONNX file, and its recipe names no embedding. Give the "
+                    "output that holds it as embedding in [model], or name another member."
+                )
         return tuple((r, m) for r, m in everyone if not self.members or m.name in self.members)
 
     @property

@@ -7,12 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soundpost.audio.decode import AudioSettings
+from soundpost.audio.sound import Sound, hear
 from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.errors import ClipError
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.activation import probabilities_of_array
 from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
-from soundpost.registry import build
+from soundpost.registry import build, settings_from
 from soundpost.views import VIEWS
 from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
@@ -24,6 +27,17 @@ def spectrograms_of(recipe: Recipe, waveforms: Sequence[np.ndarray], device: tor
     """What the recipe's front end makes of each waveform (samples,): (channels, bins, frames)."""
     front_end = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
     return [front_end(torch.from_numpy(waveform).to(device)[None])[0].cpu().numpy() for waveform in waveforms]
+
+
+def heard_by(
+    recipe: Recipe, sounds: Sequence[Sound], device: str
+) -> tuple[list[int], list[np.ndarray], dict[int, ClipError]]:
+    """Numbers of the sounds that a recipe can hear, their spectrograms, and the others with the reason."""
+    waveforms = hear(sounds, settings_from(AudioSettings, recipe.audio, "[audio]"))
+    unreadable = {i: found for i, found in enumerate(waveforms) if isinstance(found, ClipError)}
+    readable = [(i, found) for i, found in enumerate(waveforms) if not isinstance(found, ClipError)]
+    made = spectrograms_of(recipe, [waveform for _, waveform in readable], torch.device(device))
+    return [i for i, _ in readable], made, unreadable
 
 
 def answer(
