@@ -104,3 +104,30 @@ def test_spectrograms_in_memory_stay_under_the_bound(
     assert bool(most["disk"]) == (bound < 8 * MIB)
     assert (cache.memory_bytes, cache.disk_bytes) == (0, 0)  # with the part its spectrograms went
     assert all(answer.probabilities is not None and len(answer.probabilities) == len(LABELS) for answer in answers)
+
+
+def test_batches_on_cores_stay_under_their_bound(
+    sessions: list[Session], make_assets: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bound of a tenth of what a lane could have leaves batches a tenth of their windows, and the same answers."""
+    plan = plan_of(tmp_path / "clips", 40, make_assets({"folds": 1}), 40)
+    found: dict[int, np.ndarray] = {}
+    bounded = here._bound_batches
+    for part in (1, 10):
+        allowed: dict[str, int] = {}
+
+        def bound(session: Session, share: int = part, allowed: dict[str, int] = allowed) -> None:
+            lane_bytes = (session.expected_bytes - session.memory.used_bytes) / len(session.lanes)
+            monkeypatch.setattr(here, "BATCH_BYTES", lane_bytes / share)
+            allowed.update(session.batch_frames)
+            bounded(session)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(here, "_bound_batches", bound)
+            ((_, answers),) = here.answer_here(plan, [0], Bar(40, 0, True))
+        frames = sessions[-1].batch_frames["tiny0"]
+        assert frames <= allowed["tiny0"] / part
+        assert frames > allowed["tiny0"] / part / 2 - 1
+        found[part] = np.array([answer.probabilities for answer in answers])
+
+    np.testing.assert_allclose(found[1], found[10], rtol=0, atol=1e-6)

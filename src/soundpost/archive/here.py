@@ -36,6 +36,7 @@ from soundpost.resources.memory import MIB, cores, is_in_memory, return_free_mem
 from soundpost.settings import RunSettings
 
 CACHE_BYTES = 32 * MIB  # spectrograms in memory, for each core; the others of a part are spilled
+BATCH_BYTES = 64 * MIB  # a batch on a core; larger ones are hardly quicker, and only large parts fill them
 FOREVER_SECONDS = 1e9  # an archive has no time limit
 
 
@@ -58,6 +59,7 @@ def answer_here(
     with TemporaryDirectory(prefix="soundpost-archive-", dir=scratch) as folder, ExitStack() as stack:
         session = stack.enter_context(provisioned(_settings(plan, Path(folder))))
         _refuse_skipped(session.report.members_skipped)
+        _bound_batches(session)
         ahead = stack.enter_context(ThreadPoolExecutor(1, "fetch"))  # after the workers were forked
         coming: Future[list[Row]] | None = None
         for number, part in enumerate(parts):
@@ -91,6 +93,15 @@ def _settings(plan: Plan, folder: Path) -> RunSettings:
         cache_memory_bytes=0 if is_in_memory(folder) else CACHE_BYTES * cores(),  # 0: what the machine allows
         start_method="spawn" if any_remote or addresses.has_threads() else "auto",
     )
+
+
+def _bound_batches(session: Session) -> None:
+    """Let no lane on a core take more than BATCH_BYTES for a batch, so that memory does not go by how full they are."""
+    lane_bytes = (session.expected_bytes - session.memory.used_bytes) / len(session.lanes)
+    if session.on_gpu or lane_bytes <= BATCH_BYTES:
+        return
+    frames = session.batch_frames
+    frames.update({recipe: max(1, int(count * BATCH_BYTES / lane_bytes)) for recipe, count in frames.items()})
 
 
 def _rows(plan: Plan, part: int, folder: Path) -> list[Row]:
