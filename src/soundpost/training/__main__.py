@@ -14,22 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import torch
 
 from soundpost.arguments import Parser
-from soundpost.ensemble.recipes import Recipe
-from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import DeviceError, SettingsError
-from soundpost.evaluation.dataset import Table
-from soundpost.evaluation.metrics import lwlrap
 from soundpost.exit_status import refusing
-from soundpost.inference.in_memory import answer
 from soundpost.training.clips import Clips, Source, read_clips
+from soundpost.training.finish import finish
 from soundpost.training.inputs.material import Shared
-from soundpost.training.out_of_fold import fold_scores, score_tables, write_out_of_fold, write_recipe
 from soundpost.training.plan import Plan, find_plan, plan_names, read_plan
-from soundpost.training.train import ONLY_MEMBER, Campaign
+from soundpost.training.train import Campaign
 from soundpost.training.trainer import Paused
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -96,7 +90,8 @@ def _train(options: argparse.Namespace) -> None:
             print(f"{len(done)} of {len(chosen)} members done; paused in fold {chosen[len(done)]}, {pause}.")
             print(f"Go on with the same command: {_command(options)}")
             return
-    _finish(campaign, plan, options)
+    everything = _command(argparse.Namespace(**{**vars(options), "folds": None}))
+    finish(campaign, everything, device.type, (options.curated or "").rpartition(":")[0])
 
 
 def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:
@@ -158,50 +153,6 @@ def _command(options: argparse.Namespace) -> str:
     names = ("curated", "noisy", "out", "folds", "epochs", "start", "limit", "seed", "device")
     given = [f"--{name} {value}" for name in names if (value := getattr(options, name)) is not None]
     return " ".join(["soundpost train", options.plan, *given])
-
-
-def _finish(campaign: Campaign, plan: Plan, options: argparse.Namespace) -> None:
-    """Recipe, out-of-fold answers and scores of the members that are there."""
-    clips, out = campaign.shared.clips, campaign.out
-    table = clips.table
-    there = [fold for fold in campaign.folds if (out / f"fold{fold}.safetensors").is_file()]
-    if missing := [fold for fold in campaign.folds if fold not in there]:
-        print(f"members {', '.join(there)} are done; {', '.join(missing)} are not, so there is no recipe yet.")
-        print(f"Go on with: {_command(argparse.Namespace(**{**vars(options), 'folds': None}))}")
-        return
-    recipe = write_recipe(out, plan, table, there, {}, {})
-    if there != [ONLY_MEMBER]:
-        table = held_out_part(table)
-        by_views = _held_out(campaign, recipe, table, str(options.device))
-        write_out_of_fold(out, table, by_views[-1])
-        gains = {"views": [lwlrap(table.truth, held_out) for held_out in by_views]}
-        write_recipe(out, plan, clips.table, there, fold_scores(table, by_views[-1]), gains)
-        for n_views, held_out in enumerate(by_views, 1):
-            names = ", ".join(view.name for view in recipe.views[:n_views])
-            print(f"views: {names}\n\n{score_tables(table, held_out)}")
-    print(f"{out / 'recipe.toml'} is there. Next: name {out.name} in {out.parent / 'submission.toml'}, then")
-    print("python build_kernel.py")
-
-
-def held_out_part(table: Table) -> Table:
-    """The clips that belong to a fold, and so were never heard by one of the members."""
-    rows = [row for row, fold in enumerate(table.folds) if fold]
-    files, folds = tuple(table.files[row] for row in rows), tuple(table.folds[row] for row in rows)
-    return Table(files, table.labels, table.truth[rows], folds)
-
-
-def _held_out(campaign: Campaign, recipe: Recipe, table: Table, device: str) -> list[np.ndarray]:
-    """Probabilities of every clip of a fold by the member that never heard it, by the first view, the first two ..."""
-    clips = campaign.shared.clips
-    known = [campaign.shared.spectrograms[row] for row in clips.scored if clips.folds[row]]
-    by_views = [np.zeros(table.truth.shape) for _ in recipe.views]
-    for member in recipe.members:
-        rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]
-        arrays = load_arrays(campaign.out / member.file, member.sha256, member.name)
-        theirs = [known[row] for row in rows]
-        for n_views, held_out in enumerate(by_views, 1):
-            held_out[rows] = answer(recipe, member, arrays, theirs, n_views, device)
-    return by_views
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ name = "compact"; template = "argus"      a published recipe whose tables are ta
 [input]                                   what a batch is made of, see soundpost.training.inputs
 [[stages]]                                one after the other; each may have its own sampler, augment, mix, loss,
                                           optimiser, validation and heard instead of the plan's
+[out_of_fold]                             a view; out-of-fold answers are kept for each of its windows, too
 [aliases]                                 label -> column of the submission
 """
 
@@ -132,6 +133,7 @@ class Plan:
     autocast: str = "none"  # "bfloat16", or "float16", which is bfloat16 on a processor
     average_decay: float = 0.0  # per step, of a moving average of the weights that is what is kept; 0: none
     stages: tuple[Mapping[str, Any], ...] = ({},)
+    out_of_fold: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def stage(self, number: int) -> StageSettings:
@@ -141,8 +143,9 @@ class Plan:
         return dataclasses.replace(own, **{name: getattr(self, name) for name in names if getattr(own, name) is None})
 
     def digest(self) -> str:
-        """sha256 of everything the plan says but its name, in hexadecimal."""
+        """sha256 of everything the plan says that decides a member, in hexadecimal."""
         said = dataclasses.asdict(dataclasses.replace(self, name="", note="", aliases={}))
+        del said["out_of_fold"]
         text = json.dumps(said, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from soundpost.ensemble.recipe_folder import fold_file
@@ -18,20 +17,20 @@ from soundpost.errors import SettingsError
 from soundpost.inference.in_memory import over_windows
 from soundpost.models import MODELS
 from soundpost.registry import build
+from soundpost.training.history_picture import history_file, read_history
 from soundpost.training.initialise import initialise
 from soundpost.training.inputs import INPUTS
 from soundpost.training.inputs.material import Heard, Input, Material, Shared
 from soundpost.training.measures import measured
+from soundpost.training.member_file import is_finished, write_member
 from soundpost.training.noisy import NOISY
 from soundpost.training.plan import StageSettings, ValidationSettings
-from soundpost.training.state import same_training
 from soundpost.training.trainer import Hooks, Trainer
 from soundpost.views.view import View
 
 if TYPE_CHECKING:
     from soundpost.training.noisy.selection import Selection
 
-DIGEST = "training"  # key of a member's file under which the digest of its training stands
 ONLY_MEMBER = "all"  # name of the member that hears every clip, where no fold is held out
 
 
@@ -70,9 +69,7 @@ class Campaign:
             SettingsError: another training has left a member or a checkpoint there.
         """
         file, digest = fold_file(self.out, fold), self.digest(fold)
-        if file.is_file():
-            with safe_open(file, "pt") as known:
-                same_training(file, (known.metadata() or {}).get(DIGEST, "none"), digest)
+        if is_finished(file, digest):
             return file
         self.out.mkdir(parents=True, exist_ok=True)
         member_seed = self.seed * 1009 + self.folds.index(fold)
@@ -85,17 +82,13 @@ class Campaign:
         trainer = Trainer(self.shared.plan, network, hooks, member_seed, digest)
         checkpoint = self.out / f"fold{fold}.checkpoint"
         kept = trainer.run(checkpoint, f"{self.shared.plan.name}/{fold}")
-        arrays = {name: value.contiguous().cpu() for name, value in kept.state_dict().items()}
-        aside = file.with_suffix(".part")
-        save_file(arrays, aside, {DIGEST: digest})
-        aside.replace(file)
+        write_member(file, kept, digest)
         checkpoint.unlink(missing_ok=True)
         return file
 
     def losses(self, fold: str) -> tuple[float, ...]:
         """Mean loss of each epoch of a member, as its history has it."""
-        with history_file(self.out, fold).open(newline="", encoding="utf-8") as file:
-            return tuple(float(row["loss"]) for row in csv.DictReader(file))
+        return tuple(float(row["loss"]) for row in read_history(self.out, fold))
 
     def fresh_network(self) -> nn.Module:
         """The plan's network before training, on the device."""
@@ -168,11 +161,6 @@ class _Member:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-
-
-def history_file(out: Path, fold: str) -> Path:
-    """Where the epochs of a member are listed."""
-    return out / f"history_{fold}.csv"
 
 
 def begin_with(network: nn.Module, file: Path) -> None:
