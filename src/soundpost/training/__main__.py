@@ -21,8 +21,9 @@ from soundpost.errors import DeviceError, SettingsError
 from soundpost.exit_status import refusing
 from soundpost.training.clips import Clips, Source, read_clips
 from soundpost.training.finish import finish
+from soundpost.training.forecast import listing
 from soundpost.training.inputs.material import Shared
-from soundpost.training.plan import Plan, find_plan, plan_names, read_plan
+from soundpost.training.plan import Plan, find_plan, read_plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Paused
 
@@ -34,19 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; exit status 0, also where a limit stopped it, or 2 with the reason."""
     parser = Parser(prog="soundpost train", description=__doc__)
     parser.add_argument("plan", nargs="?", help="training.toml, or the name of a published plan")
-    parser.add_argument("--list", action="store_true", help="name the published plans")
+    parser.add_argument(
+        "--list", action="store_true", help="name the published plans, what they cost, and a forecast of hours"
+    )
     parser.add_argument("--curated", help="CSV:DIR, clips with trusted labels and their folder")
     parser.add_argument("--noisy", help="CSV:DIR, clips whose labels may be wrong")
     parser.add_argument("--out", type=Path, help="folder of the recipe, whose name is the recipe's")
     parser.add_argument("--folds", help="train these members alone, comma separated; default: all")
     parser.add_argument("--epochs", type=int, help="of every stage, instead of the plan's")
-    parser.add_argument("--start", type=Path, help="folder of a recipe whose members are begun with, where they fit")
+    parser.add_argument("--start", type=Path, help="recipe folder, or .safetensors or .pth file, to begin with")
     parser.add_argument("--limit", help="stop in good order after so long, such as 11h30m")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     if options.list:
-        print("\n".join(plan_names()))
+        print(listing(_device(options.device)))
         return 0
     _train(options)
     return 0

@@ -44,6 +44,7 @@ class SetSettings:
     rules: tuple[Mapping[str, Any], ...] = NO_TABLES  # tables of SETS, one after the other
     folds: Mapping[str, Any] = field(default_factory=dict)  # a table of FOLDS; empty: the plan's for curated, else none
     heard: str = "other_folds"  # by the member of a fold: "other_folds", "own_fold" or "all"
+    soft: bool = True  # where the csv has a column scores, labels are as likely as it says; False: certain
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class ValidationSettings:
     measure: str = "lwlrap"  # one of soundpost.training.measures
     batch: int = 200  # clips, for measures that are a mean of batches
     every: int = 1  # epochs
+    # "held_out": the fold's own, as published mostly; or "heard": curated clips of the other folds, for stages that do
+    # not train on them: then nothing of the member depends on its fold.
+    clips: str = "held_out"
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,15 @@ class StageSettings:
     batch: int = 32
     drops_last: bool = False  # the last batch of an epoch where it is short
     schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    begin: str = "on"  # where the stage before ended; or "anew", with fresh weights
     keep: str = "last"  # or "best": the epoch of the highest score
     best: Mapping[str, Any] = field(default_factory=dict)  # BestEpochSettings
     slow_starts: int = 0  # epochs of patience after which a first batch runs slower; 0: never
     slow_factor: float = 0.3
     trainable: tuple[str, ...] = ()  # prefixes of names, or "norms"; empty: everything
     heard: tuple[str, ...] = ()  # names of sets; empty: all
-    select: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # set -> table of NOISY, by what was learnt before this stage
+    # Set -> table of NOISY, by what was learnt before this stage; with `parts` a member hears one part of what it chose.
+    select: Mapping[str, Any] = field(default_factory=dict)
     augment: tuple[Mapping[str, Any], ...] | None = None
     sampler: Mapping[str, Any] | None = None
     mix: Mapping[str, Any] | None = None
@@ -209,9 +213,14 @@ def plan_of(table: Mapping[str, Any], where: str) -> Plan:
         strict(MixSettings, stage.mix or {}, f"{where} [mix]")
         strict(LossSettings, stage.loss or {}, f"{where} [loss]")
         strict(OptimiserSettings, stage.optimiser or {}, f"{where} [optimiser]")
-        strict(ValidationSettings, stage.validation or {}, f"{where} [validation]")
-        if stage.keep not in ("last", "best"):
-            raise SettingsError(f"{where} [[stages]] {stage.name}: keep = '{stage.keep}'; known: last, best.")
+        validation = strict(ValidationSettings, stage.validation or {}, f"{where} [validation]")
+        if validation.clips not in ("held_out", "heard"):
+            said = f"{where} [validation] clips = '{validation.clips}'"
+            raise SettingsError(f"{said}; known: held_out, heard. Correct it.")
+        for key, known in (("keep", ("last", "best")), ("begin", ("on", "anew"))):
+            if (value := getattr(stage, key)) not in known:
+                said = f"{where} [[stages]] {stage.name}: {key} = '{value}'"
+                raise SettingsError(f"{said}; known: {', '.join(known)}. Correct it.")
     return plan
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from soundpost.ensemble.recipe_folder import fold_file
@@ -17,6 +16,8 @@ from soundpost.errors import SettingsError
 from soundpost.inference.in_memory import over_windows
 from soundpost.models import MODELS
 from soundpost.registry import build
+from soundpost.training.begin import begin_with, digest_of_start, start_file
+from soundpost.training.folds.split import kfold_rows
 from soundpost.training.history_picture import history_file, read_history
 from soundpost.training.initialise import initialise
 from soundpost.training.inputs import INPUTS
@@ -41,7 +42,7 @@ class Campaign:
     shared: Shared
     out: Path
     seed: int
-    start: Path | None = None  # folder of another recipe, whose members are begun with as far as they fit
+    start: Path | None = None  # another recipe's folder or a file of weights, begun with as far as they fit
     is_time: Callable[[], bool] = field(default=lambda: False)
 
     def __post_init__(self) -> None:
@@ -58,7 +59,7 @@ class Campaign:
         """sha256 of all that decides a member: plan, clips with labels and folds, seed, start, fold."""
         clips, plan = self.shared.clips, self.shared.plan
         rows = zip(clips.files, clips.copies, clips.sources, clips.folds, clips.truth.tolist(), strict=True)
-        text = repr((plan.digest(), list(rows), self.seed, str(self.start or ""), fold))
+        text = repr((plan.digest(), list(rows), clips.stretches, self.seed, digest_of_start(self.start, fold), fold))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def member(self, fold: str) -> Path:
@@ -76,9 +77,14 @@ class Campaign:
         torch.manual_seed(member_seed)
         network = self.fresh_network()
         if self.start:
-            begin_with(network, fold_file(self.start, fold))
+            print(f"{self.start}: {begin_with(network, start_file(self.start, fold))} for fold {fold}", flush=True)
         member = _Member(self, fold)
-        hooks = Hooks(member.material, member.score, self.is_time, member.write_history)
+
+        def anew(stage_number: int) -> nn.Module:
+            torch.manual_seed(member_seed + 7919 * (1 + stage_number))
+            return self.fresh_network()
+
+        hooks = Hooks(member.material, member.score, self.is_time, member.write_history, anew)
         trainer = Trainer(self.shared.plan, network, hooks, member_seed, digest)
         checkpoint = self.out / f"fold{fold}.checkpoint"
         kept = trainer.run(checkpoint, f"{self.shared.plan.name}/{fold}")
@@ -143,17 +149,26 @@ class _Member:
         """Rows and labels of a noisy set's clips, by what the network says now."""
         rows = [row for row, source in enumerate(self.clips.sources) if source == name]
         own = [row for row in self.clips.scored if row not in set(self.held_out)]
-        rule = build(NOISY, table["name"], table, "rule for noisy clips", where=f"select.{name}")
+        parts = int(table.get("parts", 0))
+        settings = {key: value for key, value in table.items() if key not in ("parts", "parts_seed")}
+        rule = build(NOISY, table["name"], settings, "rule for noisy clips", where=f"select.{name}")
         heard = self.clips.truth[own], self.campaign.answers(network, own)
         found: Selection = rule(self.clips.truth[rows], self.campaign.answers(network, rows), heard)
-        return {"rows": torch.tensor(rows)[found.rows], "truth": torch.from_numpy(found.truth)}
+        kept = np.arange(len(found.rows))
+        if parts:
+            number = self.campaign.folds.index(self.fold) % parts
+            kept = np.sort(kfold_rows(len(found.rows), parts, table.get("parts_seed", 42))[number])
+        return {"rows": torch.tensor(rows)[found.rows[kept]], "truth": torch.from_numpy(found.truth[kept])}
 
     def score(self, network: nn.Module, validation: ValidationSettings) -> float:
-        """The held-out clips' score."""
-        if not self.held_out:
+        """The score of the held-out clips, or of other curated clips."""
+        rows = self.held_out
+        if validation.clips == "heard":
+            rows = [row for row in self.clips.scored if row not in set(rows)]
+        if not rows:
             raise SettingsError("no fold is held out, so no epoch can be scored. Keep the last epoch, or name [folds].")
-        found = self.campaign.answers(network, self.held_out)
-        return measured(validation.measure, self.clips.truth[self.held_out], found, validation.batch)
+        found = self.campaign.answers(network, rows)
+        return measured(validation.measure, self.clips.truth[rows], found, validation.batch)
 
     def write_history(self, rows: list[dict[str, float | int | str]]) -> None:
         """history_FOLD.csv, anew after every epoch."""
@@ -161,18 +176,3 @@ class _Member:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-
-
-def begin_with(network: nn.Module, file: Path) -> None:
-    """Take over arrays of another member whose names and shapes agree.
-
-    Raises:
-        SettingsError: there is no such member, or nothing of it fits.
-    """
-    if not file.is_file():
-        raise SettingsError(f"--start {file.parent}: no {file.name} there. Name a recipe with the same folds.")
-    own = network.state_dict()
-    known = {key: value for key, value in load_file(file).items() if key in own and value.shape == own[key].shape}
-    if not known:
-        raise SettingsError(f"--start {file}: no array of it fits the network. Name a recipe of the same network.")
-    network.load_state_dict({**own, **known})

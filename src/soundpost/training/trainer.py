@@ -36,6 +36,12 @@ class Hooks:
     score: Callable[[nn.Module, ValidationSettings], float]
     is_time: Callable[[], bool] = field(default=lambda: False)  # whether to stop at the next step
     on_epoch: Callable[[list[dict[str, float | int | str]]], None] = field(default=lambda rows: None)
+    fresh: Callable[[int], nn.Module] | None = None  # the network before training, for a stage that begins anew
+
+
+def loss_scaler(device: torch.device, half: torch.dtype | None) -> torch.amp.GradScaler:
+    """Scales losses where gradients are float16, whose small ones would vanish; elsewhere it does nothing."""
+    return torch.amp.GradScaler(device.type, enabled=half == torch.float16)
 
 
 class Trainer:
@@ -65,7 +71,8 @@ class Trainer:
         self._half = AUTOCAST[plan.autocast]
         if self._half == torch.float16 and self.device.type == "cpu":
             self._half = torch.bfloat16
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._half == torch.float16)
+        self._scaler = loss_scaler(self.device, self._half)
+        self._skipped = 0  # steps of the epoch that the scaler left out, because a gradient was not finite
 
     @property
     def kept(self) -> nn.Module:
@@ -99,11 +106,20 @@ class Trainer:
         stage = self.plan.stage(self.stage_number)
         # What a stage selects is decided once, by the network as it is now, and kept with the state.
         material = self.hooks.material(stage, self.kept, self.memory)
+        if stage.begin == "anew" and restored is None:
+            self._begin_anew()
         run = StageRun(self.plan, stage, self.network, material)
         if restored is not None and restored["run"]:
             run.load_state_dict(restored["run"])
-            self._scaler.load_state_dict(restored["scaler"])
         return run
+
+    def _begin_anew(self) -> None:
+        """Forget everything but what was selected."""
+        assert self.hooks.fresh is not None, "a stage that begins anew needs a network"
+        fresh = self.hooks.fresh(self.stage_number).state_dict()
+        self.network.load_state_dict(fresh)
+        if self.average:
+            self.average = WeightAverage(self.network, self.plan.average_decay)
 
     def _run_stage(self, run: StageRun, checkpoint: Path | None, name: str) -> None:
         stage = run.stage
@@ -144,8 +160,7 @@ class Trainer:
         loss = run.criterion(outputs, batch)
         run.optimiser.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
-        self._scaler.step(run.optimiser)
-        self._scaler.update()
+        self._step(run.optimiser)
         for module in self.network.modules():
             if hasattr(module, "constrain"):
                 module.constrain()
@@ -154,6 +169,16 @@ class Trainer:
             self.average.update()
         if run.schedule.BY == "batch":
             run.schedule.step()
+
+    def _step(self, optimiser: torch.optim.Optimizer) -> None:
+        """Move the weights, unless a scaled gradient is not finite; then only the scale falls."""
+        if not self._scaler.is_enabled():
+            optimiser.step()
+            return
+        before = self._scaler.get_scale()
+        self._scaler.step(optimiser)
+        self._scaler.update()
+        self._skipped += self._scaler.get_scale() < before
 
     def _end_epoch(self, run: StageRun, steps: int, seconds: float) -> None:
         stage, score = run.stage, float("nan")
@@ -178,9 +203,11 @@ class Trainer:
                 "loss": self._loss.item() / steps,
                 "score": score,
                 "scale": self._scaler.get_scale() if self._scaler.is_enabled() else 1.0,
+                "skipped": self._skipped,
             }
         )
         self._loss.zero_()
+        self._skipped = 0
         self.epoch, self.step = self.epoch + 1, 0
         self.hooks.on_epoch(self.history)
 
@@ -214,6 +241,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average else {},
             "scaler": self._scaler.state_dict(),
+            "skipped": self._skipped,
             "memory": self.memory,
             "history": self.history,
             "loss": self._loss,
@@ -229,3 +257,5 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.memory, self.history = state["memory"], state["history"]
         self._loss = state["loss"].to(self.device)
+        self._scaler.load_state_dict(state["scaler"])
+        self._skipped = state["skipped"]

@@ -111,6 +111,7 @@ class ChainMaterial:
         self.numbers = source_numbers(heard, shared)
         self.targets = torch.from_numpy(heard.truth)
         self.augmentations = [_augmentation(table) for table in stage.augment or ()]
+        self.after = [one for one in self.augmentations if one.after_mixing]
         self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))
         self.sampler = sampler_of(stage)
         self.steps = len(self.epoch(0, torch.Generator().manual_seed(0)))
@@ -122,11 +123,12 @@ class ChainMaterial:
 
     def batch(self, step: Tensor, epoch: int, generator: Generator) -> Batch:
         """Clips of these rows, augmented and mixed."""
-        own = self.before_mixing(self._augmented(step, epoch, generator))
+        before = [one for one in self.augmentations if not one.after_mixing]
+        own = self.before_mixing(_augmented(self._read(step), before, epoch, generator))
         if self.mixing.happens(epoch):
             chosen = self.mixing.choose(len(own), generator)
             own = self.mixing.mixed(own, self._partner(own, step, epoch, generator), chosen, generator)
-        return self.after_mixing(own)
+        return self.after_mixing(_augmented(own, self.after, epoch, generator))
 
     def _partner(self, own: Batch, step: Tensor, epoch: int, generator: Generator) -> Batch:
         if self.mixing.settings.partner == "same_batch":
@@ -135,21 +137,36 @@ class ChainMaterial:
         if self.mixing.settings.partner == "same_source":
             odds = (self.numbers[step][:, None] == self.numbers).float()
         rows = torch.multinomial(odds, 1, generator=generator)[:, 0]
-        return self.before_mixing(self._augmented(rows, epoch, generator))
+        theirs = [one for one in self.augmentations if one.partners and not one.after_mixing]
+        return self.before_mixing(_augmented(self._read(rows), theirs, epoch, generator))
 
-    def _augmented(self, rows: Tensor, epoch: int, generator: Generator) -> Batch:
+    def _read(self, rows: Tensor) -> Batch:
         clips = [self.read(self.heard.rows[row]) for row in rows.tolist()]
         lengths = torch.tensor([clip.shape[-1] for clip in clips])
         longest = int(lengths.max())
         inputs = torch.stack([torch.nn.functional.pad(clip, (0, longest - clip.shape[-1])) for clip in clips])
-        batch = Batch(inputs.to(self.device), lengths, self.targets[rows].to(self.device), self.numbers[rows])
-        for part, off_from in self.augmentations:
-            if not off_from or epoch < off_from:
-                batch = part.apply(batch, part.draw(batch, generator))
-        return batch
+        return Batch(inputs.to(self.device), lengths, self.targets[rows].to(self.device), self.numbers[rows])
 
 
-def _augmentation(table: Mapping[str, Any]) -> tuple[Augmentation, int]:
-    """The augmentation of a table, and the epoch from which it is off; 0: never."""
-    own = {key: value for key, value in table.items() if key != "off_from"}
-    return build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]"), table.get("off_from", 0)
+@dataclass(frozen=True)
+class Placed:
+    """An augmentation and where it stands."""
+
+    part: Augmentation
+    off_from: int  # epoch of a stage from which it is off; 0: never
+    after_mixing: bool  # whether mixed clips go through it, instead of what is mixed
+    partners: bool  # whether partners that are drawn afresh go through it, too
+
+
+def _augmentation(table: Mapping[str, Any]) -> Placed:
+    places = {"off_from": 0, "after_mixing": False, "partners": True}
+    own = {key: value for key, value in table.items() if key not in places}
+    part = build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]")
+    return Placed(part, *(table.get(key, default) for key, default in places.items()))
+
+
+def _augmented(batch: Batch, parts: Sequence[Placed], epoch: int, generator: Generator) -> Batch:
+    for one in parts:
+        if not one.off_from or epoch < one.off_from:
+            batch = one.part.apply(batch, one.part.draw(batch, generator))
+    return batch
