@@ -19,6 +19,7 @@ import torch
 from soundpost.arguments import Parser
 from soundpost.errors import DeviceError, SettingsError
 from soundpost.exit_status import refusing
+from soundpost.training.checked import check_plan
 from soundpost.training.clips import Clips, Source, read_clips
 from soundpost.training.finish import finish
 from soundpost.training.forecast import listing
@@ -107,6 +108,7 @@ def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:
     plan = replace(read_plan(path), name=options.out.name)
     if options.epochs:
         plan = replace(plan, stages=tuple({**stage, "epochs": options.epochs} for stage in plan.stages))
+    check_plan(plan)
     given = {name: _source(getattr(options, name), name) for name in ("curated", "noisy") if getattr(options, name)}
     return plan, read_clips(plan, given, path.parent)
 

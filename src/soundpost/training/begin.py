@@ -63,15 +63,15 @@ def begin_with(network: nn.Module, file: Path) -> Begun:
     own = network.state_dict()
     given = read_arrays(file)
     best: dict[str, Tensor] = {}
+    changed: tuple[str, ...] = ()
     for named in _names(given):
         known = {key: _fitted(value, own[key]) for key, value in named.items() if key in own}
         fits = {key: value for key, value in known.items() if value is not None}
-        best = max(best, fits, key=len)
+        if len(fits) > len(best):
+            best, changed = fits, tuple(key for key in fits if named[key].shape != own[key].shape)
     if not best:
         raise SettingsError(f"--start {file}: no array of it fits the network. Name weights of the same network.")
     network.load_state_dict({**own, **best})
-    shapes = {key: value.shape for named in _names(given) for key, value in named.items()}
-    changed = tuple(key for key in best if shapes[key] != own[key].shape)
     return Begun(len(best), len(own), changed)
 
 

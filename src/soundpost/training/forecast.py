@@ -50,8 +50,8 @@ def listing(device: torch.device) -> str:
         hours = cost.draws * seconds / 3600
         lines.append(f"| {name} | {cost.members} | {cost.draws:,} | {hours:,.1f} | {hours * cost.members:,.0f} |")
     lines.append(
-        f"\nDraws are of FSDKaggle2019's {CONTEST['curated']:,} curated and {CONTEST['noisy']:,} noisy clips. Hours are "
-        f"a forecast for {device}: one step of each network, timed once; features and validation come on top."
+        f"\nDraws are of FSDKaggle2019's {CONTEST['curated']:,} curated and {CONTEST['noisy']:,} noisy clips. Hours "
+        f"are a forecast for {device}: one step of each network, timed once; features and validation come on top."
     )
     return "\n".join(lines)
 

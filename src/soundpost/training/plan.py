@@ -86,7 +86,7 @@ class StageSettings:
     slow_factor: float = 0.3
     trainable: tuple[str, ...] = ()  # prefixes of names, or "norms"; empty: everything
     heard: tuple[str, ...] = ()  # names of sets; empty: all
-    # Set -> table of NOISY, by what was learnt before this stage; with `parts` a member hears one part of what it chose.
+    # Set -> table of NOISY, by what was learnt before this stage; with `parts`, a member hears one part of them.
     select: Mapping[str, Any] = field(default_factory=dict)
     augment: tuple[Mapping[str, Any], ...] | None = None
     sampler: Mapping[str, Any] | None = None

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,20 +17,16 @@ from soundpost.inference.in_memory import over_windows
 from soundpost.models import MODELS
 from soundpost.registry import build
 from soundpost.training.begin import begin_with, digest_of_start, start_file
-from soundpost.training.folds.split import kfold_rows
 from soundpost.training.history_picture import history_file, read_history
 from soundpost.training.initialise import initialise
 from soundpost.training.inputs import INPUTS
 from soundpost.training.inputs.material import Heard, Input, Material, Shared
 from soundpost.training.measures import measured
 from soundpost.training.member_file import is_finished, write_member
-from soundpost.training.noisy import NOISY
+from soundpost.training.noisy.choice import ChoiceOfNoisy
 from soundpost.training.plan import StageSettings, ValidationSettings
 from soundpost.training.trainer import Hooks, Trainer
 from soundpost.views.view import View
-
-if TYPE_CHECKING:
-    from soundpost.training.noisy.selection import Selection
 
 ONLY_MEMBER = "all"  # name of the member that hears every clip, where no fold is held out
 
@@ -149,16 +145,11 @@ class _Member:
         """Rows and labels of a noisy set's clips, by what the network says now."""
         rows = [row for row, source in enumerate(self.clips.sources) if source == name]
         own = [row for row in self.clips.scored if row not in set(self.held_out)]
-        parts = int(table.get("parts", 0))
-        settings = {key: value for key, value in table.items() if key not in ("parts", "parts_seed")}
-        rule = build(NOISY, table["name"], settings, "rule for noisy clips", where=f"select.{name}")
+        choice = ChoiceOfNoisy(table, f"select.{name}")
         heard = self.clips.truth[own], self.campaign.answers(network, own)
-        found: Selection = rule(self.clips.truth[rows], self.campaign.answers(network, rows), heard)
-        kept = np.arange(len(found.rows))
-        if parts:
-            number = self.campaign.folds.index(self.fold) % parts
-            kept = np.sort(kfold_rows(len(found.rows), parts, table.get("parts_seed", 42))[number])
-        return {"rows": torch.tensor(rows)[found.rows[kept]], "truth": torch.from_numpy(found.truth[kept])}
+        answers = self.campaign.answers(network, rows)
+        found = choice(self.clips.truth[rows], answers, heard, self.campaign.folds.index(self.fold))
+        return {"rows": torch.tensor(rows)[found.rows], "truth": torch.from_numpy(found.truth)}
 
     def score(self, network: nn.Module, validation: ValidationSettings) -> float:
         """The score of the held-out clips, or of other curated clips."""

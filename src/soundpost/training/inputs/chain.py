@@ -110,7 +110,7 @@ class ChainMaterial:
         self.read, self.before_mixing, self.after_mixing = read, before_mixing, after_mixing
         self.numbers = source_numbers(heard, shared)
         self.targets = torch.from_numpy(heard.truth)
-        self.augmentations = [_augmentation(table) for table in stage.augment or ()]
+        self.augmentations = [placed(table) for table in stage.augment or ()]
         self.after = [one for one in self.augmentations if one.after_mixing]
         self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))
         self.sampler = sampler_of(stage)
@@ -158,7 +158,7 @@ class Placed:
     partners: bool  # whether partners that are drawn afresh go through it, too
 
 
-def _augmentation(table: Mapping[str, Any]) -> Placed:
+def placed(table: Mapping[str, Any]) -> Placed:
     places = {"off_from": 0, "after_mixing": False, "partners": True}
     own = {key: value for key, value in table.items() if key not in places}
     part = build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]")
