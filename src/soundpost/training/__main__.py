@@ -19,15 +19,19 @@ import torch
 from soundpost.arguments import Parser
 from soundpost.errors import DeviceError, SettingsError
 from soundpost.exit_status import refusing
+from soundpost.resources.processes import die_with_parent
+from soundpost.training.begin import start_file
 from soundpost.training.checked import check_plan
 from soundpost.training.clips import Clips, Source, read_clips
 from soundpost.training.finish import finish
 from soundpost.training.forecast import listing
 from soundpost.training.inputs.material import Shared
+from soundpost.training.jobs import MEMBERS_ONLY, devices_of, run_jobs
 from soundpost.training.plan import Plan, find_plan, read_plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Paused
 
+COMMON = ("curated", "noisy", "epochs", "start", "seed")  # options that every member's process is given
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -47,11 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, help="recipe folder, or .safetensors or .pth file, to begin with")
     parser.add_argument("--limit", help="stop in good order after so long, such as 11h30m")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu, cuda:0 ...; several members at once by cuda:0,cuda:1 or cpu:2",
+    )
+    parser.add_argument(MEMBERS_ONLY, action="store_true", help="train members and write no recipe")
     options = parser.parse_args(arguments)
     if options.list:
         print(listing(_device(options.device)))
         return 0
+    if options.members_only:
+        die_with_parent()
     _train(options)
     return 0
 
@@ -70,32 +81,65 @@ def seconds_of(text: str) -> float:
 
 def _train(options: argparse.Namespace) -> None:
     plan, clips = _asked_for(options)
-    table = clips.table
-    print(table.summary(), flush=True)
-    device = _device(options.device)
+    print(clips.table.summary(), flush=True)
+    devices = devices_of(options.device)
+    first, *_ = [_device(name) for name in devices]
     ends = time.monotonic() + seconds_of(options.limit) if options.limit else None
     with _interruptible() as was_interrupted:
-        campaign = Campaign(
-            Shared(plan, clips, device, options.out / "features"),
-            options.out,
-            options.seed,
-            options.start,
-            lambda: was_interrupted() or (ends is not None and time.monotonic() > ends),
-        )
+
+        def is_time() -> bool:
+            return was_interrupted() or (ends is not None and time.monotonic() > ends)
+
+        shared = Shared(plan, clips, first, options.out / "features")
+        campaign = Campaign(shared, options.out, options.seed, options.start, is_time)
         chosen = tuple(options.folds.split(",")) if options.folds else campaign.folds
         if unknown := sorted(set(chosen) - set(campaign.folds)):
             raise SettingsError(f"--folds {','.join(unknown)}: folds are {', '.join(campaign.folds)}. Correct --folds.")
-        done: list[str] = []
+        if len(devices) > 1:
+            done, paused = _in_jobs(campaign, chosen, devices, options, is_time, ends), ""
+        else:
+            done, paused = _one_by_one(campaign, chosen)
+    if len(done) < len(chosen):
+        print(f"{len(done)} of {len(chosen)} members done{paused}.")
+        print(f"Go on with the same command: {_command(options)}")
+    elif not options.members_only:
+        everything = _command(argparse.Namespace(**{**vars(options), "folds": None}))
+        finish(campaign, everything, first.type, options.curated.rpartition(":")[0])
+
+
+def _one_by_one(campaign: Campaign, chosen: Sequence[str]) -> tuple[list[str], str]:
+    """Members that are there, trained in this process until it is time, and where that was."""
+    done: list[str] = []
+    for fold in chosen:
         try:
-            for fold in chosen:
-                campaign.member(fold)
-                done.append(fold)
+            campaign.member(fold)
         except Paused as pause:
-            print(f"{len(done)} of {len(chosen)} members done; paused in fold {chosen[len(done)]}, {pause}.")
-            print(f"Go on with the same command: {_command(options)}")
-            return
-    everything = _command(argparse.Namespace(**{**vars(options), "folds": None}))
-    finish(campaign, everything, device.type, (options.curated or "").rpartition(":")[0])
+            return done, f"; paused in fold {fold}, {pause}"
+        done.append(fold)
+    return done, ""
+
+
+def _in_jobs(
+    campaign: Campaign,
+    chosen: Sequence[str],
+    devices: Sequence[str],
+    options: argparse.Namespace,
+    is_time: Callable[[], bool],
+    ends: float | None,
+) -> list[str]:
+    """Members that are there, trained in processes of their own until it is time."""
+    campaign.out.mkdir(parents=True, exist_ok=True)
+    for fold in chosen:  # what is of another training is refused before any process begins
+        campaign.is_finished(fold)
+        if options.start:
+            start_file(options.start, fold)
+    campaign.input.ready()
+    words = {f"--{name}": str(value) for name in COMMON if (value := getattr(options, name)) is not None}
+
+    def left() -> float | None:
+        return None if ends is None else ends - time.monotonic()
+
+    return run_jobs(words, options.plan, campaign.out, chosen, devices, is_time, left)
 
 
 def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:
@@ -155,7 +199,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _command(options: argparse.Namespace) -> str:
-    names = ("curated", "noisy", "out", "folds", "epochs", "start", "limit", "seed", "device")
+    names = (*COMMON, "out", "folds", "limit", "device")
     given = [f"--{name} {value}" for name in names if (value := getattr(options, name)) is not None]
     return " ".join(["soundpost train", options.plan, *given])
 

@@ -58,6 +58,14 @@ class Campaign:
         text = repr((plan.digest(), list(rows), clips.stretches, self.seed, digest_of_start(self.start, fold), fold))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def is_finished(self, fold: str) -> bool:
+        """Whether a member is there.
+
+        Raises:
+            SettingsError: another training has left one.
+        """
+        return is_finished(fold_file(self.out, fold), self.digest(fold))
+
     def member(self, fold: str) -> Path:
         """The file of a member, trained if it was not.
 

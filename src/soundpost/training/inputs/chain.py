@@ -32,6 +32,10 @@ class Spectrograms:
     def __init__(self, settings: SpectrogramsSettings, shared: Shared) -> None:
         self.shared = shared
 
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms
+
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""
         store, view = self.shared.spectrograms, self.shared.view
@@ -58,6 +62,10 @@ class Waveforms:
 
     def __init__(self, settings: WaveformsSettings, shared: Shared) -> None:
         self.shared = shared
+
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms, self.shared.waveforms
 
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""

@@ -120,6 +120,10 @@ class Input(Protocol):
 
     Settings: ClassVar[type]
 
+    def ready(self) -> None:
+        """Make the features that all members share, so that processes that begin together find them."""
+        ...
+
     def material(self, heard: Heard, stage: StageSettings) -> Material:
         """What one stage of one member learns from."""
         ...

@@ -61,6 +61,10 @@ class Segments:
         key = self.shared.key("sides", repr((chosen.trim_db, chosen.trim_pad_mode, chosen.length_unit)))
         return build_store(self.shared.folder, key, "float64", make, len(self.shared.clips.paths))
 
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms, self.shared.waveforms, self.sides
+
     def material(self, heard: Heard, stage: StageSettings) -> "SegmentsMaterial":
         """What is heard, in a stage's augmentations."""
         return SegmentsMaterial(heard, stage, self)
