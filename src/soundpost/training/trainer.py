@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +169,7 @@ class Trainer:
         if self.average:
             self.average.update()
         if run.schedule.BY == "batch":
-            run.schedule.step()
+            _next_rate(run)
 
     def _step(self, optimiser: torch.optim.Optimizer) -> None:
         """Move the weights, unless a scaled gradient is not finite; then only the scale falls."""
@@ -191,9 +192,9 @@ class Trainer:
                 for group in run.optimiser.param_groups:
                     group["lr"] *= stage.slow_factor
         if run.schedule.BY == "score":
-            run.schedule.step(score)
+            _next_rate(run, score)
         elif run.schedule.BY == "epoch":
-            run.schedule.step()
+            _next_rate(run)
         self.history.append(
             {
                 "stage": stage.name,
@@ -259,3 +260,10 @@ class Trainer:
         self._loss = state["loss"].to(self.device)
         self._scaler.load_state_dict(state["scaler"])
         self._skipped = state["skipped"]
+
+
+def _next_rate(run: StageRun, *score: float) -> None:
+    with warnings.catch_warnings():
+        # Said by torch where the very first step was left out by the scaler; the rate goes on all the same.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+        run.schedule.step(*score)
