@@ -126,11 +126,12 @@ def test_ex4sperans_hears_its_part_of_ever_more_noisy_clips(tmp_path: Path, monk
 
 
 def test_simongrest_hears_noisy_clips_of_every_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three of each of three labels at least, in its second stage alone."""
+    """Of each of three labels, in its second stage alone, and not all there are."""
     first, second = heard_in(make_clips(tmp_path), "simongrest/six_folds", monkeypatch)
     assert set(first[1]) == {"curated"}
     noisy = second[2][[source == "noisy" for source in second[1]]]
-    assert (noisy.sum(0) >= 2).all()
+    assert (noisy.sum(0) >= 1).all()
+    assert 3 <= len(noisy) <= 9
 
 
 def test_filipmu_hears_noisy_clips_of_one_poor_label_in_its_last_phases(

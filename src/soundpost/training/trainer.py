@@ -155,12 +155,12 @@ class Trainer:
         inputs = batch.inputs
         if inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        enabled = self._half is not None
-        with run.statistics.during(batches), torch.autocast(self.device.type, self._half, enabled=enabled):
-            outputs = self.network(inputs)
-        loss = run.criterion(outputs, batch)
         run.optimiser.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        with run.statistics.during(batches):
+            with torch.autocast(self.device.type, self._half, enabled=self._half is not None):
+                outputs = self.network(inputs)
+            loss = run.criterion(outputs, batch)
+            self._scaler.scale(loss).backward()
         self._step(run.optimiser)
         for module in self.network.modules():
             if hasattr(module, "constrain"):
