@@ -2,20 +2,16 @@
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
+from small_plans import make_clips, small_plan
 
 from soundpost.cli import main
 from soundpost.training import forecast
 from soundpost.training.plan import plan_names
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "training"))
-
-from small_plans import make_clips, small_plan  # noqa: E402
-
 SMALLER = {  # command -> words in place of the page's, and further ones
     "train": ({"cuda:0,cuda:1": "cpu"}, []),
     "second-level": ({"20": "1"}, ["--epochs", "1", "--draws", "64"]),

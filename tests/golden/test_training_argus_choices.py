@@ -65,7 +65,7 @@ def test_second_level_of_argus_hears_the_published_tiles(place: TrainingSet, cas
 
 
 def test_second_level_of_argus_draws_runs_and_subsets_evenly() -> None:
-    """Of 40,000 clips of 1 to 6 tiles none is left without one; shares of runs, sizes and places are as published."""
+    """None of 40,000 clips of 1 to 6 tiles is left without one; shares of runs, sizes and places are as published."""
     clips = 40_000
     counts = torch.arange(clips) % 6 + 1
     kept = tiles.draw(tiles.TileDrawSettings(), counts, torch.Generator().manual_seed(0))

@@ -127,9 +127,8 @@ REFUSED = [
 def test_file_that_cannot_be_begun_with_is_refused(make: object, message: str, tmp_path: Path) -> None:
     """In one sentence, and nothing of it is run."""
     path = make(tmp_path)  # type: ignore[operator]
-    with pytest.raises(SettingsError) as found:
+    with pytest.raises(SettingsError, match=re.escape(message)):
         begin_with(network(3, 0), start_file(path, "1"))
-    assert message in str(found.value)
     assert not Path("touched").exists()
 
 

@@ -67,7 +67,7 @@ def test_segments_of_clips_of_their_length_are_those_of_prediction(tmp_path: Pat
 
 
 def test_segments_begin_anywhere_and_short_clips_lie_anywhere_among_zeros(tmp_path: Path) -> None:
-    """Of a long clip with one click the click is seen at many places, of a short one too."""
+    """The one click of a long clip is seen at many places, that of a short one too."""
     long, short = 1e-2 * np.random.default_rng(1).standard_normal((2, 400000))
     long[200000:200400] = 0.9
     short = short[:60000]

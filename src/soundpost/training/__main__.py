@@ -96,7 +96,7 @@ def _train(options: argparse.Namespace) -> None:
         if unknown := sorted(set(chosen) - set(campaign.folds)):
             raise SettingsError(f"--folds {','.join(unknown)}: folds are {', '.join(campaign.folds)}. Correct --folds.")
         if len(devices) > 1:
-            done, paused = _in_jobs(campaign, chosen, devices, options, is_time, ends), ""
+            done, paused = _in_jobs(campaign, chosen, devices, options, was_interrupted, ends), ""
         else:
             done, paused = _one_by_one(campaign, chosen)
     if len(done) < len(chosen):
@@ -124,7 +124,7 @@ def _in_jobs(
     chosen: Sequence[str],
     devices: Sequence[str],
     options: argparse.Namespace,
-    is_time: Callable[[], bool],
+    was_interrupted: Callable[[], bool],
     ends: float | None,
 ) -> list[str]:
     """Members that are there, trained in processes of their own until it is time."""
@@ -139,7 +139,7 @@ def _in_jobs(
     def left() -> float | None:
         return None if ends is None else ends - time.monotonic()
 
-    return run_jobs(words, options.plan, campaign.out, chosen, devices, is_time, left)
+    return run_jobs(words, options.plan, campaign.out, chosen, devices, was_interrupted, left)
 
 
 def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:

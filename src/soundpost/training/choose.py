@@ -47,7 +47,7 @@ def nested_score(
     Args:
         truth: as every_choice's.
         tables: as every_choice's.
-        folds: of each clip, two at least.
+        folds: name for each clip, two different ones at least.
         at_most: as every_choice's.
     """
     rows = np.nonzero(np.asarray(truth))[0].tolist()

@@ -28,7 +28,7 @@ from soundpost.training.trainer import Hooks, Trainer
 
 CONTEST = {"curated": 4970, "noisy": 19815}  # clips of FSDKaggle2019, whose plans these are
 CLASSES = 80
-SECONDS = 8.0  # of the sounds that are timed, about a curated clip's mean
+SECONDS = 8.0  # length of the sounds that are timed, about a curated clip's mean
 FEW = 4  # clips of a step that is timed on a processor; elsewhere a batch, without which a device idles
 
 

@@ -49,7 +49,7 @@ def run_jobs(
     out: Path,
     folds: Sequence[str],
     devices: Sequence[str],
-    is_time: Callable[[], bool],
+    was_interrupted: Callable[[], bool],
     left: Callable[[], float | None],
 ) -> list[str]:
     """Train members, one process for each device at a time; the folds whose member is there at the end.
@@ -60,8 +60,8 @@ def run_jobs(
         out: folder of the recipe.
         folds: members to train, in this order.
         devices: one for each process that may run at once.
-        is_time: whether to stop in good order.
-        left: seconds until --limit, None: there is none.
+        was_interrupted: whether to stop in good order at once.
+        left: seconds until --limit, which processes keep by themselves; None: there is none.
 
     Raises:
         SettingsError: a process failed; the others were stopped in good order, and its last line is named.
@@ -70,20 +70,26 @@ def run_jobs(
     running: dict[int, Job] = {}
     failed: Job | None = None
     asked = False
+    begun = 0
     try:
         while running or (waiting and not asked):
             for place, device in enumerate(devices):
-                if place not in running and waiting and not asked:
-                    running[place] = _started(words, plan, out, waiting.pop(0), device, devices, left())
+                seconds = left()
+                is_over = seconds is not None and seconds <= 0 and begun >= len(devices)
+                if is_over or asked:
+                    waiting.clear()
+                if place not in running and waiting:
+                    begun += 1
+                    running[place] = _started(words, plan, out, waiting.pop(0), device, devices, seconds)
             for place, job in list(running.items()):
                 status = job.process.poll()
                 if status is None:
                     continue
                 del running[place]
                 _say(job, out, devices[place])
-                if status:
-                    failed = failed or job
-            if not asked and (failed or is_time()):
+                if status and not asked:
+                    failed = job
+            if not asked and (failed or was_interrupted()):
                 asked = True
                 for job in running.values():
                     job.process.send_signal(signal.SIGINT)

@@ -59,8 +59,8 @@ def foretold(table: Mapping[str, Any], answers: Answers) -> np.ndarray:
     """What the kernel's own blend makes of out-of-fold answers, (clips, classes) float32.
 
     Args:
-        table: of submission_of.
-        answers: of every recipe in it, second levels as they stand in their out_of_fold.csv.
+        table: what submission_of has made.
+        answers: those of every recipe in it, second levels as they stand in their out_of_fold.csv.
     """
     by_name = {recipe.name: own for recipe, own in zip(answers.recipes, answers.tables, strict=True)}
     second = {name: [lambda rows, own=by_name[name]: own] for name in table.get("second_level", [])}
@@ -76,8 +76,8 @@ def write_submission(path: Path, table: Mapping[str, Any], folders: Sequence[Pat
 
     Args:
         path: the submission.toml.
-        table: of submission_of.
-        folders: of the recipes that were looked at.
+        table: what submission_of has made.
+        folders: where the recipes lie that were looked at.
 
     Returns:
         keys of the former one that stay.

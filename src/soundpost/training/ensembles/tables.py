@@ -28,7 +28,7 @@ class Answers:
     labels: tuple[str, ...]  # in the order of the first recipe
     truth: np.ndarray  # (clips, classes)
     tables: tuple[np.ndarray, ...]  # one (clips, classes) for each recipe
-    windows: tuple[tuple[Tensor, ...] | None, ...]  # of each recipe that has them, (windows, classes) a clip
+    windows: tuple[tuple[Tensor, ...] | None, ...]  # (windows, classes) a clip, of recipes that have them
     left_out: int  # clips of any table that another one or the csv lacks
     folds_differ: bool  # whether recipes were trained on other folds than the first
 

@@ -13,7 +13,7 @@ class WindowRows:
     """Clips, each shown as the mean of some of its windows, drawn anew every time.
 
     Args:
-        windows: of each clip, (windows, inputs, classes) float32.
+        windows: (windows, inputs, classes) float32 for each clip.
         truth: (clips, classes) float32.
         batch: clips.
         draws: clips of an epoch, drawn with replacement; 0: every clip once.

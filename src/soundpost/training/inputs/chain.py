@@ -167,6 +167,7 @@ class Placed:
 
 
 def placed(table: Mapping[str, Any]) -> Placed:
+    """An augmentation from its table, with what the table says of its place."""
     places = {"off_from": 0, "after_mixing": False, "partners": True}
     own = {key: value for key, value in table.items() if key not in places}
     part = build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]")
