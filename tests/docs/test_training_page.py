@@ -1,67 +1,49 @@
-"""The commands of docs/training.md, one after the other, on plans, networks and folders of reduced size."""
+"""The section of docs/training.md about Kaggle's machines: its commands as they stand."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
-from small_plans import make_clips, small_plan
 
-from soundpost.cli import main
-from soundpost.training import forecast
-from soundpost.training.plan import plan_names
+from soundpost.kernel import command, push
+from soundpost.training.session.options import parse
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALLER = {  # command -> words in place of the page's, and further ones
-    "train": ({"cuda:0,cuda:1": "cpu"}, []),
-    "second-level": ({"20": "1"}, ["--epochs", "1", "--draws", "64"]),
-    "build": ({}, ["--out", "kernel.py", "--dist", "dist"]),
-    "tag": ({}, ["--device", "cpu", "--quiet"]),
-    "pseudo-label": ({"top=2,threshold=0.3": "top=2"}, []),
-    "evaluate": ({}, []),
-}
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text("utf-8")
+SECTION = PAGE[PAGE.index("## On Kaggle's machines") :].partition("\n## ")[0]
+COMMANDS = re.findall(r"^    (python build_kernel\.py .*|soundpost push.*)$", SECTION, re.MULTILINE)
 
 
-def commands() -> list[list[str]]:
-    """What the page shows, lines that go on joined, without what asks for a package index."""
-    text = (ROOT / "docs" / "training.md").read_text("utf-8").replace("\\\n", " ")
-    page = text.split("## What comes out")[0]  # behind it folders of the reader's own are named
-    found = re.findall(r"^    (soundpost .*)$", page, re.MULTILINE)
-    return [shlex.split(line)[1:] for line in found]
+def words_of(line: str) -> list[str]:
+    """A command's words without the program's."""
+    return shlex.split(line)[2:]
 
 
-def smaller(words: list[str], folder: Path) -> list[str]:
-    """The same command over what is small."""
-    key = words[1] if words[0] == "ensemble" else words[0]
-    other, more = SMALLER.get(key, ({}, []))
-    found: list[str] = []
-    for word in words:
-        if word in plan_names():
-            found.append(str(small_plan(word, folder)))
-        elif "*" in word:
-            found += sorted(str(path) for path in Path().glob(word))
-        else:
-            found.append(other.get(word, word))
-    if key == "train" and "--device" not in found and "--list" not in found:
-        more = ["--device", "cpu"]
-    return [*found, *more]
+def test_build_of_the_page_makes_what_the_page_says(tmp_path: Path) -> None:
+    """The first command, to the letter: one file, two T4, internet off, a title whose address the page names later."""
+    assert command.main([*words_of(COMMANDS[0]), "--dist", str(tmp_path)]) == 0
+    table = json.loads((tmp_path / "kernel" / "kernel-metadata.json").read_text("utf-8"))
+    assert (table["code_file"], table["machine_shape"], table["enable_internet"]) == (
+        "train_kernel.py",
+        "NvidiaTeslaT4",
+        False,
+    )
+    later = words_of(next(line for line in COMMANDS if "--weights-by" in line))
+    assert later[later.index("--weights-by") + 1] == table["id"]
 
 
-@pytest.mark.slow
-def test_commands_of_the_page_lead_from_folders_to_a_kernel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Every one ends with status 0; a submission, a kernel and a recipe of pseudo-labelled clips are there."""
-    folder = make_clips(tmp_path / "contest")
-    for kind in ("curated", "noisy"):
-        (folder / kind).rename(folder / f"train_{kind}")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(forecast, "seconds_per_draw", lambda plan, device: 0.1)
-    given = commands()
-    assert [words[0] for words in given][:6] == ["train", "train", "train", "ensemble", "ensemble", "build"]
-    for words in given:
-        assert main(smaller(words, folder)) == 0, (words, capsys.readouterr().err[-2000:])
-    assert (folder / "weights" / "submission.toml").is_file()
-    assert (folder / "kernel.py").stat().st_size > 100_000
-    assert len(list((folder / "weights" / "v1mix").glob("fold*.safetensors"))) == 2
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_page_is_one_that_there_is(line: str) -> None:
+    """Options and all."""
+    parser = push._parser() if line.startswith("soundpost push") else command._parser()
+    parser.parse_args(words_of(line))
+
+
+def test_options_of_the_table_are_those_of_the_build_and_of_the_session() -> None:
+    """What the page names for a session can be told to the kernel, too; folds are dealt by the build alone."""
+    rows = "".join(line for line in SECTION.splitlines() if line.startswith("| `--"))
+    named = set(re.findall(r"`(--[a-z-]+)[^`]*`", rows))
+    assert named <= command._parser().known()
+    others = sorted(name.removeprefix("--") for name in named - {"--limit", "--folds-from"})
+    assert parse([], {"limit": "1h", **dict.fromkeys(others, "1")}, "train_kernel.py").limit == "1h"

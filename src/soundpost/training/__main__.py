@@ -4,7 +4,6 @@ PLAN is a training.toml, or the name of a published one (see --list). Called aga
 """
 
 import argparse
-import re
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from soundpost.resources.processes import die_with_parent
 from soundpost.training.begin import start_file
 from soundpost.training.checked import check_plan
 from soundpost.training.clips import Clips, Source, read_clips
+from soundpost.training.duration import seconds_of
 from soundpost.training.finish import finish
 from soundpost.training.forecast import listing
 from soundpost.training.inputs.material import Shared
@@ -31,8 +31,7 @@ from soundpost.training.plan import Plan, find_plan, read_plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Paused
 
-COMMON = ("curated", "noisy", "epochs", "start", "seed")  # options that every member's process is given
-UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+COMMON = ("curated", "noisy", "epochs", "start", "seed", "save_every")  # options that every member's process is given
 
 
 @refusing
@@ -50,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, help="of every stage, instead of the plan's")
     parser.add_argument("--start", type=Path, help="recipe folder, or .safetensors or .pth file, to begin with")
     parser.add_argument("--limit", help="stop in good order after so long, such as 11h30m")
+    parser.add_argument("--save-every", default="60s", help="at most so long between two checkpoints (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--device",
@@ -67,18 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def seconds_of(text: str) -> float:
-    """Seconds of a duration such as 11h30m or 90s.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not text or parts is None:
-        raise SettingsError(f"--limit {text} is no duration. Write 11h30m, 45m or 90s.")
-    return sum(float(number) * UNITS[unit] for number, unit in zip(parts.groups("0"), "hms", strict=True))
-
-
 def _train(options: argparse.Namespace) -> None:
     plan, clips = _asked_for(options)
     print(clips.table.summary(), flush=True)
@@ -91,7 +79,8 @@ def _train(options: argparse.Namespace) -> None:
             return was_interrupted() or (ends is not None and time.monotonic() > ends)
 
         shared = Shared(plan, clips, first, options.out / "features")
-        campaign = Campaign(shared, options.out, options.seed, options.start, is_time)
+        save_every = seconds_of(options.save_every, "--save-every")
+        campaign = Campaign(shared, options.out, options.seed, options.start, is_time, save_every)
         chosen = tuple(options.folds.split(",")) if options.folds else campaign.folds
         if unknown := sorted(set(chosen) - set(campaign.folds)):
             raise SettingsError(f"--folds {','.join(unknown)}: folds are {', '.join(campaign.folds)}. Correct --folds.")
@@ -134,7 +123,8 @@ def _in_jobs(
         if options.start:
             start_file(options.start, fold)
     campaign.input.ready()
-    words = {f"--{name}": str(value) for name in COMMON if (value := getattr(options, name)) is not None}
+    given = {name.replace("_", "-"): getattr(options, name) for name in COMMON}
+    words = {f"--{name}": str(value) for name, value in given.items() if value is not None}
 
     def left() -> float | None:
         return None if ends is None else ends - time.monotonic()
@@ -200,7 +190,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 def _command(options: argparse.Namespace) -> str:
     names = (*COMMON, "out", "folds", "limit", "device")
-    given = [f"--{name} {value}" for name in names if (value := getattr(options, name)) is not None]
+    given = [f"--{name.replace('_', '-')} {value}" for name in names if (value := getattr(options, name)) is not None]
     return " ".join(["soundpost train", options.plan, *given])
 
 

@@ -1,8 +1,11 @@
-"""What stands at the end of a training: recipe, out-of-fold answers, scores, a picture of it, and what to do next."""
+"""What members that are there become: a recipe, out-of-fold answers and scores, a picture, and what to do next."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
+from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
 from soundpost.evaluation.dataset import Table
@@ -25,40 +28,57 @@ def finish(campaign: Campaign, go_on: str, device: str, csv: str) -> None:
         device: answers.
         csv: the curated clips', for the next command.
     """
-    plan, out = campaign.shared.plan, campaign.out
-    table = campaign.shared.clips.table
-    there = [fold for fold in campaign.folds if (out / f"fold{fold}.safetensors").is_file()]
+    out, there = campaign.out, members_there(campaign)
     print(draw_histories(out, there))
     if missing := [fold for fold in campaign.folds if fold not in there]:
         print(f"members {', '.join(there)} are done; {', '.join(missing)} are not, so there is no recipe yet.")
         print(f"Go on with: {go_on}")
         return
-    recipe = write_recipe(out, plan, table, there, {}, {})
-    if there == [ONLY_MEMBER]:
+    told = score(campaign, leave_recipe(campaign, there), device)
+    if not told:
         print(f"{out / 'recipe.toml'} is there; its member heard every clip, so nothing can be said of how it does.")
         print(f"Next: name {out.name} in {out.parent / 'submission.toml'}, then")
         print(f"soundpost build --submission {out.parent / 'submission.toml'}")
         return
-    held_out = _scored(campaign, recipe, there, device)
-    print(class_tables(held_out_part(table), held_out))
+    print("\n".join(told))
     print(f"{out / 'recipe.toml'} is there. Next, alone or with the folders of other recipes:")
     print(f"soundpost ensemble choose {out} --csv {csv} --out {out.parent / 'submission.toml'}")
 
 
-def _scored(campaign: Campaign, recipe: Recipe, there: list[str], device: str) -> np.ndarray:
-    """Out-of-fold answers by all views, (clips, classes), written and printed."""
+def members_there(campaign: Campaign) -> list[str]:
+    """Folds whose member is finished."""
+    return [fold for fold in campaign.folds if fold_file(campaign.out, fold).is_file()]
+
+
+def leave_recipe(campaign: Campaign, folds: Sequence[str]) -> Recipe:
+    """recipe.toml of these members, without scores."""
+    return write_recipe(campaign.out, campaign.shared.plan, campaign.shared.clips.table, folds, {}, {})
+
+
+def score(campaign: Campaign, recipe: Recipe, device: str) -> list[str]:
+    """Out-of-fold answers, and the recipe anew with scores; what there is to tell of views and of classes.
+
+    Args:
+        campaign: with all its members there.
+        recipe: as leave_recipe wrote it.
+        device: on which the members answer.
+    """
+    folds = [member.fold for member in recipe.members]
+    if folds == [ONLY_MEMBER]:
+        return []
     plan, out = campaign.shared.plan, campaign.out
     table = held_out_part(campaign.shared.clips.table)
     by_views = _held_out(campaign, recipe, table, device)
-    write_out_of_fold(out, table, by_views[-1])
     gains = {"views": [lwlrap(table.truth, held_out) for held_out in by_views]}
-    write_recipe(out, plan, campaign.shared.clips.table, there, fold_scores(table, by_views[-1]), gains)
-    for n_views, held_out in enumerate(by_views, 1):
-        names = ", ".join(view.name for view in recipe.views[:n_views])
-        print(f"views: {names}; every clip by the member that never heard it\n\n{score_tables(table, held_out)}")
+    write_recipe(out, plan, campaign.shared.clips.table, folds, fold_scores(table, by_views[-1]), gains)
     if plan.out_of_fold:
         write_windows(out, _windows(campaign, recipe, table, device))
-    return by_views[-1]
+    write_out_of_fold(out, table, by_views[-1])
+    told = []
+    for n_views, held_out in enumerate(by_views, 1):
+        names = ", ".join(view.name for view in recipe.views[:n_views])
+        told.append(f"views: {names}; every clip by the member that never heard it\n\n{score_tables(table, held_out)}")
+    return [*told, class_tables(table, by_views[-1])]
 
 
 def held_out_part(table: Table) -> Table:

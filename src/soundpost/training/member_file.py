@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from soundpost.training.state import same_training
 
@@ -26,15 +27,20 @@ def digest_of(*parts: object) -> str:
 
 
 def is_finished(file: Path, digest: str) -> bool:
-    """Whether a member is there.
+    """Whether a member is there, whole; one that is cut off is named, and is to be trained again.
 
     Raises:
         SettingsError: one of another training is.
     """
     if not file.is_file():
         return False
-    with safe_open(file, "pt") as known:
-        same_training(file, (known.metadata() or {}).get(DIGEST, "none"), digest)
+    try:
+        with safe_open(file, "pt") as known:
+            found = (known.metadata() or {}).get(DIGEST, "none")
+    except SafetensorError as error:
+        tqdm.write(f"warning: {file} is damaged ({error}). The member is trained again.")
+        return False
+    same_training(file, found, digest)
     return True
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from soundpost.ensemble import recipe_folder
-from soundpost.ensemble.recipe_folder import NewMember
+from soundpost.ensemble.recipe_folder import OUT_OF_FOLD, NewMember
 from soundpost.ensemble.recipes import Recipe
 from soundpost.evaluation.dataset import Table
 from soundpost.evaluation.metrics import accuracy, lwlrap, lwlrap_of_classes
@@ -20,7 +20,7 @@ DIGITS = 6  # so many are written of probabilities and scores
 
 def write_out_of_fold(out: Path, table: Table, held_out: np.ndarray) -> None:
     """out_of_fold.csv: fname, fold, then one probability per label, each by the member that never heard the clip."""
-    write_table(out / "out_of_fold.csv", table.files, table.folds, table.labels, held_out)
+    write_table(out / OUT_OF_FOLD, table.files, table.folds, table.labels, held_out)
 
 
 def write_table(

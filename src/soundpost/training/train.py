@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.errors import SettingsError
@@ -25,9 +26,11 @@ from soundpost.training.measures import measured
 from soundpost.training.member_file import is_finished, write_member
 from soundpost.training.noisy.choice import ChoiceOfNoisy
 from soundpost.training.plan import StageSettings, ValidationSettings
-from soundpost.training.trainer import Hooks, Trainer
+from soundpost.training.state import discard
+from soundpost.training.trainer import SAVE_EVERY, Hooks, Trainer
 from soundpost.views.view import View
 
+History = list[dict[str, float | int | str]]
 ONLY_MEMBER = "all"  # name of the member that hears every clip, where no fold is held out
 
 
@@ -40,6 +43,8 @@ class Campaign:
     seed: int
     start: Path | None = None  # another recipe's folder or a file of weights, begun with as far as they fit
     is_time: Callable[[], bool] = field(default=lambda: False)
+    save_every: float = SAVE_EVERY  # s between two checkpoints, at most
+    on_epoch: Callable[[str, History], None] = field(default=lambda fold, rows: None)  # after each epoch of a member
 
     def __post_init__(self) -> None:
         """Ready the input, which members share."""
@@ -88,12 +93,12 @@ class Campaign:
             torch.manual_seed(member_seed + 7919 * (1 + stage_number))
             return self.fresh_network()
 
-        hooks = Hooks(member.material, member.score, self.is_time, member.write_history, anew)
+        hooks = Hooks(member.material, member.score, self.is_time, member.tell, save_every=self.save_every, fresh=anew)
         trainer = Trainer(self.shared.plan, network, hooks, member_seed, digest)
         checkpoint = self.out / f"fold{fold}.checkpoint"
         kept = trainer.run(checkpoint, f"{self.shared.plan.name}/{fold}")
         write_member(file, kept, digest)
-        checkpoint.unlink(missing_ok=True)
+        discard(checkpoint)
         return file
 
     def losses(self, fold: str) -> tuple[float, ...]:
@@ -169,9 +174,14 @@ class _Member:
         found = self.campaign.answers(network, rows)
         return measured(validation.measure, self.clips.truth[rows], found, validation.batch)
 
-    def write_history(self, rows: list[dict[str, float | int | str]]) -> None:
-        """history_FOLD.csv, anew after every epoch."""
-        with history_file(self.campaign.out, self.fold).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    def tell(self, rows: History) -> None:
+        """history_FOLD.csv, anew after every epoch; it is not worth more than the training that it tells of."""
+        path = history_file(self.campaign.out, self.fold)
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            tqdm.write(f"warning: {path} could not be written ({error.strerror}); the member does not need it")
+        self.campaign.on_epoch(self.fold, rows)

@@ -28,6 +28,7 @@ from soundpost.training.member_file import digest_of, is_finished, write_member
 from soundpost.training.out_of_fold import write_table
 from soundpost.training.plan import Plan
 from soundpost.training.search import ARGUS_SECOND_LEVEL, Range, trial
+from soundpost.training.state import discard
 from soundpost.training.trainer import Hooks, Trainer
 
 DIGITS = 6  # so many are written of scores and priors
@@ -232,7 +233,7 @@ class Learner:
             if score(kept) <= start:  # the untrained network is a candidate
                 kept.load_state_dict(untrained)
             write_member(file, kept, digest)
-            file.with_suffix(".checkpoint").unlink(missing_ok=True)
+            discard(file.with_suffix(".checkpoint"))
         network.load_state_dict(self._kept(number, fold))
         return network.eval()
 

@@ -9,13 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from soundpost.ensemble.recipe_folder import OUT_OF_FOLD
 from soundpost.ensemble.recipes import Recipe, parse_recipe
 from soundpost.ensemble.weights_folder import RECIPE
 from soundpost.errors import SettingsError
 from soundpost.evaluation.dataset import SHOWN, read_labels
 from soundpost.training.ensembles.windows import read_windows
-
-OUT_OF_FOLD = "out_of_fold.csv"
 
 
 @dataclass(frozen=True)
