@@ -53,9 +53,10 @@ def test_listing_names_every_plan_and_times_each_network_once(
 
 
 def test_draw_of_a_small_plan_is_timed() -> None:
-    """A step of the real loop, of a second and a third set of its plan nothing is asked."""
+    """A step of the real loop; its plan's second set has a loss of its own, and no clips are asked for."""
     model = {"name": "compact", "widths": [4, 6], "strides": [2, 2]}
     sets = {"curated": {}, "noisy": {"of": "noisy", "heard": "all"}}
+    loss = {"by_set": {"noisy": {"name": "soft_bootstrap"}}}
     stage = {"heard": ["noisy"], "keep": "best", "schedule": {"name": "plateau"}}
-    plan = plan_of({"model": model, "sets": sets, "stages": [stage]}, "plan")
+    plan = plan_of({"model": model, "sets": sets, "stages": [stage], "loss": loss}, "plan")
     assert 0 < seconds_per_draw(plan, torch.device("cpu")) < 60

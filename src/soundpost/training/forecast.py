@@ -141,8 +141,8 @@ def seconds_per_draw(plan: Plan, device: torch.device) -> float:
     stage = plan.stage(len(plan.stages) - 1)
     count = FEW if device.type == "cpu" else stage.batch
     table: dict[str, Any] = {**plan.stages[-1], "epochs": 2, "batch": count, "keep": "last"}
-    table |= {"heard": [VALIDATED], "select": {}, "sampler": {"name": "every_clip"}}
-    brief = replace(plan, stages=(table,), sets={VALIDATED: {}}, average_decay=0.0)
+    table |= {"begin": "on", "heard": [VALIDATED], "select": {}, "sampler": {"name": "every_clip"}}
+    brief = replace(plan, stages=(table,), average_decay=0.0)
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()):
         clips = _noise(Path(folder), count, int(plan.audio.get("sample_rate", 44100)))
         campaign = Campaign(Shared(brief, clips, device, Path(folder) / "features"), Path(folder) / "out", 0)
