@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from soundpost.training.clips import Source, read_clips
 from soundpost.training.plan import Plan, plan_of
 from soundpost.training.session import main as session_main
 from soundpost.training.session.earlier import take_over
-from soundpost.training.session.ending import mark
+from soundpost.training.session.ending import leave, mark
 from soundpost.training.session.mounts import LAYOUTS, Layout, find_places
 from soundpost.training.session.options import parse
+from soundpost.training.session.session import Found, Session
 from soundpost.training.session.tables import folds_of, folds_text, plain_csv
 
 STRATIFIED = {"folds": {"name": "multilabel_stratified", "count": 2, "seed": 7}}
@@ -75,7 +77,7 @@ def test_mount_without_clips_lists_what_was_looked_for(tmp_path: Path) -> None:
 
 
 def test_fsdkaggle2018_is_split_by_what_was_verified_where_a_plan_has_noisy_clips(tmp_path: Path) -> None:
-    """Of a plan without noisy clips all of them are curated."""
+    """In a plan without noisy clips all of them are curated."""
     rows = [["a.wav", "Bark", 1], ["b.wav", "Rain", 0], ["c.wav", "Rain", 1]]
     table = write_csv(tmp_path / "train.csv", ["fname", "label", "manually_verified"], *rows)
     both, alone = Plan(sets={"curated": {}, "noisy": {"of": "noisy"}}), Plan()
@@ -263,6 +265,28 @@ def test_settings_block_names_options_and_the_command_line_comes_first() -> None
     assert (options.limit, options.seed, options.folds) == ("2h", 5, "")
     with pytest.raises(SettingsError, match=r"SETTINGS: --limti is no option \(did you mean --limit\?\)"):
         parse([], {"limti": "2h"}, "train_kernel.py")
+
+
+def test_end_of_a_session_that_could_not_even_look_says_why(tmp_path: Path) -> None:
+    """Nothing is called missing that nobody knows of, and nothing done."""
+    session = Session(str(tmp_path / "plans"), str(tmp_path), str(tmp_path), "")
+    assert leave(session, 2, None, {}, "the first look ended with status -9") == [
+        "done: 0 of 1 (none); missing: the first look; next: correct this and push again: the first look ended with "
+        "status -9"
+    ]
+
+
+def test_end_of_a_session_with_everything_done_names_what_to_build(tmp_path: Path) -> None:
+    """And leaves a submission of the recipes that are there, which the build takes."""
+    session = Session(str(tmp_path / "plans"), str(tmp_path), str(tmp_path), "")
+    for plan in ("a", "b"):
+        session.folder(plan).mkdir(parents=True)
+        (session.folder(plan) / "fold0.safetensors").touch()
+        (session.folder(plan) / "recipe.toml").touch()
+    (last,) = leave(session, 2, Found(("cpu",), {"a": ("0",), "b": ("0",)}, (), {}), {}, "")
+    assert last.startswith("done: 2 of 2 (a/0, b/0); missing: nothing; next: fetch the output")
+    submission = tomllib.loads((tmp_path / "weights" / "submission.toml").read_text())
+    assert submission == {"format": 1, "blend": "mean", "recipes": ["a", "b"]}
 
 
 def test_mark_tells_of_a_session_that_did_not_end(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from soundpost.training.duration import seconds_of
 from soundpost.training.session.mounts import csv_and_folder
 
 PREFIX = "Soundpost training"  # how its title begins
-LONGEST = 12 * 3600.0  # s, of a session
+LONGEST = 12 * 3600.0  # s that a session may take
 SETTINGS = ("limit", "curated", "noisy", "folds", "epochs", "seed")  # options that go into the settings block
 ANSWERING = ("members", "apart", "runtimes", "weights_by")  # options of the other kind of kernel
 TITLE = """# Soundpost, training
@@ -36,7 +36,7 @@ def build_as_asked(options: argparse.Namespace, source: Path, root: Path) -> int
     """Build, or with --check compare; exit status 0 when the kernel is as it should be.
 
     Args:
-        options: of build_kernel.py.
+        options: what build_kernel.py was told.
         source: the folder that holds the package.
         root: where train_kernel.py is written.
 

@@ -18,12 +18,12 @@ the repository's source, byte for byte, and
 # What a person may change, in Kaggle's editor. Any option of the command line may stand here (train_kernel.py --help
 # lists them all); None means the default, and what is given on the command line comes first.
 SETTINGS: dict[str, object] = {
-    "limit": None,  # of the whole session; None: 11h30m of Kaggle's 12 hours
+    "limit": None,  # what the whole session may take; None: 11h30m of Kaggle's 12 hours
     "competition": None,  # slug of the data to look for first
     "curated": None,  # CSV:DIR from a folder under /kaggle/input; None: FSDKaggle2019's or FSDKaggle2018's
     "noisy": None,  # the same of clips whose labels may be wrong
     "folds": None,  # train these members alone, such as "0,2"; None: all
-    "epochs": None,  # of every stage, instead of the plan's
+    "epochs": None,  # in every stage, instead of the plan's
     "seed": None,  # another one is another training; None: 0
     "device": "auto",  # every GPU, one member on each; or "cpu", "cuda:0,cuda:1"
 }

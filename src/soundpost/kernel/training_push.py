@@ -26,7 +26,7 @@ def refuse_submission(message: str) -> None:
     """Refuse to submit what a training leaves.
 
     Raises:
-        PushError: that was asked for.
+        PushError: it was asked for.
     """
     if message:
         raise PushError(

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     plan, clips = _asked_for(options)
-    print(clips.table.summary(), flush=True)
+    print(clips.summary(), flush=True)
     devices = devices_of(options.device)
     first, *_ = [_device(name) for name in devices]
     ends = time.monotonic() + seconds_of(options.limit) if options.limit else None

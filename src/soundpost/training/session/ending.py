@@ -30,7 +30,7 @@ def leave(session: Session, number: int, found: Found | None, reasons: Mapping[J
 
     Args:
         session: which.
-        number: of the session, counted from 1.
+        number: which session it was, counted from 1.
         found: what there was to do; None where that could not be found out.
         reasons: why jobs are not done.
         trouble: why the session came to nothing; empty where it did not.
@@ -48,7 +48,8 @@ def leave(session: Session, number: int, found: Found | None, reasons: Mapping[J
         text = toml_text({"format": 1, "blend": "mean", "recipes": recipes})
         (weights / SUBMISSION).write_text(text, "utf-8")
     said = {job.name: reason for job, reason in reasons.items()} | refused
-    last = _last(done, [*missing, *unscored, *refused], trouble or _refusals(said))
+    lacking = [*missing, *unscored, *refused, *([] if found else ["the first look"])]
+    last = _last(done, lacking, trouble or _refusals(said))
     table = {"done": done, "missing": [*missing, *unscored], "reasons": said, "ended": last}
     mark(Path(session.out), number, table)
     return [*(f"{name}: {reason}" for name, reason in said.items()), last]

@@ -25,7 +25,10 @@ ATTEMPTS = 3  # at one job
 IN_A_ROW = 2  # failures after which a device is left alone
 GRACE_SECONDS = 20.0  # after a signal, for the last checkpoints
 PATIENCE_SECONDS = 1800.0  # without a sign of life
-KILL_SHARE, KILL_SECONDS = 0.02, 60.0  # of the limit, at most so long: what is kept for the end of the guard itself
+KILL_SHARE, KILL_SECONDS = (
+    0.02,
+    60.0,
+)  # share of the limit, and most seconds: what is kept for the end of the guard itself
 WAIT_SECONDS = 0.1
 LOOK_SECONDS = 600.0  # a first look reads tables and tries devices
 
@@ -96,19 +99,26 @@ class Guard:
         """Do the jobs, one at a time on each device."""
         waiting = list(jobs)
         self._lanes = [Lane(device) for device in devices]
-        while True:
+        try:
+            while self._turn(waiting):
+                time.sleep(WAIT_SECONDS)
+        finally:
             for lane in self._lanes:
-                if lane.worker and lane.job and self._has_ended(lane.worker, lane.job.name, lane.device):
-                    self._take_in(lane, lane.worker, lane.job, waiting)
-                if not lane.worker and (job := self._next(waiting, lane)):
-                    waiting.remove(job)
-                    self._begin(lane, job)
-            if not any(lane.worker for lane in self._lanes):
-                break
-            time.sleep(WAIT_SECONDS)
+                if lane.worker:
+                    lane.worker.kill()
         for job in waiting:
             self.outcome.reasons.setdefault(job, "not begun")
         return self.outcome
+
+    def _turn(self, waiting: list[Job]) -> bool:
+        """See to each device once; whether any is at work."""
+        for lane in self._lanes:
+            if lane.worker and lane.job and self._has_ended(lane.worker, lane.job.name, lane.device):
+                self._take_in(lane, lane.worker, lane.job, waiting)
+            if not lane.worker and (job := self._next(waiting, lane)):
+                waiting.remove(job)
+                self._begin(lane, job)
+        return any(lane.worker for lane in self._lanes)
 
     @contextmanager
     def signals(self) -> Iterator[None]:

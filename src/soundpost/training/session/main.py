@@ -22,7 +22,11 @@ from soundpost.training.session.guard import Guard
 from soundpost.training.session.options import parse
 from soundpost.training.session.session import Found, Session
 
-RESERVE_SHARE, RESERVE_SECONDS = 0.1, 600.0  # of the limit, at most so long: for what has to end after the last step
+PREFIX = "soundpost-training-"  # begins the scratch folder's name
+RESERVE_SHARE, RESERVE_SECONDS = (
+    0.1,
+    600.0,
+)  # share of the limit, and most seconds: for what has to end after the last step
 
 
 def main(
@@ -41,7 +45,7 @@ def main(
     began = time.monotonic()
     try:
         options = parse(argv, settings or {}, prog)
-        with tempfile.TemporaryDirectory(prefix="soundpost-training-", dir=options.scratch) as scratch:
+        with tempfile.TemporaryDirectory("", PREFIX, options.scratch, ignore_cleanup_errors=True) as scratch:
             session = _session(options, began, scratch)
             refuse_empty(options.input_root)
             number = take_over(options.input_root, options.out, put) + 1

@@ -8,7 +8,7 @@ from soundpost.arguments import Parser, own_arguments, refusal
 from soundpost.ensemble.weights_folder import INPUT_ROOT
 from soundpost.errors import SettingsError
 
-LIMIT = "11h30m"  # of Kaggle's 12 h; the rest is for its machine to start and to save what is left
+LIMIT = "11h30m"  # in Kaggle's 12 h; the rest is for its machine to start and to save what is left
 OF_THE_KERNEL = ("--contents", "--unpack")  # taken by the kernel itself, before anything of the kit is imported
 PLANS = Path(__file__).resolve().parents[3] / "plans"  # where a kernel unpacks them, beside its source
 

@@ -25,7 +25,7 @@ class Session:
     given: Mapping[str, str] = field(default_factory=dict)  # "curated", "noisy" -> CSV:DIR inside the mount
     device: str = "auto"
     folds: tuple[str, ...] = ()  # members to train; empty: all
-    epochs: int = 0  # of every stage; 0: the plan's
+    epochs: int = 0  # in every stage; 0: the plan's
     seed: int = 0
     save_every: float = 60.0  # s
     pause_at: float = 0.0  # s, of the monotonic clock

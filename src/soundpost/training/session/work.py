@@ -40,7 +40,9 @@ def look(session: Session) -> Found:
         except KitError as error:
             refused[name] = str(error)
             continue
-        print(f"{name}: {campaign.shared.clips.table.summary()}", flush=True)
+        clips = campaign.shared.clips
+        told = f"{len(clips.scored)} curated of {len(clips.paths)} clips, {len(clips.labels)} classes"
+        print(f"{name}: {told}, members {', '.join(campaign.folds)}", flush=True)
         there = members_there(campaign)
         if there and set(there) != _named_in(campaign.out / RECIPE):
             leave_recipe(campaign, there)
@@ -68,7 +70,7 @@ def train(
     campaign = replace(campaign, is_time=is_time, on_epoch=on_epoch)
     campaign.member(fold)
     with alone(Path(session.scratch) / "recipes" / name):
-        (campaign.out / OUT_OF_FOLD).unlink(missing_ok=True)  # of other members
+        (campaign.out / OUT_OF_FOLD).unlink(missing_ok=True)  # they are other members' by now
         leave_recipe(campaign, members_there(campaign))
 
 
