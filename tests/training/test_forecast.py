@@ -1,10 +1,12 @@
 """What plans cost, by hand, and a forecast that is timed once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from small_plans import NARROW
 
 from soundpost.training import forecast
 from soundpost.training.__main__ import main
@@ -60,3 +62,13 @@ def test_draw_of_a_small_plan_is_timed() -> None:
     stage = {"heard": ["noisy"], "keep": "best", "schedule": {"name": "plateau"}}
     plan = plan_of({"model": model, "sets": sets, "stages": [stage], "loss": loss}, "plan")
     assert 0 < seconds_per_draw(plan, torch.device("cpu")) < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in plan_names() if read_plan(find_plan(name)).model["name"] in NARROW])
+def test_every_published_plan_can_be_timed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow networks and short sounds, all else as published: sets, losses, stages that begin anew, effects."""
+    monkeypatch.setattr(forecast, "SECONDS", 0.6)
+    plan = read_plan(find_plan(name))
+    narrow = replace(plan, model={**plan.model, **NARROW[plan.model["name"]]}, autocast="none")
+    assert seconds_per_draw(narrow, torch.device("cpu")) > 0
