@@ -22,7 +22,7 @@ NARROW: dict[str, dict[str, Any]] = {
     "ex4sperans_1d": {"base": 4, "blocks": 3, "start": 1},
     "ex4sperans_2d": {"base": 4, "blocks": 3, "start": 1},
     "qrfaction": {"width_ratio": 0.05, "rnn_unit": 4},
-    "resnet": {"layers": [1, 1, 1, 1], "stem": 4, "hidden": 8},
+    "resnet": {"layers": [1, 1, 1, 1], "stem": 4, "hidden": 8, "groups": 1, "width_per_group": 64},
     "simongrest": {"base": 2, "cap": 4},
 }
 FEW = {"agreement": {"count": 8}, "best_of_each_label": {"each": 3, "at_least": 0.0}}
