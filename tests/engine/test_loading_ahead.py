@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_networks_of_a_whole_team_are_loaded_ahead_beside_what_computes(
     teams = [story[i][1] for i in runs]
     assert sorted(number for team in teams for number in team) == list(range(6))
     assert max(map(len, teams[1:])) > 1, "no pass shared its batches"
-    for before, now in zip(runs, runs[1:], strict=False):
+    for before, now in pairwise(runs):
         asked_before = {numbers[0] for kind, numbers in story[:before] if kind == "load"}
         assert set(story[now][1]) <= asked_before, (story[now], story)
     assert {device for device, _ in makers} == {GPU}
