@@ -2,21 +2,25 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import kaggle_stub
 import pytest
+from followed import Follower, as_kaggle_keeps_it, only_world
 from kaggle_stub import Run, Stub
 
 from soundpost.contest.inputs import locate
 from soundpost.errors import SettingsError
 from soundpost.kernel import push
 from soundpost.kernel.client import Answer, PushError, client
-from soundpost.kernel.follow import Ended, Outside, follow, holds_answers, log_lines, reason
+from soundpost.kernel.follow import POLL_SECONDS, Ended, Outside, follow, holds_answers, log_lines, reason
 from soundpost.kernel.metadata import kernel_metadata
 from soundpost.kernel.submit import Pushed
 
+ROOT = Path(__file__).resolve().parents[2]
 CONTEST = "freesound-audio-tagging-2019"
 KERNEL = "somebody/soundpost-freesound"
 ANSWERS = b"fname,Bark,Rain\na.wav,0.9,0.1\nb.wav,0.2,0.7\n"
@@ -35,31 +39,14 @@ def record(status: int, answered: int) -> bytes:
     return json.dumps(table).encode()
 
 
-def as_kaggle_keeps_it(*lines: str) -> str:
-    """A log as the server sends it: a list of pieces of output."""
-    return json.dumps([{"stream_name": "stdout", "time": i, "data": f"{line}\n"} for i, line in enumerate(lines)])
-
-
 DONE = {"submission.csv": ANSWERS, "run.json": record(0, 2), "kernel.log": b"not asked for"}
 
 
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     """The real client's whole world, for this process and its children."""
-    home = tmp_path / "home"
-    home.mkdir()
-    with kaggle_stub.stub() as stub:
-        for name in list(os.environ):
-            if "proxy" in name.lower() or "KAGGLE" in name:
-                monkeypatch.delenv(name)
-        for name, value in stub.environment(home).items():
-            monkeypatch.setenv(name, value)
+    with only_world(tmp_path, monkeypatch) as stub:
         yield stub
-        assert stub.named("CONNECT") == []
-        # Threads that other tests of this process left may ask for something of their own; the client asks Kaggle.
-        asked = [r.path for r in stub.requests if "kaggle" in r.path or "google" in r.path]
-        strangers = [path for path in asked if not path.startswith("http://localhost/")]
-        assert strangers == []
 
 
 @pytest.fixture
@@ -71,24 +58,6 @@ def dist(tmp_path: Path) -> Path:
     table = kernel_metadata("somebody", "Soundpost freesound", CONTEST, [], "kernel.py", "script")
     (folder / "kernel" / "kernel-metadata.json").write_text(json.dumps(table))
     return folder
-
-
-class Follower:
-    """What is said to a person, with a clock that costs no time."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.seconds = 0.0
-        self.outside = Outside(self.said.append, self.sleep, lambda: self.seconds, client)
-
-    def sleep(self, seconds: float) -> None:
-        """Nothing is waited for."""
-        self.seconds += seconds
-
-    @property
-    def text(self) -> str:
-        """All lines."""
-        return "\n".join(self.said)
 
 
 @pytest.fixture
@@ -244,7 +213,50 @@ def test_follow_interrupted_leaves_the_run_and_says_how_to_look_again(
 
     assert "Kaggle goes on by itself" in follower.text
     assert f"soundpost push --attach, or kaggle kernels status {KERNEL}" in follower.text
-    assert kaggle.requests == []
+    assert {request.name for request in kaggle.requests} == {"GetKernelSessionStatus"}
+
+
+def test_push_interrupted_by_a_terminal_leaves_the_run_and_says_how_to_look_again(kaggle: Stub, dist: Path) -> None:
+    """SIGINT to the whole process group, as Ctrl-C sends it, while the real client follows: nothing is cancelled."""
+    kaggle.runs = [Run(["RUNNING"])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    following = subprocess.Popen(
+        [sys.executable, "-m", "soundpost.cli", "push", str(dist), "--yes", "--wait"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert following.stdout is not None
+    printed = []
+    for line in following.stdout:
+        printed.append(line)
+        if "running, " in line:
+            break
+    os.killpg(following.pid, signal.SIGINT)
+    rest, errors = following.communicate(timeout=60)
+
+    said = "".join(printed) + rest
+    assert following.returncode == 130, said + errors
+    assert "not followed any further; Kaggle goes on by itself" in rest
+    assert f"soundpost push --attach, or kaggle kernels status {KERNEL}" in rest
+    assert "Traceback" not in errors
+    assert json.loads((dist / "pushed.json").read_text())["version"] == 1
+    assert {request.name for request in kaggle.requests} == {"SaveKernel", "GetKernelSessionStatus"}
+
+
+@pytest.mark.parametrize(("version", "is_older", "waited"), [(1, False, 0.0), (2, False, POLL_SECONDS), (2, True, 0.0)])
+def test_follow_asks_at_once_where_no_earlier_run_can_be_meant(
+    kaggle: Stub, dist: Path, follower: Follower, version: int, is_older: bool, waited: float
+) -> None:
+    """A first push, or one that is looked at again; behind a further push the run before it may still be listed."""
+    kaggle.runs = [Run(["COMPLETE"], as_kaggle_keeps_it("done"), outputs=DONE)]
+
+    assert push.to_the_end(dist, Pushed(KERNEL, version, CONTEST), "", follower.outside, is_older) == 0
+
+    assert follower.seconds == waited
+    assert f"{KERNEL}: complete, {waited:.0f} s after the push" in follower.said
 
 
 def test_push_with_wait_from_the_command_line_pushes_follows_and_remembers(
