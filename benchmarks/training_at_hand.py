@@ -1,4 +1,4 @@
-"""What the training benchmarks share: the labelled clips, members trained from a plan's table, results that are kept."""
+"""What the training benchmarks share: labelled clips, members trained from a plan's table, results that are kept."""
 
 import json
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ def member(made: Campaign, fold: str) -> nn.Module:
 
 
 def out_of_fold(made: Campaign) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and probabilities by the first view, (clips, classes) each, every clip by the member that never heard it."""
+    """Truth and probabilities by the first view, (clips, classes) each, by the members that never heard a clip."""
     clips = made.shared.clips
     held_out = np.zeros(clips.table.truth.shape)
     for fold in made.folds:

@@ -1,6 +1,6 @@
 """argus's published augmentation and mixing against crops alone: out-of-fold lwlrap and accuracy on ESC-10.
 
-    python benchmarks/training_augmentation.py [--base-size 16] [--draws 48000] [--seeds 0] [--out runs/training/augmentation]
+    python benchmarks/training_augmentation.py [--base-size 16] [--draws 48000] [--seeds 0] [--out FOLDER]
 
 Both are the plan argus/auxiliary_016 with its network made narrower, its curated clips alone, folds of the csv, batches
 of 32, and a cosine over all draws instead of a rate that follows the score: the epoch kept is the last, so no score of

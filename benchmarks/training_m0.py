@@ -14,6 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import tomli_w
 import torch
 from training_at_hand import ESC10, OUT, keep
@@ -48,7 +49,7 @@ def main() -> int:
         rows = {row["fname"]: [float(row[label]) for label in known.labels] for row in csv.DictReader(file)}
     with (recipe / "history_1.csv").open(newline="", encoding="utf-8") as file:
         last = list(csv.DictReader(file))[-1]
-    answers = [rows[name] for name in known.files]
+    answers = np.array([rows[name] for name in known.files])
     found = {
         "epochs": options.epochs,
         "accuracy": accuracy(known.truth, answers),

@@ -3,10 +3,10 @@
     python benchmarks/training_noise.py [--seeds 0,1,2,3,4] [--draws 20000] [--out runs/training/noise]
 
 Eight of ESC-10's ten classes are the vocabulary. Curated: 96 clips, twelve a class, of folds 1-3. Noisy: 800
-contest-shaped clips of the other recordings of these folds, low-passed at 6 kHz with noise under them, half of them with
-right labels, a quarter with a wrong one, 15 % of the two other classes with any label, 10 % with one label missing.
-Scored: 200 clean contest-shaped clips of fold 4, by lwlrap. Every arm is the compact network from the same seed, with as
-many draws. What is there already is not trained again; a run that was cut off goes on from its checkpoint.
+contest-shaped clips of the other recordings of these folds, low-passed at 6 kHz with noise under them, half of them
+with right labels, a quarter with a wrong one, 15 % of the two other classes with any label, 10 % with one label
+missing. Scored: 200 clean contest-shaped clips of fold 4, by lwlrap. Every arm is the compact network from the same
+seed, with as many draws. What is there already is not trained again; what was cut off goes on from its checkpoint.
 """
 
 import argparse

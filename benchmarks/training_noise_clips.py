@@ -1,6 +1,5 @@
 """Clips whose labels are wrong in known ways, made of ESC-10 by make_fat_shaped.py; see training_noise.py."""
 
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,7 +27,8 @@ TRIES = 50  # clips that are made until one has two labels
 def _shaper() -> Any:
     """The module make_fat_shaped, which is not a package."""
     spec = util.spec_from_file_location("make_fat_shaped", DATA / "make_fat_shaped.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where its decorators look for it
     spec.loader.exec_module(module)
@@ -66,11 +66,12 @@ def write_seed(folder: Path, test: pd.DataFrame, seed: int) -> None:
     linked = [*(path for path, _ in curated), *(folder.parents[1] / "test" / name for name in test["fname"])]
     for path in linked:
         (folder / "curated" / path.name).unlink(missing_ok=True)
-        os.symlink(path.resolve(), folder / "curated" / path.name)
+        (folder / "curated" / path.name).symlink_to(path.resolve())
     pd.concat([pd.DataFrame(rows), test]).to_csv(folder / "curated.csv", index=False)
     heard = {_recording(path, label) for path, label in curated}
-    others = [_recording(path, row[0]) not in heard for path, row in zip(sources["path"], sources["labels"], strict=True)]
-    kinds = _write_noisy(shaper, sources[others], folder, random)
+    recordings = [_recording(path, row[0]) for path, row in zip(sources["path"], sources["labels"], strict=True)]
+    others = sources[[recording not in heard for recording in recordings]]
+    kinds = _write_noisy(shaper, others, folder, random)
     keep(folder / "kinds.json", kinds)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 from training_at_hand import ESC10, OUT, campaign, keep, known, member
@@ -77,12 +78,10 @@ def _undrawn(part: Mapping[str, Any]) -> dict[str, Any]:
 def write_clips(out: Path) -> Source:
     """The csv of the sixteen clips."""
     frame = read_frame(ESC10.csv)
-    rows = [frame[frame["labels"] == name].head(EACH) for name in CLASSES]
+    rows = pd.concat([frame[frame["labels"] == name].head(EACH) for name in CLASSES])
     path = out / "sixteen.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    type(frame)({"fname": [n for r in rows for n in r["fname"]], "labels": [n for r in rows for n in r["labels"]]}).to_csv(
-        path, index=False
-    )
+    rows[["fname", "labels"]].to_csv(path, index=False)
     return Source(path, ESC10.folder)
 
 

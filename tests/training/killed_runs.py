@@ -1,7 +1,7 @@
 """Plans trained once at a stretch and once with kill -9 again and again: python killed_runs.py FOLDER SYSTEM SEED.
 
-Prints a line of JSON for each plan: plan, kills, borders (kills round the end of a stage), stages and equal, whether the
-member's file and its history (but for the seconds) are the same. A child is forked for every life of a training, so
+Prints a line of JSON for each plan: plan, kills, borders (kills round the end of a stage), stages and equal, whether
+the member's file and its history (but for the seconds) are the same. A child is forked for every life of a training, so
 that the libraries are imported once; it kills itself with SIGKILL when a count of events has run out. Events are the
 beginnings of steps, of the ends of epochs, of checkpoints, the moment between a checkpoint's last byte and its
 renaming, and both sides of the member's own file.
@@ -96,7 +96,7 @@ def _life(words: list[str], fate: Fate) -> int:
         try:
             _doom(fate)
             status = main(words)
-        except BaseException:
+        except (Exception, SystemExit):  # noqa: BLE001
             traceback.print_exc()
         finally:
             os._exit(status)
