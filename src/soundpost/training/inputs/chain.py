@@ -25,7 +25,10 @@ class SpectrogramsSettings:
 
 
 class Spectrograms:
-    """The front end's spectrograms, augmented, prepared as the view prepares them, then mixed."""
+    """The front end's spectrograms, augmented, prepared as the view prepares them, then mixed.
+
+    No golden case: it only calls parts that have theirs.
+    """
 
     Settings: ClassVar[type] = SpectrogramsSettings
 
@@ -52,7 +55,10 @@ class WaveformsSettings:
 
 
 class Waveforms:
-    """Waveforms, augmented and mixed, then seen through the front end; shorter ones end in zeros."""
+    """Waveforms, augmented and mixed, then seen through the front end; shorter ones end in zeros.
+
+    No golden case: it only calls parts that have theirs.
+    """
 
     Settings: ClassVar[type] = WaveformsSettings
 
