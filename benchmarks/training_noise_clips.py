@@ -3,6 +3,7 @@
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import soundfile
+from scipy import fft
 from training_at_hand import DATA, ESC10, keep
 
 OUTSIDE = ("Baby_cry", "Helicopter")  # the two classes of the fewest recordings are the sounds that have no label
@@ -24,6 +26,7 @@ NOISE_DB = (-45.0, -25.0)  # of the noise under a noisy clip, against its loudes
 TRIES = 50  # clips that are made until one has two labels
 
 
+@cache
 def _shaper() -> Any:
     """The module make_fat_shaped, which is not a package."""
     spec = util.spec_from_file_location("make_fat_shaped", DATA / "make_fat_shaped.py")
@@ -32,6 +35,7 @@ def _shaper() -> Any:
     module = util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where its decorators look for it
     spec.loader.exec_module(module)
+    module.load = cache(module.load.__wrapped__)  # it keeps fewer recordings than there are
     return module
 
 
@@ -135,8 +139,9 @@ def _label(kind: str, labels: set[str], classes: Sequence[str], random: np.rando
 
 def _far_away(sound: np.ndarray, rate: int, random: np.random.Generator) -> np.ndarray:
     """Low-passed, with steady noise under it: another world than the curated clips'."""
-    spectrum = np.fft.rfft(sound)
-    spectrum[np.fft.rfftfreq(len(sound), 1 / rate) > CUT_HZ] = 0
-    found = np.fft.irfft(spectrum, len(sound))
+    size = fft.next_fast_len(len(sound), real=True)
+    spectrum = fft.rfft(sound, size)
+    spectrum[fft.rfftfreq(size, 1 / rate) > CUT_HZ] = 0
+    found = fft.irfft(spectrum, size)[: len(sound)]
     level = np.abs(found).max(initial=1e-3) * 10 ** (random.uniform(*NOISE_DB) / 20)
     return np.clip(found + level * random.standard_normal(len(found)), -1, 1)
