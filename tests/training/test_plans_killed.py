@@ -18,7 +18,7 @@ ROOT = HERE.parents[1]
 @pytest.mark.slow
 @pytest.mark.parametrize("system", systems())
 def test_every_plan_killed_anywhere_equals_a_training_left_alone(system: str, tmp_path: Path) -> None:
-    """SIGKILL at drawn moments and round the end of every stage; the member and its history are the same to the byte."""
+    """SIGKILL at drawn moments and round the end of every stage: the member and its history are the same bytes."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "killed_runs.py"), str(tmp_path), system, "0"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
