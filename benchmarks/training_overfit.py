@@ -3,8 +3,8 @@
     python benchmarks/training_overfit.py [PLAN ...] [--list] [--steps 60] [--out runs/training/overfit]
 
 Eight clips each of two of ESC-10's classes, batches of all sixteen, the plan's own network, input, loss and optimiser,
-one stage at a constant rate; whatever is drawn is off, except where a window begins. Kept for each plan: losses of the
-first and the last step, the loss of the finished network on the clips beside the loss of the fresh one, and lwlrap.
+one stage at a constant rate, or in one cycle where the plan has cycles; whatever is drawn is off, except where a window
+begins, and dropout. Kept for each plan: losses of the first and the last step, the loss of the finished network on the clips beside the loss of the fresh one, and lwlrap.
 Cheap plans come first. A plan that is there is not trained again; one that was cut off goes on from its checkpoint.
 """
 
@@ -32,6 +32,7 @@ from soundpost.training.train import ONLY_MEMBER, Campaign
 
 CLASSES = ("Dog_bark", "Rooster")
 EACH = 8
+CYCLES = ("one_cycle_v1", "one_cycle_2", "linear_cycle")  # whose peaks are too high for a rate that stays
 # What makes clips as long as a window; anything else is augmentation.
 SHAPES = ("pad", "crop", "place", "adaptive_crop")
 MILLISECONDS = {  # a draw, forward and back, roughly: only the order of the plans follows from it
@@ -66,7 +67,10 @@ def plan(name: str, steps: int) -> dict[str, Any]:
     table["augment"] = [_undrawn(part) for part in table["augment"] if part["name"] in SHAPES]
     table["loss"] = {key: value for key, value in table["loss"].items() if key != "by_set"}
     table |= {"sets": {"curated": {}}, "folds": {"name": "none"}, "sampler": {"name": "every_clip"}, "mix": {}}
-    table["stages"] = [{"epochs": steps, "batch": 2 * EACH}]
+    schedule = first.get("schedule", {})
+    if schedule.get("name") not in CYCLES:
+        schedule = {"name": "constant"}
+    table["stages"] = [{"epochs": steps, "batch": 2 * EACH, "schedule": schedule}]
     return table
 
 
