@@ -5,7 +5,8 @@
 Eight clips each of two of ESC-10's classes, batches of all sixteen, the plan's own network, input, loss and optimiser,
 one stage at a constant rate, or in one cycle where the plan has cycles; whatever is drawn is off, except where a window
 begins, and dropout. Kept for each plan: losses of the first and the last step, the loss of the finished network on the
-clips beside the loss of the fresh one, and lwlrap. Cheap plans come first. A plan that is there is not trained again; one that was cut off goes on from its checkpoint.
+clips beside the loss of the fresh one, and lwlrap. Cheap plans come first. A plan that is there is not trained again;
+one that was cut off goes on from its checkpoint.
 """
 
 import argparse
