@@ -6,7 +6,8 @@ from networks import WHOLE, let_recipes_ask_for_fakes, predictor
 from torch import Tensor
 
 from soundpost.inference.predictor import Predictor
-from soundpost.inference.profiling import fit_worst_batch, probe
+from soundpost.inference.profiling import Probed, fit_worst_batch, paying_bytes, probe
+from soundpost.resources.memory_budget import LANE_BYTES
 from soundpost.views.tiles import Tiles, TilesSettings
 from soundpost.views.view import View
 
@@ -92,3 +93,33 @@ def test_probe_raises_what_is_no_lack_of_memory(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(RuntimeError, match="nvrtc"):
         probe(predictor(), WHOLE, SHAPE)
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("call_seconds", "window_seconds", "windows"), [(0.030, 0.010, 8), (0.0001, 0.010, 1)], ids=["pays", "pays not"]
+)
+def test_batch_on_a_core_is_larger_where_that_is_quicker_a_window(
+    call_seconds: float, window_seconds: float, windows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LANE_BYTES hold one window of this network, and the clock says what each call costs beside its windows."""
+    now = 0.0
+
+    def rehearse(self: Predictor, batch: Tensor, view: View) -> None:
+        nonlocal now
+        now += call_seconds + window_seconds * len(batch)
+
+    monkeypatch.setattr(Predictor, "rehearse", rehearse)
+    monkeypatch.setattr("soundpost.inference.profiling.time.perf_counter", lambda: now)
+    probed = Probed(LANE_BYTES / FRAMES, window_seconds / FRAMES)
+    found = paying_bytes(predictor(), WHOLE, SHAPE, probed, most=8 * LANE_BYTES)
+    assert found // LANE_BYTES == windows
+
+
+def test_batch_on_a_core_is_not_tried_larger_where_many_windows_fit_or_one_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight windows make good what a call costs, and a try of seconds would cost more than it wins."""
+    tried = failing(monkeypatch, AssertionError("it was tried"))
+    for probed in (Probed(LANE_BYTES / FRAMES / 8, 0.01 / FRAMES), Probed(LANE_BYTES / FRAMES, 0.4 / FRAMES)):
+        assert paying_bytes(predictor(), WHOLE, SHAPE, probed, most=8 * LANE_BYTES) == LANE_BYTES
+    assert tried == []

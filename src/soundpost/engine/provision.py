@@ -270,7 +270,7 @@ def _share_memory(
         len(pool.workers),
         _start_method(settings),
         len(devices.names),
-        max(memory_budget.LANE_BYTES, tried.group_bytes, tried.pinned_bytes),
+        max(memory_budget.LANE_BYTES, *tried.lane_bytes.values(), tried.group_bytes, tried.pinned_bytes),
         tried.window_bytes,
         memory_budget.CUDA_SHARE if devices.on_gpu and not memory_groups() else memory_budget.MARGIN_SHARE,
     )

@@ -12,7 +12,7 @@ from soundpost.errors import DeviceError, KitError, sentence
 from soundpost.inference.device_errors import is_broken_device
 from soundpost.inference.model_pool import ModelPool
 from soundpost.inference.predictor import Predictor
-from soundpost.inference.profiling import fit_worst_batch, probe
+from soundpost.inference.profiling import fit_worst_batch, paying_bytes, probe
 from soundpost.inference.shared_windows import frames_in_room, frames_of_group
 from soundpost.resources.deadline import Estimate
 from soundpost.resources.memory import MIB
@@ -21,7 +21,7 @@ from soundpost.views.view import View
 
 PROBE_SECONDS = 10.0  # audio in the batch that tries a network out
 LONG_CLIP_SECONDS = 30.0  # a clip of this length must fit a GPU's batch
-CPU_BATCH_BYTES = 256 * MIB  # what a batch may take of the host where a network computes on cores beside a GPU
+CPU_BATCH_BYTES = 256 * MIB  # the most that a batch on a core, and that of a graph beside a GPU, takes of the host
 GPU_FRAMES = 400_000  # most windows x frames of a batch on a GPU, however much memory there is
 
 
@@ -43,6 +43,7 @@ class TryOut:
         self.bytes_per_frame: dict[str, float] = {}  # recipe -> bytes for each window x frame
         self.speed: dict[str, Estimate] = {}  # recipe -> seconds for each window x frame
         self.batch_frames: dict[str, int] = {}  # recipe -> most windows x frames in a batch, on a GPU
+        self.lane_bytes: dict[str, int] = {}  # recipe -> bytes of a batch on a core that are worth having
         self._frame_bytes: dict[str, int] = {}  # recipe -> bytes of one frame of its spectrograms, in float32
         self._sharing: set[str] = set()  # recipes whose networks compute once what the windows of all views share
         self._raised: list[str] = []  # what networks raised that is no fault of settings or weights
@@ -91,6 +92,8 @@ class TryOut:
 
     def frames_in(self, name: str, n_bytes: int) -> int:
         """Windows x frames of a batch of a recipe for which a lane's host memory is enough."""
+        if name not in self._sharing:
+            n_bytes = min(n_bytes, self.lane_bytes.get(name, n_bytes))
         frames = max(1, int(n_bytes / self.bytes_per_frame[name]))
         if name not in self._sharing:
             return frames
@@ -146,6 +149,9 @@ class TryOut:
         views = (sizes.view(recipe, number) for number in range(len(recipe.views)))
         if all(predictors[first].can_share(each) for each in views):
             self._sharing.add(recipe.name)
+        elif not self._devices.on_gpu:
+            most = paying_bytes(predictors[first], view, shape, probed, CPU_BATCH_BYTES)
+            self.lane_bytes[recipe.name] = most
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 
 import torch
 from torch import Tensor
@@ -10,8 +10,12 @@ from torch import Tensor
 from soundpost.inference.device_errors import is_ambiguous, is_out_of_memory
 from soundpost.inference.predictor import Predictor
 from soundpost.resources.memory import peak_memory, reset_peak_memory, return_free_memory
-from soundpost.resources.memory_budget import PROBE_SLACK
+from soundpost.resources.memory_budget import LANE_BYTES, PROBE_SLACK
 from soundpost.views.view import Divisible, View
+
+ENOUGH_WINDOWS = 8  # in a batch, to make good what a call costs
+TRIED_SECONDS = 0.5  # that the larger of two tried batches may take
+PAYING_SHARE = 0.93  # of the seconds of small batches that larger ones may take
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,37 @@ def probe(predictor: Predictor, view: View, shape: tuple[int, int, int]) -> Prob
     frames = len(batch) * batch.shape[3]
     least = batch.numel() * 4 * 8  # bytes that any network takes: a few maps as large as its input
     return Probed(PROBE_SLACK * max(peak - before, least) / frames, (time.perf_counter() - started) / frames)
+
+
+@torch.inference_mode()
+def paying_bytes(predictor: Predictor, view: View, shape: tuple[int, int, int], probed: Probed, most: int) -> int:
+    """How many bytes a batch on a core may take: LANE_BYTES, or up to `most` where larger batches are quicker.
+
+    Batches that stay near a core's cache are quicker for small networks. A network of which only a few windows are so
+    small pays for every layer anew with each of them, so that it is tried out with more.
+
+    Args:
+        predictor: on a CPU, probed already.
+        view: the pass's.
+        shape: (channels, bins, frames) of a spectrogram, as it was probed with.
+        probed: what a window x frame costs.
+        most: bytes.
+    """
+    window = _longest(view, torch.arange(prod(shape), dtype=torch.float32).sin().reshape(shape))[None]
+    window_bytes = probed.bytes_per_frame * window.shape[3]
+    few = max(1, int(LANE_BYTES / window_bytes))
+    many = int(min(most / window_bytes, TRIED_SECONDS / (probed.seconds_per_frame * window.shape[3])))
+    if few >= ENOUGH_WINDOWS or many < 2 * few:
+        return LANE_BYTES
+    quickest = dict.fromkeys((few, many), inf)
+    for _ in range(3):  # the first time of each makes its kernels
+        for windows in quickest:
+            batch = window.repeat(windows, 1, 1, 1)
+            started = time.perf_counter()
+            predictor.rehearse(batch, view)
+            quickest[windows] = min(quickest[windows], (time.perf_counter() - started) / windows)
+    pays = quickest[many] < PAYING_SHARE * quickest[few]
+    return int(many * window_bytes) + 1 if pays else LANE_BYTES
 
 
 def fit_worst_batch(predictor: Predictor, view: View, shape: tuple[int, int, int], budget_frames: int) -> int:

@@ -43,7 +43,8 @@ WORKERS_SHARE = 0.4
 
 # At most this share of what is left goes to the batches of all lanes.
 LANES_SHARE = 0.5
-# A batch on a core takes so much: batches that stay near its cache run up to twice as fast as large ones.
+# A batch on a core takes so much: batches that stay near its cache run up to twice as fast as large ones. Networks that
+# are tried out to be quicker with more get it.
 LANE_BYTES = 32 * MIB
 # Folds that share batches on a CPU are loaded together up to so many bytes of weights.
 FOLD_GROUP_BYTES = 32 * MIB
