@@ -139,7 +139,7 @@ def compare(plan_name: str, folder: Path, sets: list[str], chance: random.Random
     for mark in [*own.glob("before_*"), *own.glob("after_*"), *own.glob("begun_*"), own / "written"]:
         mark.unlink()
     kills = 0
-    while (status := _life([*words, str(own / "killed")], Fate(own, chance.randint(1, 30)))) != 0:
+    while (status := _life([*words, str(own / "killed")], Fate(own, chance.randint(1, 12)))) != 0:
         kills += 1
         if status != -signal.SIGKILL or kills > MOST_LIVES:
             raise RuntimeError(f"{plan_name}: status {status} after {kills} kills")
