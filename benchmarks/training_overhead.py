@@ -65,7 +65,7 @@ class Bare:
 
     def __init__(self, plan: Plan, network: nn.Module) -> None:
         stage = plan.stage(0)
-        self.network = copy.deepcopy(network).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = copy.deepcopy(network).train().to(memory_format=torch.channels_last)
         self.optimiser = optimiser(strict(OptimiserSettings, stage.optimiser or {}, "[optimiser]"), self.network)
         self.criterion = Criterion(strict(LossSettings, stage.loss or {}, "[loss]"), list(plan.sets))
         half = AUTOCAST[plan.autocast]

@@ -78,13 +78,13 @@ def _doom(fate: Fate) -> None:
     """Let everything that happens in this process count."""
     for name in ("_train", "_end_epoch"):
         setattr(Trainer, name, _led(getattr(Trainer, name), fate.event))
-    Trainer._look_at_the_clock = _led(Trainer._look_at_the_clock, _long_ago)  # type: ignore[method-assign]
-    Trainer._end_stage = _led(  # type: ignore[method-assign]
+    Trainer._look_at_the_clock = _led(Trainer._look_at_the_clock, _long_ago)
+    Trainer._end_stage = _led(
         Trainer._end_stage,
         lambda self, run: fate.border(f"before_{self.stage_number}"),
         lambda self, run: fate.border(f"after_{self.stage_number}"),
     )
-    Trainer._begin_stage = _led(  # type: ignore[method-assign]
+    Trainer._begin_stage = _led(
         Trainer._begin_stage, fate.event, lambda self, restored: fate.border(f"begun_{self.stage_number}")
     )
     state.save = _led(state.save, fate.event)
