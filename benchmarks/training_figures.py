@@ -120,7 +120,7 @@ def of_compact(results: Path) -> list[str]:
 
 
 def scores_of(folder: Path) -> list[str]:
-    """Of a recipe on all clips: lwlrap by its first view, lwlrap and accuracy by all its views."""
+    """Scores of a recipe on all clips: lwlrap by its first view, lwlrap and accuracy by all its views."""
     clips = read_table(ESC10.csv, None, 0)
     with (folder / "out_of_fold.csv").open(newline="", encoding="utf-8") as file:
         answers = {row["fname"]: [float(row[label]) for label in clips.labels] for row in csv.DictReader(file)}

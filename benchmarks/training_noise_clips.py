@@ -22,7 +22,7 @@ WRONG = (SWAPPED, FOREIGN)
 SHARES = {RIGHT: 0.5, SWAPPED: 0.25, FOREIGN: 0.15, INCOMPLETE: 0.1}
 N_NOISY, N_TEST = 800, 200
 CUT_HZ = 6000.0  # above which nothing of a noisy clip is heard
-NOISE_DB = (-45.0, -25.0)  # of the noise under a noisy clip, against its loudest sample
+NOISE_DB = (-45.0, -25.0)  # noise under a noisy clip, against its loudest sample
 TRIES = 50  # clips that are made until one has two labels
 
 

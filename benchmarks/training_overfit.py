@@ -61,7 +61,7 @@ def cost(name: str) -> int:
 def plan(name: str, steps: int) -> dict[str, Any]:
     """The table of the plan in one stage over sixteen clips."""
     table = dataclasses.asdict(read_plan(find_plan(name)))
-    first = table["stages"][-1]  # of several stages the last trains everything
+    first = table["stages"][-1]  # where there are several, the last trains everything
     for key in ("augment", "loss", "optimiser"):
         if first.get(key):
             table[key] = first[key]

@@ -37,7 +37,7 @@ class Fate:
     """When a child dies."""
 
     def __init__(self, folder: Path, events: int) -> None:
-        self.folder = folder  # of marks: each border kills once
+        self.folder = folder  # where marks lie: each border kills once
         self.left = events  # events until death; below 0: none
 
     def event(self, *given: Any) -> None:
