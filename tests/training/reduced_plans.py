@@ -44,7 +44,7 @@ def write_reduced(name: str, folder: Path) -> Path:
     table = dataclasses.asdict(plan)
     table["model"] |= SMALL_NETWORKS[table["model"]["name"]]
     if table["model"].get("groups", 1) > 1:
-        table["model"]["groups"] = 2
+        table["model"] |= {"groups": 2, "width_per_group": 32}
     is_waveforms = table["input"]["name"] == "waveforms"
     stages = [_stage(dict(stage), is_waveforms) for stage in table["stages"]]
     table |= {"stages": stages, "augment": _augment(table["augment"], is_waveforms)}
