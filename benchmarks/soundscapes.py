@@ -2,12 +2,12 @@
 
     python benchmarks/soundscapes.py speed [--recordings 6] [--networks tf_efficientnetv2_s ...]
     python benchmarks/soundscapes.py scores FOLDER [--limits 10 30 60] [--members compact/1]
-    python benchmarks/soundscapes.py partial FOLDER [--shares 0.3 0.5 0.8]
+    python benchmarks/soundscapes.py partial FOLDER [--shares 0.3 0.5 0.8] [--skew 1.0] [--repeats 1]
 
 speed makes noise of a minute each and random weights. "bare" is the forward pass of the windows alone, on all cores;
 "loop" is what public notebooks do: decode, pictures and forward of one recording after the other; both in this process,
 with their imports not counted, as the run's start is not. FOLDER is a contest with truth.csv, as a maker of soundscapes
-writes it. partial has the first member answer all rows and the others a share, with and without the map of quantiles.
+writes it. partial says what one scale is worth when time ends early, see partial_answers.py.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import partial_answers
 import soundfile
 from measuring import ROOT, run
 
@@ -171,56 +172,9 @@ def scores(options: argparse.Namespace) -> None:
             )
 
 
-class PartOfTheAnswers:
-    """What there would be if the first member had answered all rows and the others a share of them."""
-
-    def __init__(self, members: np.ndarray, share: float) -> None:
-        self._members = members  # (members, rows, columns)
-        self._done = np.ones(members.shape[:2], bool)
-        self._done[1:, round(share * members.shape[1]) :] = False
-
-    def done(self) -> np.ndarray:
-        """Who has answered what: (members, rows) bool."""
-        return self._done
-
-    def blended(
-        self,
-        blend: Any,  # noqa: ARG002  the mean, here
-        maps: Any,  # noqa: ARG002
-        priors: Any,  # noqa: ARG002
-        clips: np.ndarray | None = None,
-        of_members: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """The mean of those who have answered."""
-        rows = np.arange(self._members.shape[1]) if clips is None else clips
-        chosen = np.ones(len(self._members), bool) if of_members is None else of_members
-        there = self._done[:, rows] & chosen[:, None]
-        return (self._members[:, rows] * there[:, :, None]).sum(axis=0) / there.sum(axis=0)[:, None]
-
-
 def partial(options: argparse.Namespace) -> None:
-    """Macro ROC-AUC of part of the answers as they are, on one scale, and of all answers."""
-    from soundpost.engine.comparable import comparable
-    from soundpost.evaluation.contest_metrics import macro_roc_auc
-
-    rows, columns, truth = read_truth(options.folder)
-    tables = []
-    with tempfile.TemporaryDirectory() as folder:
-        for member in options.members.split(","):
-            out = Path(folder) / "submission.csv"
-            whole_run(options.folder, ROOT / "weights", out, "--members", member, "--views", "1")
-            tables.append(read_table(out, columns, rows))
-    members = np.stack(tables)
-    # Members of one recipe speak on one scale; others do not, which stands for networks of different kinds.
-    powers = np.linspace(1.0, options.skew, len(members))
-    members = members ** powers[:, None, None]
-    print("| answered by all | as they are | on one scale | all answers |\n|---|---|---|---|")
-    for share in options.shares:
-        made: Any = PartOfTheAnswers(members, share)
-        plain = made.blended(None, None, None)
-        mapped = comparable(plain, made, made, {}, [])
-        values = [macro_roc_auc(truth, table) for table in (plain, mapped, members.mean(axis=0))]
-        print(f"| {share:.0%} | {' | '.join(f'{value:.3f}' for value in values)} |")
+    """Both tables of partial_answers.py."""
+    partial_answers.partial(options, read_truth)
 
 
 def main() -> None:
@@ -238,9 +192,10 @@ def main() -> None:
     part.set_defaults(part=scores)
     part = parts.add_parser("partial")
     part.add_argument("folder", type=Path)
-    part.add_argument("--members", default="compact/1,compact/2,compact/3,compact/4")
+    part.add_argument("--folds", default="1,2,3,4", help="of the compact network, one member each")
     part.add_argument("--shares", type=float, nargs="+", default=[0.3, 0.5, 0.8])
-    part.add_argument("--skew", type=float, default=0.4, help="exponent of the last member's probabilities")
+    part.add_argument("--skew", type=float, default=1.0, help="deviation of what is added to each class's logits")
+    part.add_argument("--repeats", type=int, default=1, help="how often members are calibrated anew")
     part.set_defaults(part=partial)
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))

@@ -26,8 +26,12 @@ CLIP_SECONDS = (0.3, 1.1, 0.5, 2.0, 0.3, 0.7, 1.6, 0.5, 0.9, 0.4, 3.0, 0.6)
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}  # ask nobody
 torch.set_num_threads(1)  # networks of tests are small; on a busy machine more threads wait for each other
 
+# The rest of a makes one more row of 5 s; those of b and c are too short for one.
+RECORDING_SECONDS = {"a": 12.0, "b": 5.001, "c": 20.3}
+
 RecipeMaker = Callable[..., Path]
 ClipMaker = Callable[..., Path]
+RecordingMaker = Callable[..., Path]
 SettingsMaker = Callable[..., RunSettings]
 
 
@@ -116,6 +120,25 @@ def make_clips(tmp_path: Path) -> ClipMaker:
         for number, (name, length) in enumerate(zip(names, seconds, strict=True)):
             soundfile.write(root / "test" / name, waveform(length, number), RATE)
         write_sample(root / "sample_submission.csv", names, columns)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def make_recordings(tmp_path: Path) -> RecordingMaker:
+    """Makes test/ with recordings and a stub sample of one that is not there; returns the folder of both."""
+
+    def make(
+        seconds: dict[str, float] | None = None, sample: Sequence[str] = ("stub_5", "stub_10"), folder: str = "contest"
+    ) -> Path:
+        root = tmp_path / folder
+        (root / "test").mkdir(parents=True)
+        for number, (name, length) in enumerate((RECORDING_SECONDS if seconds is None else seconds).items()):
+            parts = [waveform(1.0, 3 * number + i) * (1 + i % 3) / 3 for i in range(int(np.ceil(length)))]
+            soundfile.write(root / "test" / f"{name}.wav", np.concatenate(parts)[: round(length * RATE)], RATE)
+        with (root / "sample_submission.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["row_id", *LABELS], *([row_id, 0, 0, 0, 0] for row_id in sample)])
         return root
 
     return make

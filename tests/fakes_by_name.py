@@ -3,6 +3,7 @@
 FAKE_MODELS = {
     "endless": "fakes:Endless",
     "fake": "fakes:Fake",
+    "frame_wise": "fakes:FrameWise",
     "slow": "fakes:Slow",
     "no_number": "fakes:NoNumber",
     "hungry": "fakes:Hungry",

@@ -31,7 +31,9 @@ COMMANDS: dict[str, Command] = {
     "import": Command("soundpost.importers.__main__", "bring in a published checkpoint, or with `add` one of your own"),
     "tag": Command("soundpost.tag.command", "tell what is heard where in recordings, as tables and wav files"),
     "pseudo-label": Command("soundpost.archive.pseudo_labels", "turn an archive's tags into labels to train on"),
-    "check": Command("soundpost.contest.check", "say whether a submission.csv is one that its sample asks for"),
+    "check": Command(
+        "soundpost.evaluation.check_command", "say whether a submission.csv is one that its sample asks for"
+    ),
     "report": Command("soundpost.report_page.command", "show a run as one page of pictures"),
     "sample": Command("soundpost.sample.folder", "synthesise a contest of a few clips to try things on"),
     "calibrate": Command("soundpost.kernel.calibrate", "choose the bit widths in which weights travel"),

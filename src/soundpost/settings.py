@@ -37,7 +37,8 @@ class RunSettings:
     sample_submission: str  # csv whose rows and columns the submission repeats; "" when there is none
     out: str  # submission.csv to write
     scratch: str  # private folder of this run; removed at its end
-    is_named: bool = False  # whether a person named test_dir; where it was found, other clips may lie there by design
+    is_named: bool = False  # whether a person named test_dir, so that other clips than the rows' are a slip there
+    may_be_hidden: bool = True  # whether the rows' clips may come later, as Kaggle's hidden ones do
     input_root: str = "/kaggle/input"  # where datasets of weights are attached
     time_limit_seconds: float = TIME_LIMIT_SECONDS  # from started to the exit of the last process
     started: float = 0.0  # time.monotonic() when the limit began to count; 0: when the engine starts

@@ -19,7 +19,7 @@ from soundpost.archive.part_files import LOCK
 from soundpost.errors import SettingsError
 
 KILLS = 10
-WHOLE_PARTS = 40  # of two clips each, so that ten kills seldom reach the end
+WHOLE_PARTS = 40  # two clips each, so that ten kills seldom reach the end
 PATIENCE_SECONDS = 120.0  # what a slow machine is given until a run has ended
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundpost.contest.check import NOT_FOUND, SCORING_ERROR, check_submission, main
+from soundpost.contest.check import NOT_FOUND, SCORING_ERROR, check_submission
 
 HEADER = "row_id,a,0012\n"
 
@@ -61,24 +61,3 @@ def test_check_of_constant_columns_warns(contest: Path) -> None:
     assert refusals == ()
     assert len(warnings) == 1
     assert warnings[0].startswith("1 of 2 columns say the same in every row: 0012.")
-
-
-def test_check_on_the_command_line_prints_and_ends_by_the_verdict(
-    contest: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """0 when it would be scored, 1 when not, 2 when the sample itself cannot be read."""
-    arguments = [
-        str(contest / "submission.csv"),
-        "--sample",
-        str(contest / "sample_submission.csv"),
-        "--test-dir",
-        str(contest / "test"),
-    ]
-    assert main(arguments) == 1
-    assert capsys.readouterr().out.startswith(NOT_FOUND)
-    (contest / "submission.csv").write_text(HEADER + "r_5,0.1,0.2\nr_10,0.3,0.1\n")
-    assert main(arguments) == 0
-    assert "what the contest asks for" in capsys.readouterr().out
-    (contest / "sample_submission.csv").write_text("")
-    assert main(arguments) == 2
-    assert "no header" in capsys.readouterr().err

@@ -108,3 +108,52 @@ def test_lengths_of_recordings_come_from_their_headers(tmp_path: Path) -> None:
         "rows of the sample keep their order; recordings that it does not name follow at the end: "
         "4 rows of 2 recordings"
     )
+
+
+HARD = ("0012", "1e5", "nan", "NA", "True", "22961.0", "null", "-1")  # names that table readers change
+
+
+@pytest.mark.parametrize("table", ["classes.csv", "train_metadata.csv", "taxonomy.csv"])
+def test_booleans_whose_classes_look_like_numbers_are_columns_by_their_text_and_filled_by_name(
+    table: str, tmp_path: Path
+) -> None:
+    """Codes come from the table's rows as they stand; a table of names says which label of the weights each one is."""
+    lines = [f"r_{code}_{end},r,{code},{end}" for code in HARD for end in (5, 10)]
+    (tmp_path / "test.csv").write_text("\n".join(["row_id,file_id,bird,end_time", *lines]) + "\n")
+    sample, test_dir = tmp_path / "sample_submission.csv", tmp_path / "test_soundscapes"
+    sample.write_text("row_id,target\nr_0012_5,False\n")
+    test_dir.mkdir()
+    soundfile.write(test_dir / "r.wav", np.zeros(10 * 8000), 8000)
+    labels = [f"Species_{i} major" for i in range(len(HARD))]
+    code, name = ("column", "class") if table == "classes.csv" else ("primary_label", "scientific_name")
+    names = [f"{label.replace('_', ' ')},{code}" for label, code in zip(labels, HARD, strict=True)]
+    (tmp_path / table).write_text("\n".join([f"{name},{code}", *names]) + "\n")
+
+    contest = read_contest(sample, test_dir, labels, ContestSettings())
+
+    assert contest.shape == "window_booleans"
+    assert contest.sample.columns == HARD
+    assert contest.synonyms == dict(zip(labels, HARD, strict=True))
+    assert read_contest(sample, test_dir, HARD, ContestSettings()).synonyms == {}
+    rows = np.zeros((2, len(HARD)))
+    rows[1, 2] = 0.9
+    write(tmp_path / "submission.csv", contest.sample, rows.tolist())
+    true = [line for line in (tmp_path / "submission.csv").read_text().splitlines() if line.endswith("True")]
+    assert true == ["r_nan_10,True"]
+
+
+def test_lists_name_classes_by_the_codes_of_a_table_beside_the_sample(tmp_path: Path) -> None:
+    """Weights that know species by name answer in the contest's own words, whatever these look like."""
+    sample, test_dir = folder_of("window_labels", tmp_path)
+    (tmp_path / "classes.csv").write_text("column,class\n1e5,Alder Flycatcher\n0012,Rain\n")
+    contest = read_contest(sample, test_dir, ("Rain", "Alder_flycatcher", "Wind"), ContestSettings())
+    assert contest.sample.columns == ("0012", "1e5", "Wind")
+    assert contest.synonyms == {"Rain": "0012", "Alder_flycatcher": "1e5"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"column\nx\n", b"column,class\nno_such,Rain\n"])
+def test_table_of_names_that_says_nothing_is_passed_over(content: bytes, tmp_path: Path) -> None:
+    """Empty, no text, no names, or codes that no column has: labels fill the columns of their own names."""
+    sample, test_dir = folder_of("wide_windows", tmp_path)
+    (tmp_path / "classes.csv").write_bytes(content)
+    assert read_contest(sample, test_dir, ("Rain", "nan"), ContestSettings()).synonyms == {}

@@ -42,6 +42,15 @@ def test_page_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+def test_readme_is_short_and_its_contents_name_every_chapter() -> None:
+    """About a hundred lines, and one line near the top that leads to each chapter in its order."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    contents = next(line for line in text.splitlines() if line.startswith("["))
+
+    assert len(text.splitlines()) <= 130
+    assert re.findall(r"\[([^\]]+)\]\(#", contents) == re.findall(r"^## (.+)$", text, re.MULTILINE)
+
+
 def test_list_of_files_is_that_of_the_tree() -> None:
     """docs/files.md holds every source file with the first paragraph of its docstring."""
     command = [sys.executable, str(ROOT / "docs" / "list_files.py"), "--check"]

@@ -3,11 +3,14 @@
 import io
 import itertools
 import os
+import re
 import sys
 
 import pytest
+from conftest import ClipMaker, RecipeMaker, SettingsMaker
 
 from soundpost.engine import progress
+from soundpost.engine import run as run_module
 from soundpost.engine.progress import Progress, about, passes_named
 
 
@@ -117,3 +120,20 @@ def test_passes_that_share_batches_are_counted_one_by_one() -> None:
     """Three at once are three of the plan."""
     assert passes_named(1, 1, 8, "a/1 whole") == "pass 1 of 8 a/1 whole"
     assert passes_named(2, 3, 8, "a/2 whole and 2 more") == "passes 2-4 of 8 a/2 whole and 2 more"
+
+
+def test_run_tells_its_passes_one_by_one(
+    make_assets: RecipeMaker,
+    make_clips: ClipMaker,
+    make_settings: SettingsMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Folds that share batches are the second and third of three, and no pass is told twice or left out."""
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LINE_SHARE", 0.0)
+
+    assert run_module.run(make_settings(make_assets({}), make_clips(), progress="lines")) == 0
+
+    told = re.findall(r"\] (pass(?:es)? [\d-]+ of \d+ [^:]+): \d+ of 12 clips", capfd.readouterr().out)
+    assert list(dict.fromkeys(told)) == ["pass 1 of 3 tiny0/1 whole", "passes 2-3 of 3 tiny0/2 whole and 1 more"]

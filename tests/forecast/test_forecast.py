@@ -56,7 +56,7 @@ def test_forecast_verdict_fits_when_the_last_pass_ends_in_time() -> None:
     """Everything in time is said in one line with its number of passes."""
     forecast = _foretell()
 
-    assert forecast.verdict == "fits: 3 passes over 100 clips end at 3 min of 7 min"
+    assert forecast.verdict == "fits: 3 passes over 100 clips end at 176 s of 400 s"
     assert forecast.lines(400.0)[-1] == f"verdict: {forecast.verdict}"
 
 
@@ -64,7 +64,7 @@ def test_forecast_verdict_names_the_passes_that_are_too_late() -> None:
     """A limit between two passes costs those behind it, by name."""
     verdict = _foretell(limit_seconds=130.0).verdict
 
-    assert verdict == "fits without passes a/3 whole: 2 passes of 3 over 100 clips end at 2 min of 2 min"
+    assert verdict == "fits without passes a/3 whole: 2 passes of 3 over 100 clips end at 126 s of 130 s"
 
 
 def test_forecast_verdict_many_late_passes_are_counted() -> None:
@@ -90,6 +90,13 @@ def test_forecast_verdict_does_not_fit_says_how_far_the_first_pass_comes() -> No
 def test_forecast_last_write_must_fit_too(limit: float, fits: bool) -> None:
     """A pass is in time only when its answers are on disk in time."""
     assert _foretell(limit_seconds=limit).steps[-1].fits == fits
+
+
+def test_forecast_reserve_of_a_run_is_kept_free() -> None:
+    """A run stops its passes some seconds before the limit, so a pass that ends later than that is cut."""
+    assert _foretell(limit_seconds=185.0, reserve_seconds=10.0).steps[-1].fits
+    assert not _foretell(limit_seconds=184.0, reserve_seconds=10.0).steps[-1].fits
+    assert _foretell(limit_seconds=184.0, reserve_seconds=10.0).steps[-2].fits
 
 
 def test_forecast_overhead_stretches_passes_and_not_the_start() -> None:

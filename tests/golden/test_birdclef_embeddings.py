@@ -9,7 +9,7 @@ from birdclef_inputs import made
 from cases import GoldenSet, assert_close, golden
 from test_birdclef_networks import filled
 
-from soundpost.after.species import Species, map_species
+from soundpost.importers.species import Species, map_species
 from soundpost.models.embedding_heads import PrototypeStateSpace, ResidualStateSpace, StateSpaceSettings
 
 

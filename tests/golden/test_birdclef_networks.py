@@ -17,7 +17,7 @@ from soundpost.after.frames import overlap_average_max
 from soundpost.after.table import Table, of_recordings
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.audio.sinc import resample_sinc
-from soundpost.audio.windows import WindowSettings, cut, ring
+from soundpost.audio.windows import Samples, WindowSettings, cut, ring_parts
 from soundpost.ensemble.rules import BLENDS
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.recipe_files import template
@@ -343,7 +343,12 @@ def fg2026(
     values = answer(waveforms)
     if on["TEMPORAL_TTA"]:
         rolled = [
-            torch.from_numpy(ring(minute, waveforms.numel(), d).reshape(waveforms.shape)) for d in (40000, -40000)
+            torch.from_numpy(
+                Samples([(0, minute)])
+                .joined(ring_parts(0, waveforms.numel(), d, waveforms.numel()))
+                .reshape(waveforms.shape)
+            )
+            for d in (40000, -40000)
         ]
         values = (values + 2 * answer(rolled[0]) + 2 * answer(rolled[1])) / 5
     columns = case["columns"]

@@ -7,7 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from soundpost.audio.windows import Samples, WindowSettings
 from soundpost.engine.batching import Groups, Unit
+from soundpost.front_ends.log_mel import LogMel, LogMelSettings
+from soundpost.front_ends.log_stft import LogStft, LogStftSettings
+from soundpost.front_ends.row_pictures import RowPictures
 from soundpost.functional.strips import Run, Stage, maps_of_run, worth_sharing
 from soundpost.inference.shared_windows import frames_in_room, frames_of_group, shared_logits, sharing_of
 from soundpost.models.argus import ArgusSettings, AuxSkipAttention, RnnAuxSkipAttention, SkipAttention
@@ -15,9 +19,11 @@ from soundpost.models.ex4sperans import Ex4sperans1d, Ex4sperans2d, Ex4speransSe
 from soundpost.registry import build
 from soundpost.views import VIEWS
 from soundpost.views.batch import stack
+from soundpost.views.rows import Overlap, Piece, RowsView
 from soundpost.views.tiles import Tiles, TilesSettings
 from soundpost.views.whole import Whole, WholeSettings
 
+RATE = 16_000  # Hz
 SAME_LOGIT = 1e-5
 ARGUS = ArgusSettings(base_size=4, ratio=4)
 LINES = Ex4speransSettings(blocks=3, base=6, start=1, bins=16)
@@ -110,6 +116,77 @@ def test_network_in_training_mode_and_views_that_promise_nothing_share_nothing()
     assert sharing_of(network.train(), view, batch) is None
     assert sharing_of(networks()["argus"], Whole(WholeSettings()), batch) is None
     assert sharing_of(nn.Conv2d(1, 1, 3), view, batch) is None
+
+
+LINES_OF_ROWS = LogStft(LogStftSettings(sample_rate=RATE, n_fft=256, hop_length=100, n_mels=16))
+DELTAS_OF_ROWS = LogMel(LogMelSettings(sample_rate=RATE, n_fft=256, hop_length=100, n_mels=16, top_db=0.0, deltas=2))
+
+
+@pytest.mark.parametrize("scope", ["window", "recording"])
+@pytest.mark.parametrize("name", list(networks()))
+@torch.inference_mode()
+def test_rows_that_hear_the_same_seconds_have_the_logits_that_each_has_alone(name: str, scope: str) -> None:
+    """Rows of 1 s in the middle of 4 s (641 frames, an odd number), each alone or cut from one spectrogram."""
+    network = networks()[name]
+    front_end = DELTAS_OF_ROWS if "argus" in name else LINES_OF_ROWS
+    settings = WindowSettings(seconds=1.0, context_seconds=4.0, scope=scope)
+    pictures = RowPictures(front_end, settings, RATE)
+    waveform = np.random.default_rng(3).normal(0, 0.1, 12 * RATE).astype(np.float32)
+    waveform *= np.repeat(np.random.default_rng(4).uniform(0.05, 1.0, 24), RATE // 2).astype(np.float32)
+    array = pictures(Samples([(0, waveform)]), 0, 12, 12).numpy() / np.float32(10)
+    overlap = pictures.overlap()
+    assert overlap is not None
+    view = RowsView(
+        Whole(WholeSettings()), lambda frames: [Piece(*p) for p in pictures.pieces(frames)], Overlap(*overlap)
+    )
+    windows = view.windows(array.shape[2])
+    batch = stack([array] * len(windows), windows, view)
+    assert (batch.shape[0], batch.shape[3]) == (12, 641)
+
+    sharing = sharing_of(network, view, batch)
+    assert sharing is not None
+    longest = max(run.count for run in sharing.runs)  # windows that reach beyond the recording hear silence there
+    assert longest == 12 if scope == "recording" else longest >= 6
+    found = shared_logits(network, view.prepare(batch), sharing)
+    alone = torch.cat([_logits(network(window[None])) for window in view.prepare(batch)])
+
+    assert float((found - alone).abs().max()) <= SAME_LOGIT * max(1.0, float(alone.abs().max()))
+    assert float(alone.std(0).min()) > 1e2 * SAME_LOGIT, "these rows are too alike to show anything"
+
+
+@pytest.mark.parametrize(
+    ("windows", "hop", "shared"),
+    [
+        (WindowSettings(context_seconds=20.0), 100, (800, 2)),
+        (WindowSettings(context_seconds=20.0, scope="recording"), 100, (800, 0)),
+        (WindowSettings(context_seconds=20.0), 96, None),
+        (WindowSettings(), 100, None),
+        (WindowSettings(context_seconds=20.0, shifts=(0.0, 1.0), shift_weights=(1.0, 1.0)), 100, None),
+    ],
+    ids=["window", "recording", "a row is no number of hops", "no context", "shifts"],
+)
+def test_rows_overlap_where_a_row_is_a_whole_number_of_hops(
+    windows: WindowSettings, hop: int, shared: tuple[int, int] | None
+) -> None:
+    """Frames of neighbours lie on the same samples, or are other frames: 160,000 samples are 312.5 hops of 512."""
+    front_end = LogStft(LogStftSettings(sample_rate=RATE, n_fft=256, hop_length=hop, n_mels=16))
+    assert RowPictures(front_end, windows, RATE).overlap() == shared
+
+
+def test_room_for_rows_is_counted_by_their_frames_once() -> None:
+    """Windows of 20 s every 5 s: four of them show 35 s, whether they stand one behind the other or overlap."""
+    for scope in ("window", "recording"):
+        pictures = RowPictures(LINES_OF_ROWS, WindowSettings(context_seconds=20.0, scope=scope), RATE)
+        overlap = pictures.overlap()
+        assert overlap is not None
+        view = RowsView(
+            Whole(WholeSettings(max_frames=9999)),
+            lambda frames, pictures=pictures: [Piece(*p) for p in pictures.pieces(frames)],
+            Overlap(*overlap),
+        )
+        frames = pictures.shape(12)[2]
+        assert frames_of_group(view, frames, 4) == 3201 + 3 * 800
+        assert frames_in_room(view, frames, 3201 + 1700) == 3 * 3201
 
 
 @pytest.mark.parametrize("name", sorted(VIEWS))

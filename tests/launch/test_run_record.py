@@ -68,7 +68,16 @@ def test_record_holds_what_the_log_of_an_engine_told(tmp_path: Path) -> None:
         {"output": "answer", "rule": "mean", "inputs": ["a/1", "a/2"], "weights": {"a/1": 2.0}}
     ]
     assert table["passes"] == [
-        {"name": "a/1 whole", "members": 1, "clips": 40, "done": 40, "begin": 1.0, "end": 2.0, "complete": True}
+        {
+            "name": "a/1 whole",
+            "members": 1,
+            "clips": 40,
+            "unit": "clips",
+            "done": 40,
+            "begin": 1.0,
+            "end": 2.0,
+            "complete": True,
+        }
     ]
     assert table["lanes"] == [[0, 1.25, 1.5, 8]]
     assert table["samples"] == [[1.5, 100, 10, 1, 8]]

@@ -79,7 +79,9 @@ def test_recipe_fit_of_a_template_learns_and_writes_what_the_engine_reads(
     """The loss falls, members hear two kinds of tones apart, and scores are measured again from the files."""
     out = _fit(folder, "tones", "--learning-rate", "0.003", "--heads", "1,0.4,0.2,0.1")
 
-    said = re.findall(r"loss (\S+) in the first epoch, (\S+) in the last", capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert printed.startswith("16 clips, 2 classes, folds 1, 2, 12 s; rarest: high 8, low 8\n")
+    said = re.findall(r"loss (\S+) in the first epoch, (\S+) in the last", printed)
     assert len(said) == 2
     assert all(float(last) < float(first) for first, last in said), said
     recipe = parse_recipe((out / "recipe.toml").read_text(), "recipe.toml")

@@ -63,4 +63,16 @@ def test_labels_are_stripped_and_a_summary_is_printed(folder: Path, capsys: pyte
     text = (folder / "curated.csv").read_text()
     (folder / "curated.csv").write_text(text.replace("0.wav,low,", '0.wav," low ",'))
     assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
-    assert "12 clips, 2 classes, folds 1, 2; rarest: high 6, low 6" in capsys.readouterr().out
+    assert "12 clips, 2 classes, folds 1, 2, 6 s; rarest: high 6, low 6\n" in capsys.readouterr().out
+
+
+def test_summary_counts_the_clips_of_other_sets_and_those_of_no_known_length(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file whose header says nothing is there, and is found to be damaged when it is decoded."""
+    (folder / "noisy" / "0.wav").write_bytes(b"RIFF")
+
+    main(words(folder, "spectrograms", "out", "--limit", "0s"))
+
+    told = "6 s; rarest: high 6, low 6; 6 noisy clips beside them, 2 s (1 of them of no known length)"
+    assert f"12 clips, 2 classes, folds 1, 2, {told}\n" in capsys.readouterr().out

@@ -120,6 +120,36 @@ def test_training_limit_ends_in_good_order_and_says_how_to_go_on(
     assert not (folder / "out" / "recipe.toml").exists()
 
 
+@pytest.mark.parametrize(("every", "least"), [(0.0, 6), (1e9, 0)])
+def test_checkpoints_are_written_by_the_clock_and_not_by_epochs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, every: float, least: int
+) -> None:
+    """At every step where each is late enough, and none within a stage where a minute has not passed."""
+    written: list[bool] = []
+    monkeypatch.setattr("soundpost.training.trainer.SAVE_EVERY", every)
+    monkeypatch.setattr(
+        "soundpost.training.trainer.checkpoints.save", lambda path, state, digest: written.append(bool(state["run"]))
+    )
+
+    assert main(words(folder, "waveforms", "out", "--folds", "1")) == 0
+
+    assert sum(written) >= least
+    assert every == 0 or not any(written)
+
+
+def test_training_shows_scores_on_the_way_and_ends_with_the_next_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bar of an epoch that was scored says how the held-out clips do; the last line is what to type next."""
+    assert main(words(folder, "spectrograms", "out")) == 0
+
+    said = capsys.readouterr()
+    with (folder / "out" / "history_1.csv").open(newline="") as file:
+        scores = [f"{float(row['score']):.4f}" for row in csv.DictReader(file)]
+    assert f"score={scores[-1]}" in said.err
+    assert said.out.splitlines()[-1] == "python build_kernel.py"
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("11h30m", 41400), ("90s", 90), ("45m", 2700)])
 def test_limit_is_read_in_hours_minutes_and_seconds(text: str, seconds: float) -> None:
     """As people write it."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import waveform
 from safetensors.torch import load_file
 
 from soundpost.ensemble.recipes import Recipe, parse_recipe
@@ -15,8 +16,9 @@ from soundpost.ensemble.weights_file import sha256_of
 from soundpost.errors import SettingsError
 from soundpost.evaluation import evaluate
 from soundpost.evaluation.dataset import read_labels, read_table
+from soundpost.front_ends.log_mel import LogMel, LogMelSettings
 from soundpost.training.__main__ import main
-from soundpost.training.bank import Bank, at_speed, trim
+from soundpost.training.bank import Bank, at_speed, build_bank, trim
 from soundpost.training.compose import Composer, ComposeSettings
 from soundpost.training.weight_average import WeightAverage, learning_rate
 
@@ -252,10 +254,31 @@ def test_evaluate_member_on_its_fold_prints_the_score_of_the_recipe(
 def bank() -> Bank:
     """A bank of random mel powers."""
     random = torch.Generator().manual_seed(0)
-    powers = torch.rand(2, 8, 40, 16, generator=random) ** 4
     lengths = torch.randint(20, 41, (2, 8), generator=random)
-    powers *= (torch.arange(40) < lengths[..., None])[..., None]
-    return Bank(powers, lengths, torch.eye(3)[torch.arange(8) % 3])
+    powers = torch.rand(int(lengths.sum()), 16, generator=random) ** 4
+    begins = (lengths.flatten().cumsum(0) - lengths.flatten()).view(2, 8)
+    return Bank(powers, begins, lengths, torch.eye(3)[torch.arange(8) % 3])
+
+
+def source_of(bank: Bank, speed: int, source: int) -> torch.Tensor:
+    """Mel powers of one source at one speed, (frames, mels)."""
+    begin, length = int(bank.begins[speed, source]), int(bank.lengths[speed, source])
+    return bank.powers[begin : begin + length]
+
+
+def test_bank_with_one_long_clip_holds_every_frame_once() -> None:
+    """Short clips are not padded to the ten minutes of one: memory grows by what there is."""
+    front_end = LogMel(LogMelSettings(8000, n_fft=256, hop_length=160, n_mels=16, pad_mode="constant"))
+    waveforms = [waveform(seconds, seed)[::2] for seed, seconds in enumerate((0.5, 60.0, 0.7))]
+
+    bank = build_bank(waveforms, np.eye(3, dtype=np.float32), front_end, (1.0, 2.0), torch.device("cpu"))
+
+    assert len(bank.powers) == int(bank.lengths.sum())
+    for source, heard in enumerate(waveforms):
+        for place, speed in enumerate((1.0, 2.0)):
+            played = at_speed(torch.from_numpy(trim(heard)), speed)
+            expected = 10 ** (front_end(played[None])[0, 0].T / 10)
+            torch.testing.assert_close(source_of(bank, place, source), expected)
 
 
 def test_composer_same_generator_state_gives_the_same_batch(bank: Bank) -> None:
@@ -290,7 +313,7 @@ def test_composer_single_source_untouched_keeps_its_colour(bank: Bank) -> None:
         torch.tensor([4]), 8
     )
 
-    columns = {tuple(column.tolist()) for speed in bank.powers[:, 4] for column in speed.round(decimals=4)}
+    columns = {tuple(column.tolist()) for speed in (0, 1) for column in source_of(bank, speed, 4).round(decimals=4)}
     inner = {column[2:-2] for column in columns}
     assert all(tuple(column.round(decimals=4).tolist()) in columns for column in 10 ** (clips[0, 0].T / 10))
     assert targets[0].round().tolist() == [0, 1, 0]

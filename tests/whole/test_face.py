@@ -52,6 +52,22 @@ def test_quiet_run_prints_nothing_and_logs_everything(run: Runner, make_clips: C
     assert "2 of 2 clips predicted" in (tmp_path / "log.txt").read_text()
 
 
+def test_quiet_run_counts_what_went_another_way_in_one_line(run: Runner, make_clips: ClipMaker, tmp_path: Path) -> None:
+    """Damaged, silent and missing clips are seen without a log, on the error stream; the output stays empty."""
+    contest = make_clips([0.3, 0.5, 0.7])
+    (contest / "test" / "clip000.wav").write_bytes(b"RIFF")
+    soundfile.write(contest / "test" / "clip001.wav", 0 * waveform(0.5, 1), RATE)
+    names = ["clip000.wav", "clip001.wav", "clip002.wav", "gone.wav"]
+    write_sample(contest / "sample_submission.csv", names, ("bark", "Rain", "Siren", "Tick-tock"))
+
+    result = run(contest / "test", "--progress", "quiet")
+
+    assert (result.returncode, result.stdout) == (0, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: of 4 clips 1 not in the folder, 1 unreadable, 1 silent; ")
+    assert "1 about rows and columns, the first: nearly the same: column 'bark' and label 'Bark'" in line
+
+
 def test_quiet_run_prints_why_it_was_refused(run: Runner, make_clips: ClipMaker) -> None:
     """Quiet is no secret."""
     result = run(make_clips([0.3]) / "test", "--progress", "quiet", "--members", "nobody/1")

@@ -18,6 +18,7 @@ from soundpost.ensemble import attached
 from soundpost.errors import SettingsError
 from soundpost.kernel.build import build
 from soundpost.kernel.render import Kernel, notebook
+from soundpost.launch.rerun import RUN_TYPE
 from soundpost.resources.folders import MAX_PER_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +108,8 @@ def test_kernel_as_a_notebook_finds_contest_and_weights(
 
     printed = "".join(output.text for output in cells.cells[1].outputs if output.output_type == "stream")
     assert "3 of 3 passes complete" in printed
+    assert "\r" not in printed  # a saved notebook keeps every update of a bar for ever
+    assert len(printed.splitlines()) <= 20
     assert len(_rows(working / "submission.csv")) == 3
 
 
@@ -146,7 +149,7 @@ def test_kernel_without_any_member_says_what_is_attached(
 def test_run_before_the_hidden_clips_are_there_leaves_a_valid_submission(
     make_assets: Maker, make_clips: Maker, environment: Path, tmp_path: Path, state: str
 ) -> None:
-    """At commit time the clips of the sample may be missing: its rows get the priors, and the run succeeds.
+    """Where a version is saved the clips of the sample may be missing: its rows get the priors, and the run succeeds.
 
     The old submission.csv that lies there is replaced; the same command over the true folder then predicts.
     """
@@ -162,7 +165,7 @@ def test_run_before_the_hidden_clips_are_there_leaves_a_valid_submission(
     working.mkdir()
     (working / "submission.csv").write_text("fname,Old\nold.wav,1\n")
     command = [sys.executable, "-m", "soundpost.launch.main", "--assets", str(make_assets()), "--device", "cpu"]
-    known = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    known = {**os.environ, "PYTHONPATH": str(ROOT / "src"), RUN_TYPE: "Batch"}
 
     def run() -> subprocess.CompletedProcess[str]:
         options = ("--input-root", str(tmp_path / "contest"), "--progress", "lines")

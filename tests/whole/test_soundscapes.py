@@ -78,6 +78,23 @@ def test_columns_that_look_like_numbers_are_filled_by_the_taxonomy(grammar: str,
     assert (np.ptp(values, axis=0) > 0).all(), said
 
 
+@pytest.mark.parametrize("grammar", ["2020", "2021", "2022", "2023", "2024"])
+def test_classes_that_look_like_numbers_are_filled_by_a_table_of_names(grammar: str, tmp_path: Path) -> None:
+    """In years without a taxonomy classes.csv tells the codes: words, columns and booleans are the solution's."""
+    options = ["--grammar", grammar, "--n", "3", "--seconds", "20", "--seed", "5", "--numeric-classes", "hard"]
+    test_dir = make(tmp_path, *options)
+    status, said = answer(tmp_path, test_dir)
+    assert status == 0, said
+    truth = tmp_path / ("solution.csv" if (tmp_path / "solution.csv").is_file() else "truth.csv")
+    (header, expected), (given, found) = rows_of(truth), rows_of(tmp_path / "answer.csv")
+    assert (header, set(expected)) == (given, set(found))
+    assert len({tuple(row) for row in found.values()}) > 1, said
+    if grammar in ("2020", "2021", "2022"):  # most of what is said to be heard is
+        heard = [(word, expected[row][0]) for row, cells in found.items() for word in cells[0].split()]
+        heard = [(word, true) for word, true in heard if word not in ("False", "nocall")]
+        assert np.mean([word in true.split() for word, true in heard]) > 0.3, (heard, said)  # one in ten by chance
+
+
 def test_rows_of_recordings_that_were_not_heard_are_ranked(tmp_path: Path) -> None:
     """The network without fold 1 on soundscapes of fold 1: macro ROC-AUC over all rows."""
     test_dir = make(tmp_path, "--n", "14", "--seed", "3", "--events", "8")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +14,16 @@ import numpy as np
 import pytest
 import soundfile
 import tomli_w
-from conftest import LABELS, RATE, ClipMaker, RecipeMaker, SettingsMaker, waveform
+from conftest import LABELS, RATE, RECORDING_SECONDS, ClipMaker, RecipeMaker, RecordingMaker, SettingsMaker
 
 from soundpost.contest.check import check_submission
 from soundpost.engine import rows as engine_rows
 from soundpost.engine.run import run
 from soundpost.settings import RunSettings
 
-SECONDS = {"a": 12.0, "b": 5.001, "c": 20.3}  # the rest of a makes one more row; those of b and c are too short
-ROWS = {"a": 3, "b": 1, "c": 4}
+ROWS = {"a": 3, "b": 1, "c": 4}  # in the recordings that make_recordings makes when nothing is said
 
 Table = dict[str, np.ndarray]
-
-
-@pytest.fixture
-def make_recordings(tmp_path: Path) -> Callable[..., Path]:
-    """Makes test/ with recordings and a stub sample of one that is not there; returns the folder of both."""
-
-    def make(
-        seconds: dict[str, float] | None = None, sample: Sequence[str] = ("stub_5", "stub_10"), folder: str = "contest"
-    ) -> Path:
-        root = tmp_path / folder
-        (root / "test").mkdir(parents=True)
-        for number, (name, length) in enumerate((SECONDS if seconds is None else seconds).items()):
-            parts = [waveform(1.0, 3 * number + i) * (1 + i % 3) / 3 for i in range(int(np.ceil(length)))]
-            soundfile.write(root / "test" / f"{name}.wav", np.concatenate(parts)[: round(length * RATE)], RATE)
-        with (root / "sample_submission.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["row_id", *LABELS], *([row_id, 0, 0, 0, 0] for row_id in sample)])
-        return root
-
-    return make
 
 
 def answers(settings: RunSettings) -> Table:
@@ -68,7 +48,7 @@ def assert_same(expected: Table, actual: Table, rows: Sequence[str]) -> None:
 
 
 def test_windows_of_a_folder_are_all_answered_in_the_order_of_names(
-    make_assets: RecipeMaker, make_recordings: Callable[..., Path], make_settings: SettingsMaker
+    make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker
 ) -> None:
     """A stub sample gives columns and grammar; rows are files by name, windows by time, and no two answer alike."""
     table = answers(make_settings(make_assets(), make_recordings()))
@@ -77,7 +57,7 @@ def test_windows_of_a_folder_are_all_answered_in_the_order_of_names(
 
 
 def test_windows_are_answered_alike_alone_in_any_order_and_with_others(
-    make_assets: RecipeMaker, make_recordings: Callable[..., Path], make_settings: SettingsMaker
+    make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker
 ) -> None:
     """A row depends on its own window alone: not on other recordings, nor on the order of the sample."""
     assets = make_assets()
@@ -92,10 +72,10 @@ def test_windows_are_answered_alike_alone_in_any_order_and_with_others(
 
 
 def test_window_is_answered_as_the_clip_that_it_is(
-    make_assets: RecipeMaker, make_recordings: Callable[..., Path], make_settings: SettingsMaker, make_clips: ClipMaker
+    make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker, make_clips: ClipMaker
 ) -> None:
     """Cut out of its recording and answered as a clip, a window has the same answer: its neighbours are not heard."""
-    assets, contest = make_assets(), make_recordings({"c": SECONDS["c"]})
+    assets, contest = make_assets(), make_recordings({"c": RECORDING_SECONDS["c"]})
     windows = answers(make_settings(assets, contest))
     whole, _ = soundfile.read(contest / "test" / "c.wav", dtype="float32")
     clips = make_clips([5.0] * 4, folder="clips")
@@ -113,7 +93,7 @@ def test_window_is_answered_as_the_clip_that_it_is(
 def test_recordings_in_several_stretches_are_answered_as_in_one(
     most: int,
     make_assets: RecipeMaker,
-    make_recordings: Callable[..., Path],
+    make_recordings: RecordingMaker,
     make_settings: SettingsMaker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -139,7 +119,7 @@ def test_recordings_in_several_stretches_are_answered_as_in_one(
 def test_windows_of_every_kind_answer_every_row_otherwise_than_plain_ones(
     windows: dict[str, Any],
     make_assets: RecipeMaker,
-    make_recordings: Callable[..., Path],
+    make_recordings: RecordingMaker,
     make_settings: SettingsMaker,
 ) -> None:
     """What a recipe hears beside its row reaches the network: answers change, rows do not."""
@@ -152,7 +132,7 @@ def test_windows_of_every_kind_answer_every_row_otherwise_than_plain_ones(
 
 
 def test_steps_after_the_networks_are_done_in_the_order_of_submission_toml(
-    make_assets: RecipeMaker, make_recordings: Callable[..., Path], make_settings: SettingsMaker
+    make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker
 ) -> None:
     """[[after]] works on the blended table, recording by recording; a wrong step is refused before the run."""
     contest = make_recordings()
@@ -167,7 +147,7 @@ def test_steps_after_the_networks_are_done_in_the_order_of_submission_toml(
 
 
 def test_rows_of_recordings_that_cannot_be_read_get_the_mean_of_their_column(
-    make_assets: RecipeMaker, make_recordings: Callable[..., Path], make_settings: SettingsMaker
+    make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker
 ) -> None:
     """Never 0, which would rank them last: what nobody could answer lies in the middle; it has as many rows as most."""
     contest = make_recordings()
@@ -181,7 +161,7 @@ def test_rows_of_recordings_that_cannot_be_read_get_the_mean_of_their_column(
 
 
 def test_rows_past_the_end_of_a_recording_and_of_missing_ones_stay(
-    make_assets: RecipeMaker, make_recordings: Callable[..., Path], make_settings: SettingsMaker
+    make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker
 ) -> None:
     """Whatever the sample names is answered, in its order."""
     ids = ["gone_5", "b_5", "b_10", "a_5"]
@@ -191,7 +171,7 @@ def test_rows_past_the_end_of_a_recording_and_of_missing_ones_stay(
 
 
 def test_row_of_a_whole_recording_is_the_largest_of_its_windows(
-    make_assets: RecipeMaker, make_recordings: Callable[..., Path], make_settings: SettingsMaker
+    make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker
 ) -> None:
     """A table's row without seconds asks about all of a recording (2020)."""
     contest = make_recordings(sample=["c_5"])
@@ -216,7 +196,7 @@ def assert_valid(out: Path, contest: Path) -> None:
 
 
 def test_run_over_recordings_that_is_too_long_ends_before_its_limit_with_a_valid_file(
-    tmp_path: Path, make_assets: RecipeMaker, make_recordings: Callable[..., Path]
+    tmp_path: Path, make_assets: RecipeMaker, make_recordings: RecordingMaker
 ) -> None:
     """Ten seconds are not enough for three minutes of rows with every view; the file is valid and complete."""
     recordings = {f"r{i:02}": 30.0 for i in range(12)}
@@ -231,7 +211,7 @@ def test_run_over_recordings_that_is_too_long_ends_before_its_limit_with_a_valid
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_to_a_run_over_recordings_end_it_with_a_valid_file(
-    number: int, tmp_path: Path, make_assets: RecipeMaker, make_recordings: Callable[..., Path]
+    number: int, tmp_path: Path, make_assets: RecipeMaker, make_recordings: RecordingMaker
 ) -> None:
     """From the first write on, whatever ends the run leaves every row of the contest."""
     contest, out = make_recordings({f"r{i:02}": 30.0 for i in range(12)}), tmp_path / "submission.csv"
@@ -246,7 +226,7 @@ def test_signals_to_a_run_over_recordings_end_it_with_a_valid_file(
 
 
 def test_columns_that_no_label_names_leave_a_valid_file_and_an_error(
-    tmp_path: Path, make_assets: RecipeMaker, make_recordings: Callable[..., Path]
+    tmp_path: Path, make_assets: RecipeMaker, make_recordings: RecordingMaker
 ) -> None:
     """Weights of another contest are refused with both lists, and what lies there can be scored all the same."""
     contest, out = make_recordings(), tmp_path / "submission.csv"
@@ -260,7 +240,7 @@ def test_columns_that_no_label_names_leave_a_valid_file_and_an_error(
 
 
 def test_run_without_recordings_rehearses_with_training_ones_and_leaves_the_stub_answer(
-    tmp_path: Path, make_assets: RecipeMaker, make_recordings: Callable[..., Path]
+    tmp_path: Path, make_assets: RecipeMaker, make_recordings: RecordingMaker
 ) -> None:
     """When a kernel is saved the test folder holds a readme: the log foretells the hidden run."""
     contest, out = make_recordings({}), tmp_path / "submission.csv"
@@ -271,14 +251,14 @@ def test_run_without_recordings_rehearses_with_training_ones_and_leaves_the_stub
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "no recording is in the test folder" in said
-    assert "expected: 600 clips of 60.0 s on the average" in said
-    assert "over 600 clips end at" in said
+    assert "expected: 600 recordings of 60.0 s on the average" in said
+    assert "over 600 recordings end at" in said
     assert_valid(out, contest)
     assert [line.split(",")[0] for line in out.read_text().splitlines()] == ["row_id", "stub_5", "stub_10"]
 
 
 def test_run_without_recordings_and_without_training_ones_answers_the_stub(
-    tmp_path: Path, make_assets: RecipeMaker, make_recordings: Callable[..., Path]
+    tmp_path: Path, make_assets: RecipeMaker, make_recordings: RecordingMaker
 ) -> None:
     """There is nothing to measure, and a valid file all the same."""
     contest, out = make_recordings({}), tmp_path / "submission.csv"

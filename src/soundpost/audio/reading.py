@@ -12,7 +12,7 @@ from soundpost.audio.downmix import Downmix
 from soundpost.audio.resample import RATES
 from soundpost.errors import ClipError
 
-ADVICE = "Its row gets the fallback; if many clips say so, re-attach the dataset."
+ADVICE = "Its row gets the fallback; if many files say so, re-attach the dataset."
 LOUDEST = float(1 << 31)  # |amplitude|; louder is damage, and its square would leave float32
 
 

@@ -92,14 +92,56 @@ def cut(waveform: np.ndarray, starts: Sequence[int], length: int, padding: str =
     return windows
 
 
-def ring(waveform: np.ndarray, samples: int, shift: int) -> np.ndarray:
-    """A recording cut or padded behind to a number of samples and joined to a ring, begun `shift` samples earlier.
+def ring_parts(begin: int, end: int, shift: int, length: int) -> list[tuple[int, int]]:
+    """Which samples of a recording that is joined to a ring lie between two places once all have been moved.
 
     Args:
-        waveform: (samples,).
-        samples: length of the ring.
+        begin: first place.
+        end: the place behind the last one, at most begin + length.
         shift: by how many samples everything moves to later times; negative to earlier ones.
+        length: samples of the ring.
+
+    Returns:
+        First sample and end of one part, or of two where the ring's seam lies between them.
     """
-    whole = np.zeros(samples, np.float32)
-    whole[: min(samples, len(waveform))] = waveform[:samples]
-    return np.roll(whole, shift)
+    first = (begin - shift) % length
+    last = first + max(0, end - begin)
+    return [(first, last)] if last <= length else [(first, length), (0, last - length)]
+
+
+def merged(parts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same samples in as few parts as possible, the longest first."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(parts):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return sorted(found, key=lambda part: part[0] - part[1])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Parts of a recording's waveform."""
+
+    parts: Sequence[tuple[int, np.ndarray]]  # first sample of each, and its samples
+
+    def taken(self, begin: int, end: int) -> np.ndarray:
+        """(end - begin,) float32, or fewer where the recording ends before; zeros for what no part holds."""
+        result, used = np.zeros(end - begin, np.float32), 0
+        for first, waveform in self.parts:
+            start, stop = max(begin, first), min(end, first + len(waveform))
+            if start < stop:
+                result[start - begin : stop - begin] = waveform[start - first : stop - first]
+                used = max(used, stop - begin)
+        return result[:used]
+
+    def joined(self, parts: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Several parts one behind the other, each of its full length."""
+        result = np.zeros(sum(end - begin for begin, end in parts), np.float32)
+        place = 0
+        for begin, end in parts:
+            found = self.taken(begin, end)
+            result[place : place + len(found)] = found
+            place += end - begin
+        return result

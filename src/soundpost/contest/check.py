@@ -1,10 +1,5 @@
-"""Would Kaggle take this submission.csv? Its own names for what it refuses, and warnings for what it would not say.
+"""Would Kaggle take this submission.csv? Its own names for what it refuses, and warnings for what it would not say."""
 
-python -m soundpost.contest.check submission.csv --sample sample_submission.csv --test-dir test_soundscapes
-"""
-
-import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +8,7 @@ from soundpost.contest.cells import read_cells
 from soundpost.contest.contest import Contest, read_contest
 from soundpost.contest.settings import ContestSettings
 from soundpost.contest.submission import Sample
-from soundpost.errors import KitError, SubmissionError
+from soundpost.errors import SubmissionError
 
 NOT_FOUND = "Submission CSV Not Found"
 SCORING_ERROR = "Submission Scoring Error"
@@ -26,6 +21,7 @@ class Verdict:
 
     refusals: tuple[str, ...]  # each begins with Kaggle's own name for it
     warnings: tuple[str, ...] = ()
+    shape: str = ""  # the contest's, a name in soundpost.contest.shapes; empty where the file could not be read
 
     @property
     def is_valid(self) -> bool:
@@ -63,7 +59,7 @@ def check_submission(
     refusals = [f"{SCORING_ERROR}: {text}" for text in _faults(lines, contest.sample)]
     if _has_carriage_returns(path):
         refusals.append(f"{SCORING_ERROR}: lines end in carriage returns. Write them with newlines alone.")
-    return Verdict(tuple(refusals), tuple(_warnings(lines, contest)))
+    return Verdict(tuple(refusals), tuple(_warnings(lines, contest)), contest.shape)
 
 
 def _faults(lines: Sequence[Sequence[str]], sample: Sample) -> list[str]:
@@ -114,26 +110,3 @@ def _some(names: Sequence[str]) -> str:
 def _has_carriage_returns(path: Path) -> bool:
     with path.open("rb") as file:
         return any(b"\r" in block for block in iter(lambda: file.read(1 << 20), b""))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the verdict; 0 for a submission that would be scored, 1 for one that would not, 2 for a wrong question."""
-    parser = argparse.ArgumentParser(prog="soundpost check", description="Would Kaggle score this submission?")
-    parser.add_argument("submission", type=Path)
-    parser.add_argument("--sample", type=Path, required=True, help="the contest's sample_submission.csv")
-    parser.add_argument("--test-dir", type=Path, required=True, help="folder of the recordings or clips")
-    options = parser.parse_args(arguments)
-    try:
-        verdict = check_submission(options.submission, options.sample, options.test_dir)
-    except KitError as error:
-        print(error, file=sys.stderr)
-        return 2
-    for text in (*verdict.refusals, *(f"warning: {text}" for text in verdict.warnings)):
-        print(text)
-    if verdict.is_valid:
-        print(f"{options.submission}: rows, columns and values are what the contest asks for.")
-    return 0 if verdict.is_valid else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

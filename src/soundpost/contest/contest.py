@@ -62,14 +62,17 @@ def read_contest(
     look = look_at(sample_path, sample_path.parent / settings.table if settings.table else None)
     name, shape = shape_of(look, settings)
     aliases = labels if isinstance(labels, Mapping) else {label: label for label in labels}
-    synonyms = columns_of_labels(sample_path, look.columns, list(aliases))
+    synonyms = columns_of_labels(sample_path, shape.asked(look), list(aliases))
     if not shape.has_windows:
         return Contest(name, shape.sample(look, settings, (), unique(aliases.values())), None, synonyms)
     grammar = grammar_of(look, settings)
     recordings = list_recordings(test_dir, length)
     rows = find_rows(look.names, grammar, recordings, look.table)
     said = {word for answer in look.answers for word in answer.split()}
-    named = unique(alias if alias in said else label for label, alias in aliases.items())
+    named = unique(
+        alias if alias in said else synonyms.get(label, label) if shape.asked(look) is None else label
+        for label, alias in aliases.items()
+    )
     sample = shape.sample(look, settings, rows.rows, named)
     return Contest(name, sample, Windows(grammar, rows, places(sample, rows), recordings), synonyms)
 

@@ -18,6 +18,7 @@ class Stretch:
     file: str | None
     first: int  # number of its first window in the recording
     answers: tuple[int, ...]  # numbers of its windows' answers, in the order of time
+    total: int  # windows that the recording has, whether or not they are answered
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,22 @@ def lay_out(windows: Windows, most: int) -> Layout:
 
     Args:
         windows: rows and recordings of the contest.
-        most: how many windows a stretch may have.
+        most: how many windows a stretch may have; it ends at the latest where so many of the recording are full.
     """
     grammar = windows.grammar
     by_name = {recording.name: recording for recording in windows.recordings}
     usual = usual_count(windows.recordings, grammar, [row.row_id for row in windows.rows.rows])
     numbers: dict[tuple[str, int], int] = {}
     files: dict[str, str | None] = {}
+    counts: dict[str, int] = {}  # windows that each recording has
     rows = []
     for place in windows.places:
         name = place.file or _recording_of(place.row_id, grammar)
         files[name] = place.file
+        found = by_name.get(name)
+        counts[name] = grammar.count(found.samples, found.rate) if found and found.samples else usual
         if place.end is None:
-            found = by_name.get(name)
-            count = grammar.count(found.samples, found.rate) if found and found.samples else usual
-            wanted = range(count)
+            wanted = range(counts[name])
         else:
             number = round(place.start / grammar.window)
             wanted = range(number, number + 1)
@@ -67,18 +69,20 @@ def lay_out(windows: Windows, most: int) -> Layout:
     for name, pairs in of_recording.items():
         pairs.sort()
         recordings.append((name, np.array([answer for _, answer in pairs])))
-        stretches += _stretches(name, files[name], pairs, most)
+        total = max(counts[name], pairs[-1][0] + 1)
+        parts = _parts(pairs, most)
+        stretches += [Stretch(name, files[name], n[0], answers, total) for n, answers in parts]
     return Layout(len(numbers), tuple(stretches), tuple(rows), tuple(recordings))
 
 
-def _stretches(name: str, file: str | None, pairs: Sequence[tuple[int, int]], most: int) -> list[Stretch]:
-    """Runs of windows without a gap, in parts of at most so many."""
+def _parts(pairs: Sequence[tuple[int, int]], most: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Runs of windows without a gap, numbers and answers; which window begins a part depends on its number alone."""
     runs: list[list[tuple[int, int]]] = []
     for number, answer in pairs:
-        if not runs or number != runs[-1][-1][0] + 1 or len(runs[-1]) >= most:
+        if not runs or number != runs[-1][-1][0] + 1 or number % most == 0:
             runs.append([])
         runs[-1].append((number, answer))
-    return [Stretch(name, file, run[0][0], tuple(answer for _, answer in run)) for run in runs]
+    return [(tuple(number for number, _ in run), tuple(answer for _, answer in run)) for run in runs]
 
 
 def _recording_of(row_id: str, grammar: Grammar) -> str:

@@ -1,7 +1,7 @@
 """The recordings of a test folder and how long they are, by their headers alone."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,9 +21,14 @@ def list_recordings(test_dir: Path, length: Length) -> tuple[Recording, ...]:
             names = sorted(entry.name for entry in entries if is_recording(entry.name) and entry.is_file())
     except OSError:
         return ()
-    with ThreadPoolExecutor(READERS) as readers:
-        lengths = list(readers.map(lambda name: length(test_dir / name), names))
+    lengths = lengths_of([test_dir / name for name in names], length)
     return tuple(Recording(name, *found) for name, found in zip(names, lengths, strict=True))
+
+
+def lengths_of(paths: Sequence[Path], length: Length) -> list[tuple[int, int]]:
+    """Samples and rate of each file."""
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(length, paths))
 
 
 def header_length(path: Path) -> tuple[int, int]:

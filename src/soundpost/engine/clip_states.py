@@ -64,6 +64,14 @@ class ClipStates:
         n_bytes = sum(self._session.clips[clip].n_bytes for clip in self.open)
         return n_bytes * self._frames_seen / max(1, self._bytes_seen)
 
+    def heard(self, clip: int) -> tuple[int, int]:
+        """Which rows of its recording a stretch's network hears: number of the first one, and how many."""
+        windows = self._session.contest.windows
+        if windows is None:
+            return 0, 1
+        stretch = windows.stretches[clip]
+        return self._session.models.sizes.heard(self._plan.recipe, stretch.first, len(stretch.answers), stretch.total)
+
     def key(self, clip: int) -> Key:
         """Under which the clip's spectrogram is cached."""
         return Key(self.digest, clip)
@@ -120,22 +128,27 @@ class ClipStates:
         self._pending[clip].discard(unit.window)
         if self._pending[clip]:
             return
-        targets = self._session.contest.answers_of(clip)
-        answers = [self._sums[clip, number] for number in range(len(targets))]
-        for target, own in zip(targets, self._from_frames(answers), strict=True):
-            self._answer(target, own)
+        rows = sorted({window.row for window in windows})
+        answers = self._from_frames([self._sums[clip, row] for row in rows])
+        for target, number in zip(self._session.contest.answers_of(clip), self._own_rows(clip), strict=True):
+            self._answer(target, answers[number - rows[0]])
         self.close(clip)
 
     def _from_frames(self, answers: list[np.ndarray]) -> Sequence[np.ndarray]:
         """Frame-wise answers of windows that overlap, (frames, classes) for each member, as answers of their rows."""
-        models, recipe = self._session.models, self._plan.recipe
-        if not models.sizes.row_seconds or not (settings := models.sizes.windows(recipe)).frames:
+        if not self._has_frames:
             return answers
+        settings = self._session.models.sizes.windows(self._plan.recipe)
         n_works, rows = len(self._plan.works), np.stack(answers)
         frames = rows.reshape(len(rows), n_works, *rows.shape[-2:])
         per_row = int(frames.shape[2] * settings.seconds // (settings.context_seconds or settings.seconds))
         of_works = [overlap_average_max(frames[:, work], per_row) for work in range(n_works)]
         return list(np.stack(of_works, axis=1).astype(np.float32))
+
+    @property
+    def _has_frames(self) -> bool:
+        sizes = self._session.models.sizes
+        return bool(sizes.row_seconds) and bool(sizes.windows(self._plan.recipe).frames)
 
     def _answer(self, target: int, answer: np.ndarray) -> None:
         """The answers of one row, (classes,) or (members, classes), join the predictions."""
@@ -157,7 +170,9 @@ class ClipStates:
         if len(self._plan.works) > 1:
             self.failed += len(lost)
         else:
-            self._session.report.counts[f"clips failed in {self._name()} ({error})"] += len(lost)
+            self._session.report.counts[f"{self._session.report.units.worked} failed in {self._name()} ({error})"] += (
+                len(lost)
+            )
         for clip in {unit.clip for unit in lost}:
             self.close(clip)
 
@@ -168,7 +183,7 @@ class ClipStates:
             self.failed += 1
         else:
             report, clip_name = self._session.report, self._session.clips[clip].name
-            report.counts[f"clips that fit no device in {self._name()}"] += 1
+            report.counts[f"{report.units.worked} that fit no device in {self._name()}"] += 1
             report.too_large[clip_name] = f"{clip_name}: {self._name()}: {reason}"
         self.close(clip)
 
@@ -217,13 +232,24 @@ class ClipStates:
         if self._pending.get(clip):
             self.groups.remove(clip)
         self.windows.pop(clip, None)
-        for row in range(len(self._session.contest.answers_of(clip))):
+        for row in range(self.heard(clip)[1]):
             self._sums.pop((clip, row), None)
             self._weights.pop((clip, row), None)
         self._pending.pop(clip, None)
 
     def _windows_of(self, clip: int) -> tuple[Window, ...]:
-        return tuple(self._plan.view.windows(self._session.cache.shape(self.key(clip))[2]))
+        """What is shown of a clip; of a stretch only the rows that are asked for, where they need no others."""
+        windows = self._plan.view.windows(self._session.cache.shape(self.key(clip))[2])
+        if self._session.contest.windows is None or self._has_frames:
+            return tuple(windows)
+        own = self._own_rows(clip)
+        return tuple(window for window in windows if window.row in own)
+
+    def _own_rows(self, clip: int) -> range:
+        """A clip's rows by their places in its spectrogram; of a stretch, those that are asked for."""
+        windows = self._session.contest.windows
+        first = windows.stretches[clip].first - self.heard(clip)[0] if windows else 0
+        return range(first, first + len(self._session.contest.answers_of(clip)))
 
     def _name(self) -> str:
         return self._session.predictions.name(self._plan.works[0].member)

@@ -66,9 +66,8 @@ class ExtractStage:
         windows = self._session.contest.windows
         if windows is None:
             return None
-        stretch = windows.stretches[clip]
         settings = asdict(self._session.models.sizes.windows(self._plan.recipe))
-        return RowsWanted(settings, stretch.first, len(stretch.answers))
+        return RowsWanted(settings, *self._states.heard(clip), windows.stretches[clip].total)
 
     def heard(self, worker: Worker, message: Message) -> None:
         """Take one worker's news in."""

@@ -56,7 +56,7 @@ class Housekeeping:
         cache, memory = self._session.cache, self._session.memory
         return (
             f"spectrograms {cache.memory_bytes / GIB:.2f} GiB in memory, {cache.disk_bytes / GIB:.2f} GiB "
-            f"spilled ({cache.counts['disk']:,} clips); {memory.used_bytes / GIB:.2f} of "
+            f"spilled ({cache.counts['disk']:,} {self._session.report.units.worked}); {memory.used_bytes / GIB:.2f} of "
             f"{memory.limit_bytes / GIB:.2f} GiB used"
         )
 

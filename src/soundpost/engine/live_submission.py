@@ -60,7 +60,8 @@ class LiveSubmission:
         self._seen = -1  # how many answers are in the latest table
         self._blend_seconds = 0.0
         self.write_seconds = 0.0  # what the slowest write took
-        self.written = 0  # clips answered in the submission that lies on disk
+        self.written = 0  # answers in the submission that lies on disk
+        self.unit = "clips"  # what these are, in words
         self._writer = Writer(out, sample, self._wrote)
 
     @property
@@ -112,4 +113,4 @@ class LiveSubmission:
         self.write_seconds = max(self.write_seconds, seconds)
         self.written = answered
         self._deadline.wrote(self._blend_seconds + seconds)
-        self._tell({"event": "wrote", "answered": answered, "at": round(self._deadline.elapsed(), 2)})
+        self._tell({"event": "wrote", "answered": answered, "of": self.unit, "at": round(self._deadline.elapsed(), 2)})

@@ -33,6 +33,7 @@ class Progress:
         self._elapsed = elapsed
         self._bar: tqdm[NoReturn] | None = None
         self._name = ""
+        self.unit = "clips"  # what passes go through, in words
         self._total = 0
         self._last = time.monotonic()
 
@@ -76,7 +77,7 @@ class Progress:
             self._bar.update(count - self._bar.n)
         elif self.kind == "lines" and time.monotonic() - self._last >= max(LINE_SECONDS, LINE_SHARE * self._limit):
             self._last = time.monotonic()
-            self.say(f"{self._name}: {count:,} of {self._total:,} clips; run: {about(left_seconds())}; {note()}")
+            self.say(f"{self._name}: {count:,} of {self._total:,} {self.unit}; run: {about(left_seconds())}; {note()}")
 
     def end(self) -> None:
         """The pass is over."""

@@ -83,10 +83,12 @@ def provisioned(
         cache, pool, memory = _start_workers(settings, report, stack)
         contest = provide_contest(settings, assets.submission, models.recipes, report, choose)
         _tell_windows(models, contest)
+        progress.unit = report.units.worked
         _say_what(contest, models, report, progress)
         heartbeat = Heartbeat(tell, settings.time_limit_seconds, is_needed=settings.device != "cpu")
         devices = _devices(settings, models, heartbeat, report, progress, tell)
         predictions, live = _predictions(settings, assets, models, contest, report, progress, deadline, tell)
+        live.unit = report.units.answers
         tried = _try_out(models, devices, heartbeat, report, assets)
         shares = _share_memory(memory, pool, devices, tried, settings)
         _give_cache(cache, shares, settings)
@@ -150,9 +152,8 @@ def _start_method(settings: RunSettings) -> str:
 def _tell_windows(models: ModelPool, contest: Contest) -> None:
     """Views and sizes are those of windows where rows are windows."""
     if contest.windows is not None:
-        each = contest.windows.row_seconds
         rows = sum(len(stretch.answers) for stretch in contest.windows.stretches)
-        models.sizes.row_seconds = each
+        models.sizes.row_seconds = each = contest.windows.row_seconds
         models.sizes.typical_seconds = each * max(1, round(rows / max(1, len(contest.clips))))
         for recipe in models.recipes:
             models.sizes.windows(recipe)  # what cannot be used is refused before anything is computed
@@ -165,20 +166,17 @@ def _say_what(contest: Contest, models: ModelPool, report: Report, progress: Pro
     if contest.windows is not None:
         progress.say(contest.windows.sentence)
         rows = (
-            f"{contest.windows.layout.n_answers:,} windows of {contest.windows.row_seconds:g} s in "
-            f"{len(contest.clips):,} recordings or stretches of them, {len(report.missing):,} without a file"
+            f"{report.n_answers:,} rows of {contest.windows.row_seconds:g} s; {contest.n_files:,} recordings; "
+            f"{len(contest.clips):,} {report.units.worked}, {len(report.missing):,} of them without a file"
         )
     progress.say(f"{rows}; {len(models.members)} members, {len(models.passes)} passes")
-    if report.stranger:
-        progress.say(
-            f"warning: not one row has a file. The first row is {contest.clips[0].name!r}, a file of the folder is "
-            f"{report.stranger!r}. Give the folder and the sample submission of one contest."
-        )
     filled = {recipe.labels[i] for recipe in models.recipes for i in contest.maps[recipe.name].classes}
     idle = [label for recipe in models.recipes for label in recipe.labels if label not in filled]
     if near := near_names([columns[i] for i in unknown], idle):
         pairs = ", ".join(f"column {column!r} and label {label!r}" for column, label in near[:8])
-        progress.say(f"warning: nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
+        report.warnings.append(f"nearly the same: {pairs}. If they are, say so by [aliases] in recipe.toml.")
+    for warning in report.warnings:
+        progress.say(f"warning: {warning}")
     if unknown:
         names = ", ".join(columns[i] for i in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         progress.say(f"{len(unknown)} columns no member knows get a constant: {names}")

@@ -8,11 +8,26 @@ from typing import Any
 NAMED = 12  # clips that a list names before it only counts
 
 
+@dataclass(frozen=True)
+class Units:
+    """What is counted, in words: rows that are clips, unless they are windows of recordings."""
+
+    worked: str = "clips"  # what workers decode and a pass goes through
+    files: str = "clips"  # what lies in the folder
+    answers: str = "clips"  # what a pass answers and the submission holds
+    lost: str = "its row holds the class priors"  # what becomes of a clip without any answer
+
+
+WINDOWS = Units("stretches of recordings", "recordings", "rows", "its rows hold the means of their columns")
+
+
 @dataclass
 class Report:
     """The books of one run."""
 
-    n_clips: int = 0
+    n_clips: int = 0  # units.worked
+    n_answers: int = 0  # units.answers; 0: as many as there are clips
+    units: Units = Units()
     missing: dict[str, str] = field(default_factory=dict)  # clip -> reason: no such file
     unreadable: dict[str, str] = field(default_factory=dict)  # clip -> reason
     unfinished: dict[str, str] = field(default_factory=dict)  # clip -> reason: earlier passes answered, later ones not
@@ -22,7 +37,8 @@ class Report:
     silent: dict[int, str] = field(default_factory=dict)  # clip -> sentence: it was read and holds no sound
     second_reader: dict[int, str] = field(default_factory=dict)  # clip -> sentence: ffmpeg had to read it
     members_skipped: dict[str, str] = field(default_factory=dict)  # member -> reason
-    stranger: str = ""  # an audio file of the folder, where not one row has a file: these are other clips
+    warnings: list[str] = field(default_factory=list)  # sentences about rows and columns that may be a slip
+    is_slip: bool = False  # whether not one row has a file, and nobody can expect that the clips come later
     devices_lost: dict[str, str] = field(default_factory=dict)  # device -> reason
     passes_failed: dict[str, str] = field(default_factory=dict)  # pass -> why no batch of it was answered
     counts: Counter[str] = field(default_factory=Counter)  # any other fallback -> how often
@@ -64,16 +80,19 @@ class Report:
         if second_reader:
             self.second_reader[clip] = second_reader
 
-    def lines(self, n_answered: int) -> list[str]:
+    def lines(self, n_answered: int, n_rows: int = 0) -> list[str]:
         """The report as lines for the log.
 
         Args:
-            n_answered: clips that have at least one member's answer.
+            n_answered: clips, or stretches of recordings, all of whose rows have at least one member's answer.
+            n_rows: rows that have one, where they are windows.
         """
         lost = len(self.missing) + len(self.unreadable)
         unreached = self.n_clips - n_answered - lost
+        rows = f"{n_rows:,} of {self.n_answers:,} rows predicted; " if self.n_answers else ""
+        predicted = f"{rows}{n_answered:,} of {self.n_clips:,} {self.units.worked}{'' if rows else ' predicted'}"
         lines = [
-            f"{n_answered:,} of {self.n_clips:,} clips predicted, {len(self.unreadable):,} unreadable, "
+            f"{predicted}, {len(self.unreadable):,} unreadable, "
             f"{len(self.missing):,} not in the folder, {max(0, unreached):,} not reached; "
             f"{self.passes_done} of {self.passes_planned} passes complete"
             + (f", {len(self.passes_failed)} failed" if self.passes_failed else "")
@@ -81,11 +100,11 @@ class Report:
         ]
         lines += [f"pass failed: {name}: no batch was answered: {why}" for name, why in self.passes_failed.items()]
         lines += [f"device lost: {reason}" for reason in self.devices_lost.values()]
-        lines += _listed("unreadable, its row holds the class priors", self.unreadable)
+        lines += _listed(f"unreadable, {self.units.lost}", self.unreadable)
         lines += _listed("lost to later passes, its row holds what the earlier ones answered", self.unfinished)
         lines += _listed("too large for memory, without the answer of one pass or more", self.too_large)
         lines += _listed("not finite, its row holds what the others answered, else the class priors", self.not_finite)
-        lines += _listed("no such file, its row holds the class priors", self.missing)
+        lines += _listed(f"no such file, {self.units.lost}", self.missing)
         lines += _listed("mended", {remark: remark for remark in self.remarks})
         lines += _listed(f"silent, {len(self.silent):,} in all", self.silent)
         lines += _listed(f"second reader, {len(self.second_reader):,} in all", self.second_reader)

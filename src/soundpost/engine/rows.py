@@ -9,7 +9,7 @@ from soundpost.contest.contest import Windows, read_contest
 from soundpost.contest.layout import Stretch, lay_out
 from soundpost.contest.settings import ContestSettings
 from soundpost.engine.contest import Contest, ContestWindows
-from soundpost.engine.report import Report
+from soundpost.engine.report import WINDOWS, Report
 from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
 from soundpost.ensemble.recipes import Recipe, Submission
 from soundpost.front_ends.row_pictures import MOST_ROWS
@@ -54,10 +54,31 @@ def provide_contest(
         clips, windows = _stretches(files.windows, Path(settings.test_dir), choose)
         n_files = len({stretch.file for stretch in windows.layout.stretches if stretch.file})
     report.n_clips = len(clips)
+    if windows is not None:
+        report.units, report.n_answers = WINDOWS, sum(len(stretch.answers) for stretch in windows.stretches)
     report.missing = {clip.name: clip.name for clip in clips if clip.path is None}
     if clips and len(report.missing) == len(clips):
-        report.stranger = next(iter(list_folder(Path(settings.test_dir))), "")
+        _note_nothing_found(report, clips[0].name, settings, has_windows=windows is not None)
     return Contest(files.sample, maps, priors, clips, n_files, windows)
+
+
+def _note_nothing_found(report: Report, row: str, settings: RunSettings, has_windows: bool) -> None:
+    """Not one row has a file: report a row and a file side by side, and whether that is a slip.
+
+    Where clips may be hidden, a folder that is empty or that was found, and not named, is no slip: they come later. Nor
+    is an empty folder where rows are windows, because the rows are then the sample's own.
+    """
+    folder = Path(settings.test_dir)
+    stranger = next(iter(list_folder(folder)), "")
+    begin = f"not one row has a file. The first row is {row!r}"
+    if stranger:
+        report.is_slip = settings.is_named or not settings.may_be_hidden
+        advice = "Give the folder and the sample submission of one contest."
+        report.warnings.append(f"{begin}, a file of the folder is {stranger!r}. {advice}")
+    elif not settings.may_be_hidden and not has_windows:
+        report.is_slip = True
+        there = "holds no audio file" if folder.is_dir() else "is not there"
+        report.warnings.append(f"{begin}, and {folder} {there}. Give the folder of the clips.")
 
 
 def _stretches(windows: Windows, test_dir: Path, choose: Choose) -> tuple[Sequence[Clip], ContestWindows]:

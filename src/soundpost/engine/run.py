@@ -21,7 +21,7 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 
     Returns:
         The exit status: 0 when every row has a prediction or a counted fallback, 3 when no clip was reached in time, or
-        when a folder that a person named holds other clips than the rows name.
+        when not one row has a file and nobody can expect that these come later.
 
     Raises:
         KitError: settings, weights or limits with which there can be no prediction at all.
@@ -32,10 +32,16 @@ def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, 
 
 
 class Run:
-    """One run over a session; run() is its story."""
+    """One run over a session; run() is its story.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        session: what the passes share.
+        look: called between any two pieces of news of a pass, after the run's own chores.
+    """
+
+    def __init__(self, session: Session, look: Callable[[PassRun], None] = lambda _: None) -> None:
         self.session = session
+        self._look = look
         self.scheduler = Scheduler(session)
         self._begun: Sequence[Pass] = ()  # all that have run, and those that run now
         self._housekeeping = Housekeeping(session, lambda: self.scheduler.seconds_after(self._begun))
@@ -73,7 +79,9 @@ class Run:
         complete = self._watched(pass_run, self._name(works), len(done))
         if complete and pass_run.failed:
             name = self._name(works)
-            session.report.counts[f"clips that {name} answered one after the other"] += pass_run.failed
+            session.report.counts[f"{session.report.units.worked} that {name} answered one after the other"] += (
+                pass_run.failed
+            )
             return all(self.run_pass([work], done) for work in works)
         if not is_kept and pass_run.is_drained:  # else a lane may still be reading
             session.cache.drop(recipe.digest())
@@ -87,8 +95,8 @@ class Run:
         works = pass_run.plan.works
         count, planned = len(works), len(session.models.passes)
         session.progress.begin(passes_named(number - count + 1, count, planned, name), pass_run.total)
-        session.log.pass_began(name, count, pass_run.total)
-        complete = pass_run.run(self._housekeeping.attend)
+        session.log.pass_began(name, count, pass_run.total, session.report.units.worked)
+        complete = pass_run.run(self._attend)
         session.progress.end()
         session.log.pass_ended(pass_run.done, complete)
         session.memory.look(force=True)
@@ -97,12 +105,18 @@ class Run:
         session.live.renew()
         if complete and not pass_run.failed:
             self.scheduler.took(works[0], (session.deadline.elapsed() - began) / len(works))
-            session.progress.say(f"{name}: {pass_run.done:,} clips done; {self._housekeeping.cache_note()}")
+            session.progress.say(
+                f"{name}: {pass_run.done:,} {session.report.units.worked} done; {self._housekeeping.cache_note()}"
+            )
             for work in works:
                 self._count(work, pass_run.failure(work))
         elif not complete and not session.should_stop():
             session.report.passes_cut = name
         return complete
+
+    def _attend(self, pass_run: PassRun) -> None:
+        self._housekeeping.attend(pass_run)
+        self._look(pass_run)
 
     def _count(self, work: Pass, failure: str) -> None:
         """A pass is over: complete, or failed, which costs its member the passes that would follow."""
@@ -149,22 +163,22 @@ class Run:
             report.left_out(name, [session.contest.answer_name(int(answer)) for answer in clips.nonzero()[0]])
         report.count_cache(session.cache.counts)
         report.count_seconds(session.deadline.elapsed(), len(session.lanes), live.write_seconds)
-        answered = int(session.contest.of_clips(session.predictions.answered()).sum())
-        session.log.ended(report, answered, session.memory.peak_bytes)
-        for line in [*report.lines(answered), *live.top_tags()]:
+        of_answers = session.predictions.answered()
+        answered, rows = int(session.contest.of_clips(of_answers).sum()), int(of_answers.sum())
+        session.log.ended(report, rows, session.memory.peak_bytes)
+        for line in [*report.lines(answered, rows), *live.top_tags()]:
             session.progress.say(line)
         peak_bytes, limit_bytes = session.memory.peak_bytes, session.memory.limit_bytes
         session.progress.say(
             f"{session.settings.out}; peak memory {peak_bytes / 1e6:,.0f} MB of {limit_bytes / 1e6:,.0f} MB allowed"
         )
         session.tell({"event": "finished", "answered": live.written, "peak_bytes": peak_bytes})
-        is_slip = bool(report.stranger) and session.settings.is_named
         readable = len(session.clips) - len(report.missing) - len(report.unreadable)
-        if not answered and readable and not report.passes_cut and not session.should_stop():
+        if not rows and readable and not report.passes_cut and not session.should_stop():
             self._say_why_nothing()
         if not written:
             return STATUS_DEFECT
-        return STATUS_OK if answered or (readable == 0 and not is_slip) else STATUS_NOTHING
+        return STATUS_OK if rows or (readable == 0 and not report.is_slip) else STATUS_NOTHING
 
     def _say_why_nothing(self) -> None:
         """Every pass has failed, with time left.

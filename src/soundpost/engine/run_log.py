@@ -49,9 +49,11 @@ class RunLog:
             blend={"folds": blend.folds, "stages": stages},
         )
 
-    def pass_began(self, name: str, members: int, clips: int) -> None:
-        """A pass over so many clips begins; several members may share its batches."""
-        self._log("pass", name=name, members=members, clips=clips, begin=self._elapsed(), end=None, complete=False)
+    def pass_began(self, name: str, members: int, clips: int, unit: str = "clips") -> None:
+        """A pass over so many clips, or whatever the unit is, begins; several members may share its batches."""
+        self._log(
+            "pass", name=name, members=members, clips=clips, unit=unit, begin=self._elapsed(), end=None, complete=False
+        )
 
     def pass_ended(self, done: int, complete: bool) -> None:
         """It is over, for so many clips."""
@@ -81,7 +83,8 @@ class RunLog:
         self._log(
             "ended",
             answered=answered,
-            rows=report.n_clips,
+            rows=report.n_answers or report.n_clips,
+            unit=report.units.answers,
             peak_bytes=peak_bytes,
             seconds={stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
             audio_seconds=round(report.audio_seconds, 1),
@@ -93,6 +96,9 @@ class RunLog:
             silent=list(report.silent.values()),
             second_reader=list(report.second_reader.values()),
             members_skipped=dict(report.members_skipped),
+            devices_lost=dict(report.devices_lost),
+            passes_failed=dict(report.passes_failed),
+            warnings=list(report.warnings),
             fallbacks={what: n for what, n in report.counts.items() if n},
             passes_planned=report.passes_planned,
         )

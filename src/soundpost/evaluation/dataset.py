@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from soundpost.contest.recordings import header_length, lengths_of
 from soundpost.errors import SettingsError
 
 SHOWN = 3  # lines, labels or files that a message names before it counts the rest
@@ -26,12 +27,24 @@ class Table:
         """The folds that there are, sorted."""
         return tuple(sorted(set(self.folds) - {""}))
 
-    def summary(self) -> str:
-        """One line: clips, classes, folds, and the rarest classes."""
+    def summary(self, paths: Sequence[Path]) -> str:
+        """One line: clips, classes, folds, seconds as the headers say them, and the rarest classes.
+
+        Args:
+            paths: where the clips lie.
+        """
         counts = self.truth.sum(0)
         rarest = ", ".join(f"{self.labels[number]} {int(counts[number])}" for number in counts.argsort()[:SHOWN])
         folds = f"folds {', '.join(self.fold_names)}" if self.fold_names else "no folds"
-        return f"{len(self.files)} clips, {len(self.labels)} classes, {folds}; rarest: {rarest}"
+        seconds = seconds_in(paths)
+        return f"{len(self.files)} clips, {len(self.labels)} classes, {folds}, {seconds}; rarest: {rarest}"
+
+
+def seconds_in(paths: Sequence[Path]) -> str:
+    """How much audio some files hold, as their headers say, and how many say nothing."""
+    seconds = [samples / rate if rate else 0.0 for samples, rate in lengths_of(paths, header_length)]
+    unknown = seconds.count(0.0)
+    return f"{sum(seconds):,.0f} s" + (f" ({unknown} of them of no known length)" if unknown else "")
 
 
 def read_frame(path: Path) -> pd.DataFrame:

@@ -1,57 +1,46 @@
 """A run that measures instead of answering: some passes over some clips of a folder, and what they foretell."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from soundpost.audio.decode import probe
 from soundpost.contest import submission
-from soundpost.contest.clips import Clip
 from soundpost.engine.heartbeat import Tell
+from soundpost.engine.pass_run import PassRun
 from soundpost.engine.provision import provisioned
 from soundpost.engine.run import Run
+from soundpost.engine.scheduler import FIRST_SHARE, next_pass
 from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
 from soundpost.ensemble.recipes import Recipe
-from soundpost.errors import ClipError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_NOTHING, STATUS_OK
+from soundpost.forecast.first_pass import FirstPass, Measured
 from soundpost.forecast.forecast import Capacity, FrontEndCost, Load, PassCost, foretell
 from soundpost.forecast.hardware import CORE, known_device, named, slowdown
 from soundpost.forecast.later_passes import Later, measure_later
+from soundpost.forecast.lengths import lengths, mean_seconds, rows_of_a_file, spread
 from soundpost.resources.deadline import EXIT_SECONDS
 from soundpost.resources.memory import cores
 from soundpost.resources.memory_budget import LIMIT_SHARE
 from soundpost.settings import RunSettings
 
-MOST_CLIPS = 300  # clips of the folder that are measured, of all lengths alike
 FOLD = 3  # the hidden set of Freesound 2019 was about three times the public one
 LITTLE_SECONDS = 60.0  # less audio than this makes a rough forecast
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What the first pass of one recipe took, in seconds of cores and lanes."""
-
-    audio_seconds: float  # as the headers say
-    decoded_seconds: float  # audio after trimming and the length rule, over the clips decoded in this pass
-    decoded: int  # clips decoded in this pass
-    decode: float
-    features: float
-    forward: float
-    clock: float
-
-
 class DryRun:
-    """A run over at most MOST_CLIPS clips that ends in a forecast; its submission goes where main put it."""
+    """A run over some clips that ends in a forecast; its submission goes where main put it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._run = Run(session)
+        self._look: Callable[[PassRun], None] = _leave
+        self._run = Run(session, lambda pass_run: self._look(pass_run))
         self._later: Later = {}
-        self._length = {clip.name: _seconds(clip) for clip in session.clips}
+        self._length = lengths(session.contest)
 
     def run(self) -> int:
         """Measure, foretell, say so; exit status 0, or 3 where the verdict is that it does not fit.
@@ -84,29 +73,17 @@ class DryRun:
     def _measure(self) -> dict[str, Measured]:
         """What the first pass of each recipe took, by the recipe's name."""
         session = self._session
-        report = session.report
         measured: dict[str, Measured] = {}
         for recipe in session.models.recipes:
             work = next((p for p in session.models.passes if self._is_first(p, recipe)), None)
             if work is None:
                 continue
-            before = dict(report.seconds)
-            audio_before, began = report.audio_seconds, time.monotonic()
-            cached = sum(1 for key in session.cache if key.digest == recipe.digest())
+            watched = FirstPass(session, work, self._length, self._capacity())
+            self._look = watched.look
             complete = self._run.run_pass([work], [work])
-            answered = session.contest.of_clips(session.predictions.seen(work.member, work.view))
-            names = [clip.name for clip, seen in zip(session.clips, answered, strict=True) if seen]
-            if not names:
-                continue
-            measured[recipe.name] = Measured(
-                audio_seconds=max(1e-3, sum(self._length[name] for name in names)),
-                decoded_seconds=report.audio_seconds - audio_before,
-                decoded=0 if cached else len(names),
-                decode=report.seconds["decode (CPU)"] - before.get("decode (CPU)", 0.0),
-                features=report.seconds["features (CPU)"] - before.get("features (CPU)", 0.0),
-                forward=report.seconds["forward (lanes)"] - before.get("forward (lanes)", 0.0),
-                clock=time.monotonic() - began,
-            )
+            self._look = _leave
+            if found := watched.measured():
+                measured[recipe.name] = found
             if not complete:
                 break
         return measured
@@ -121,7 +98,7 @@ class DryRun:
     def _explained_seconds(self, measured: Mapping[str, Measured], here: Capacity) -> float:
         """Seconds that the same would have taken if nothing ever waited."""
         later = sum(one.forward for one in self._later.values()) / (here.lanes if here.on_gpu else here.cores)
-        return sum(_explained(m, here) for m in measured.values()) + later
+        return sum(m.explained for m in measured.values()) + later
 
     def _is_first(self, work: Pass, recipe: Recipe) -> bool:
         models = self._session.models
@@ -168,16 +145,19 @@ class DryRun:
 
     def _load_expected(self, overhead: float) -> Load:
         settings = self._session.settings
-        seconds = [s for s in self._length.values() if s > 0]
-        clips = settings.expect_clips or FOLD * self._session.contest.n_files
-        each = settings.expect_seconds or float(np.mean(seconds))
+        contest = self._session.contest
+        clips = settings.expect_clips or FOLD * contest.n_files
+        each = settings.expect_seconds or mean_seconds(contest)
+        write_seconds = clips * rows_of_a_file(contest) * self._write_seconds()
         return Load(
             clips=clips,
             audio_seconds=clips * each,
             limit_seconds=settings.time_limit_seconds,
             start_seconds=self._session.report.seconds["start"],
-            end_seconds=EXIT_SECONDS + 2 * clips * self._write_seconds(),
+            end_seconds=EXIT_SECONDS + write_seconds,
             overhead=overhead,
+            unit=self._session.report.units.files,
+            reserve_seconds=self._session.deadline.reserve_seconds + 2 * write_seconds,
         )
 
     def _costs(
@@ -190,18 +170,12 @@ class DryRun:
         for recipe in models.recipes:
             m = measured.get(recipe.name)
             if m and recipe.digest() not in front_ends:
-                shape = models.sizes.shape(recipe, m.decoded_seconds / max(1, m.decoded))
-                n_bytes = float(np.prod(shape)) * item_bytes * m.decoded
-                front_ends[recipe.digest()] = FrontEndCost(
-                    m.decode / m.audio_seconds, m.features / m.audio_seconds, n_bytes / m.audio_seconds
-                )
-        order: list[Pass] = []
-        while (work := self._run.scheduler.next(order)) is not None:
-            order.append(work)
+                n_bytes = float(np.prod(models.sizes.shape(recipe, m.mean_decoded))) * item_bytes * m.clips
+                front_ends[recipe.digest()] = FrontEndCost(m.decode, m.features, n_bytes / m.audio_seconds)
         each = load.audio_seconds / load.clips
         passes = []
         alone: set[tuple[str, int]] = set()  # recipes and views whose first member has gone, which shares no batches
-        for work in order:
+        for work in self._order(load):
             recipe = models.members[work.member][0]
             if m := measured.get(recipe.name):
                 frames = models.sizes.shape(recipe, each)[2]
@@ -210,11 +184,23 @@ class DryRun:
                 key = recipe.name, work.view
                 if work.view or key in alone:
                     later = self._later.get((*key, key in alone)) or self._later.get((*key, key not in alone))
-                    forward = later.forward if later else forward
+                    forward = later.forward / m.audio_seconds if later else forward
+                once = m.once_seconds if work.view == 0 and key not in alone else 0.0
                 alone.add(key)
-                forward *= factor / m.audio_seconds
-                passes.append(PassCost(work.name(models.members), recipe.digest(), forward))
+                passes.append(PassCost(work.name(models.members), recipe.digest(), factor * forward, once))
         return front_ends, passes
+
+    def _order(self, load: Load) -> list[Pass]:
+        """The passes as the expected run takes them up: a quicker one comes first where its time would be short."""
+        scheduler = self._run.scheduler
+        times = load.clips / max(1, len(self._session.clips))
+        left = FIRST_SHARE * max(0.0, load.limit_seconds - load.reserve_seconds - load.start_seconds)
+        passes, order = self._session.models.open_passes(), list[Pass]()
+        while (
+            work := next_pass(passes, order, lambda each: times * scheduler.expected_seconds(each), left)
+        ) is not None:
+            order.append(work)
+        return order
 
     def _known_device(self) -> str:
         """This device's name in the table of peaks."""
@@ -233,14 +219,15 @@ class DryRun:
     def _say(self, measured: dict[str, Measured], load: Load, factor: float) -> None:
         session = self._session
         audio = max(m.audio_seconds for m in measured.values())
-        count = sum(clip.path is not None for clip in session.clips)
+        paths = [clip.path for clip in session.clips if clip.path is not None]
+        count = len(paths if session.contest.windows is None else set(paths))
         each = load.audio_seconds / load.clips
         rough = "; so little audio makes a rough forecast" if audio < LITTLE_SECONDS else ""
         session.progress.say(
-            f"dry run over {count:,} of {session.contest.n_files:,} clips, {audio:,.0f} s of audio{rough}"
+            f"dry run over {count:,} of {session.contest.n_files:,} {load.unit}, {audio:,.0f} s of audio{rough}"
         )
         session.progress.say(
-            f"expected: {load.clips:,} clips of {each:.1f} s on the average; overhead {load.overhead:.2f} times"
+            f"expected: {load.clips:,} {load.unit} of {each:.1f} s on the average; overhead {load.overhead:.2f} times"
         )
         if session.settings.as_machine:
             session.progress.say(
@@ -249,41 +236,20 @@ class DryRun:
             )
 
 
-def _explained(measured: Measured, here: Capacity) -> float:
-    """Seconds of the clock that a pass would take if nothing ever waited."""
-    computing = measured.decode + measured.features
-    if here.on_gpu:
-        return max(1e-6, computing / here.cores, measured.forward / here.lanes)
-    return max(1e-6, (computing + measured.forward) / here.cores)
-
-
-def _spread(clips: Sequence[Clip]) -> tuple[Clip, ...]:
-    """At most MOST_CLIPS clips, evenly taken from the smallest file to the largest."""
-    there = sorted((clip for clip in clips if clip.path is not None), key=lambda clip: clip.n_bytes)
-    if len(there) <= MOST_CLIPS:
-        return tuple(there)
-    return tuple(there[round(i)] for i in np.linspace(0, len(there) - 1, MOST_CLIPS))
-
-
-def _seconds(clip: Clip) -> float:
-    """How long a clip is, as its header says; 0 when it says nothing."""
-    try:
-        found = probe(clip.path) if clip.path else None
-    except ClipError:
-        return 0.0
-    return found.samples / found.sample_rate if found else 0.0
+def _leave(pass_run: PassRun) -> None:
+    """A pass that nobody measures is left alone."""
 
 
 def run(settings: RunSettings, should_stop: Callable[[], bool] = lambda: False, tell: Tell = lambda _: None) -> int:
     """Measure once in this process and say what is to be expected.
 
     Returns:
-        The exit status, 0.
+        The exit status: 0, or 3 where the first pass alone does not fit.
 
     Raises:
         KitError: there is nothing that could be measured.
     """
     if settings.as_machine:
         named(settings.as_machine)  # a name that is not known is refused before anything is measured
-    with provisioned(settings, should_stop, tell, choose=_spread) as session:
+    with provisioned(settings, should_stop, tell, choose=spread) as session:
         return DryRun(session).run()

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NAMED = 3  # passes that a verdict names before it only counts
+LONG_SECONDS = 600.0  # a verdict tells more than this in minutes
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class PassCost:
     name: str
     front_end: str  # digest: passes with the same one share spectrograms
     forward_seconds: float  # on one lane, for each second of audio
+    once_seconds: float = 0.0  # clock seconds, however much audio there is: trials, and what is warmed up
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Load:
     start_seconds: float  # until the first pass can begin
     end_seconds: float  # the last write, and the exit
     overhead: float  # wall clock over what the rates alone explain, at least 1
+    unit: str = "clips"  # what is counted, in words
+    reserve_seconds: float = 0.0  # before the limit, when a run stops its passes: more than what the end takes
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Forecast:
     def lines(self, limit_seconds: float) -> list[str]:
         """The forecast as lines for the log, the verdict last."""
         width = max(len(step.name) for step in self.steps)
-        rows = [f"{name}: {seconds:,.0f} s" for name, seconds in self.stages.items()]
+        rows = [f"{name}: {seconds:,.1f} s" for name, seconds in self.stages.items()]
         table = [
             f"{step.name:<{width}}  {step.seconds:>9,.1f} s, ends at {step.ends:>9,.1f} s of {limit_seconds:,.0f} s"
             + ("" if step.fits else ": too late")
@@ -123,9 +127,9 @@ def foretell(
         seen.add(work.front_end)
         decode, features = share * cost.decode_seconds * audio, share * cost.feature_seconds * audio
         forward = work.forward_seconds * audio
-        seconds = load.overhead * _seconds(decode + features, forward, capacity)
+        seconds = work.once_seconds + load.overhead * clock_seconds(decode + features, forward, capacity)
         now += seconds
-        in_time = in_time and now + load.end_seconds <= load.limit_seconds
+        in_time = in_time and now + max(load.end_seconds, load.reserve_seconds) <= load.limit_seconds
         steps.append(Step(work.name, seconds, now, in_time))
         for stage, part in (("decode", decode), ("features", features), ("forward", forward)):
             stages[stage] += part
@@ -139,20 +143,21 @@ def foretell(
     )
 
 
-def _seconds(computing: float, forward: float, capacity: Capacity) -> float:
-    """How long it takes by the clock, for so many seconds of cores and of lanes."""
+def clock_seconds(computing: float, forward: float, capacity: Capacity) -> float:
+    """How long it takes by the clock, for so many seconds of cores and of lanes, if nothing ever waits."""
     if capacity.on_gpu:
         return max(computing / capacity.cores, forward / capacity.lanes)
     return (computing + forward) / capacity.cores
 
 
 def _verdict(steps: Sequence[Step], load: Load) -> str:
-    limit, clips = _clock(load.limit_seconds), f"{load.clips:,} clips"
+    limit, clips = _clock(load.limit_seconds), f"{load.clips:,} {load.unit}"
     in_time, late = [step for step in steps if step.fits], [step.name for step in steps if not step.fits]
     if not late:
-        return f"fits: {_count(len(steps))} over {clips} end at {_clock(steps[-1].ends)} of {limit}"
+        ends = _clock(steps[-1].ends + load.end_seconds)
+        return f"fits: {_count(len(steps))} over {clips} end at {ends} of {limit}"
     if not in_time:
-        left = max(0.0, load.limit_seconds - load.end_seconds - load.start_seconds)
+        left = max(0.0, load.limit_seconds - max(load.end_seconds, load.reserve_seconds) - load.start_seconds)
         share = min(1.0, left / max(1e-9, steps[0].seconds))
         return (
             f"does not fit: the first pass alone would end at {_clock(steps[0].ends)} of {limit}; about {share:.0%} of "
@@ -161,7 +166,7 @@ def _verdict(steps: Sequence[Step], load: Load) -> str:
     named = ", ".join(late[:NAMED]) + (f" and {len(late) - NAMED} more" if len(late) > NAMED else "")
     return (
         f"fits without passes {named}: {_count(len(in_time))} of {len(steps)} over {clips} end at "
-        f"{_clock(in_time[-1].ends)} of {limit}"
+        f"{_clock(in_time[-1].ends + load.end_seconds)} of {limit}"
     )
 
 
@@ -170,4 +175,4 @@ def _count(passes: int) -> str:
 
 
 def _clock(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+    return f"{seconds:,.0f} s" if seconds < LONG_SECONDS else f"{seconds / 60:,.0f} min"

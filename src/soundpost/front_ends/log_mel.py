@@ -41,6 +41,9 @@ class LogMel:
         self.settings = settings
         self.framing = Framing(settings.n_fft, settings.hop_length, settings.pad_mode)
         self.bands = Bands(settings.sample_rate, settings.n_fft, settings.n_mels, settings.fmin, settings.fmax)
+        self.frames_beside = (
+            WIDTH // 2 if settings.deltas else 0
+        )  # to each side, that a frame's derivatives are made of
 
     def shape(self, samples: int) -> tuple[int, int, int]:
         """(1 + deltas, n_mels, frames); frames = 1 + samples // hop_length."""

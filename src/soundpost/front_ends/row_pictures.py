@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundpost.audio.windows import WindowSettings, cut, ring
+from soundpost.audio.windows import Samples, WindowSettings, cut, merged, ring_parts
 from soundpost.front_ends.front_end import FrontEnd
 
-MOST_ROWS = 120  # most rows of one stretch: ten minutes of rows of five seconds
+MOST_ROWS = 120  # most rows of one stretch, and of one spectrogram: ten minutes of rows of five seconds
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class RowPictures:
     """A front end over windows.
 
     With scope "window" each window's spectrogram is made alone and they stand one behind the other; with "recording"
-    there is one spectrogram of the stretch, whose rows overlap as their windows do, so that nothing is made twice.
+    there is one spectrogram of the recording (of each MOST_ROWS rows, where it has more), whose rows overlap as their
+    windows do, so that nothing is made twice.
     """
 
     front_end: FrontEnd
@@ -46,41 +47,98 @@ class RowPictures:
             starts.append(min(first, frames - each))
         return tuple((row, start, each, 1.0) for row, start in enumerate(starts))
 
-    def reach(self, first: int, rows: int) -> tuple[float, float]:
-        """From which second to which one rows first ... first + rows - 1 hear, not before the recording's start."""
-        begin = max(0, self.settings.first_sample(first, self.rate)) / self.rate
-        end = self.settings.first_sample(first + rows - 1, self.rate) + self.settings.window_samples(self.rate)
-        return begin, end / self.rate
+    def overlap(self) -> tuple[int, int] | None:
+        """Frames from one window to the next, and at each window's ends those that its neighbours show otherwise.
 
-    def __call__(self, waveform: np.ndarray, begin: int, first: int, rows: int) -> Tensor:
+        None where windows do not overlap, or not by whole frames: 160,000 samples are 312.5 hops of 512.
+        """
+        window, row = self.settings.window_samples(self.rate), self.settings.row_samples(self.rate)
+        framing = getattr(self.front_end, "framing", None)
+        if self._is_ring or window <= row or framing is None or row % framing.hop_length:
+            return None
+        if self.front_end.shape(window)[2] != framing.frames(window):  # pictures of another size
+            return None
+        if self.settings.scope == "recording":
+            return row // framing.hop_length, 0
+        edge = -(-framing.n_fft // (2 * framing.hop_length)) + getattr(self.front_end, "frames_beside", 0)
+        return row // framing.hop_length, edge
+
+    def heard(self, first: int, count: int, total: int) -> tuple[int, int]:
+        """Which rows are to be worked on so that rows first ... first + count - 1 are what the recording makes of them.
+
+        Of one spectrogram, or of pictures with one floor, all rows; of frames that are averaged where windows overlap,
+        those whose windows do; else the rows themselves.
+
+        Args:
+            first: number of the first row in the recording.
+            count: how many rows.
+            total: how many the recording has.
+
+        Returns:
+            Number of the first row, and how many.
+        """
+        if "recording" in (self.settings.scope, getattr(self.front_end.settings, "scope", "window")):
+            begin = first - first % MOST_ROWS
+            return begin, min(MOST_ROWS, total - begin)
+        row = self.settings.row_samples(self.rate)
+        beside = -(-(self.settings.window_samples(self.rate) - row) // (2 * row)) if self.settings.frames else 0
+        begin = max(0, first - beside)
+        return begin, min(total, first + count + beside) - begin
+
+    def parts(self, first: int, rows: int, total: int) -> list[tuple[int, int]]:
+        """First sample and end of every part of a recording that rows first ... first + rows - 1 hear.
+
+        One part, but for windows that are moved along a ring: theirs may begin at its end and go on at its start.
+        """
+        begin, end = self._reach(first, rows)
+        if not self._is_ring:
+            return [(begin, end)]
+        ring = total * self.settings.row_samples(self.rate)
+        shifted = (ring_parts(begin, min(ring, end), shift, ring) for shift in self._shifts)
+        return merged([part for parts in shifted for part in parts])
+
+    def __call__(self, samples: Samples, first: int, rows: int, total: int) -> Tensor:
         """The array of rows first ... first + rows - 1.
 
         Args:
-            waveform: (samples,) of the recording from sample `begin` on.
-            begin: sample of the recording with which the waveform begins.
+            samples: the parts of the recording that parts() names.
             first: number of the first row.
-            rows: how many; at most MOST_ROWS.
+            rows: how many; at most MOST_ROWS of one spectrogram.
+            total: how many the recording has.
 
         Returns:
             (channels, bins, frames) float32 of the shape that shape(rows) says.
         """
         length, step = self.settings.window_samples(self.rate), self.settings.row_samples(self.rate)
+        begin, end = self._reach(first, rows)
         starts = [self.settings.first_sample(first + row, self.rate) - begin for row in range(rows)]
-        if self.settings.scope == "recording":
+        if self._is_ring:
+            ring = total * step
+            moved = (samples.joined(ring_parts(begin, min(ring, end), shift, ring)) for shift in self._shifts)
+            joined = [cut(waveform, starts, length) for waveform in moved]
+            waveforms = torch.from_numpy(np.stack(joined, axis=1).reshape(-1, length))
+        elif self.settings.scope == "recording":
+            waveform = samples.taken(begin, end)
             whole = cut(waveform, starts[:1], length + (rows - 1) * step, self.settings.padding)
             return self.front_end(torch.from_numpy(whole))[0]
-        if self.settings.shifts == (0.0,):
-            waveforms = self._windows(waveform, starts, length)
         else:
-            origin = first * step - begin
-            joined = [
-                cut(ring(waveform[max(0, origin) :], rows * step, round(shift * self.rate)),
-                    [start - origin for start in starts], length)
-                for shift in self.settings.shifts
-            ]  # fmt: skip
-            waveforms = torch.from_numpy(np.stack(joined, axis=1).reshape(-1, length))
+            waveforms = self._windows(samples.taken(begin, end), starts, length)
         pictures = self.front_end(waveforms)
         return pictures.permute(1, 2, 0, 3).reshape(pictures.shape[1], pictures.shape[2], -1)
+
+    @property
+    def _is_ring(self) -> bool:
+        return self.settings.shifts != (0.0,)
+
+    @property
+    def _shifts(self) -> list[int]:
+        """By how many samples windows are moved to later times."""
+        return [round(shift * self.rate) for shift in self.settings.shifts]
+
+    def _reach(self, first: int, rows: int) -> tuple[int, int]:
+        """First sample of the recording that rows hear where nothing is moved, and the end of what they hear."""
+        end = self.settings.first_sample(first + rows - 1, self.rate) + self.settings.window_samples(self.rate)
+        return max(0, self.settings.first_sample(first, self.rate)), end
 
     def _windows(self, waveform: np.ndarray, starts: list[int], length: int) -> Tensor:
         """(rows, length), without a copy for each window where they lie at equal steps."""

@@ -15,7 +15,8 @@ from torch import Tensor
 class Stage:
     """A part of a network that is a function of near columns alone, with zeros beyond the ends."""
 
-    layer: Callable[[Tensor], Tensor]  # (batch, channels, ..., frames) -> (batch, channels, ..., frames // stride)
+    layer: Callable[[Tensor], Tensor]  # (batch, channels, ..., frames) -> (batch, channels, ..., frames // stride);
+    # a rest of the frames that fills no column is seen by the last one alone
     reach: int  # columns of its input to each side that an output column depends on
     stride: int  # columns of its input for each column of its output
 
@@ -42,7 +43,7 @@ def worth_sharing(stages: Sequence[Stage], frames: int, step: int, margin: int) 
         return 0
     for number, stage in enumerate(stages):
         margin, needed = _edges(stage, margin)
-        if frames % stage.stride or step % stage.stride or step + 2 * needed >= frames:
+        if step % stage.stride or step + 2 * (needed + frames % stage.stride) >= frames:
             return number
         frames, step = frames // stage.stride, step // stage.stride
     return len(stages)
@@ -67,6 +68,7 @@ def maps_of_run(stages: Sequence[Stage], windows: Tensor, step: int, margin: int
     inputs = windows
     for stage in stages[:n_shared]:
         margin, needed = _edges(stage, margin)
+        needed += frames % stage.stride  # so that what is cut off at the end begins with a whole column
         heads, tails = inputs[1:, ..., :needed], inputs[:-1, ..., -needed:]
         ends = stage.layer(laid(torch.cat([heads, tails])))
         strip = stage.layer(strip)

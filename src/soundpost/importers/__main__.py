@@ -1,6 +1,7 @@
 """python -m soundpost.importers SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder.
 
-`soundpost import add --help` tells of networks of your own, `soundpost import compare --help` of answers of your own.
+`soundpost import add --help` tells of networks of your own, `soundpost import head --help` of heads on ONNX files of
+others, `soundpost import compare --help` of answers of your own.
 """
 
 import csv
@@ -14,7 +15,7 @@ from soundpost.contest.submission import RANKED
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import SettingsError
 from soundpost.exit_status import refusing
-from soundpost.importers import add_command, compare, export
+from soundpost.importers import add_command, compare, export, graph_head
 from soundpost.importers.argus import import_argus
 from soundpost.importers.erc2019 import import_erc2019, import_seventh, import_seventh_one_channel
 from soundpost.importers.ex4sperans import import_ex4sperans
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     """Import one experiment and say what was written; 0 if it was, 1 with the reason if not."""
     if arguments and arguments[0] == "export":
         return export.main(arguments[1:])
+    if arguments and arguments[0] == "head":
+        return graph_head.main(arguments[1:])
     if arguments and arguments[0] == "add":
         return add_command.main(arguments[1:], read_labels)
     if arguments and arguments[0] == "compare":

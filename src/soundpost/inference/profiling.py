@@ -13,9 +13,9 @@ from soundpost.resources.memory import peak_memory, reset_peak_memory, return_fr
 from soundpost.resources.memory_budget import LANE_BYTES, PROBE_SLACK
 from soundpost.views.view import Divisible, View
 
-ENOUGH_WINDOWS = 8  # in a batch, to make good what a call costs
-TRIED_SECONDS = 0.5  # that the larger of two tried batches may take
-PAYING_SHARE = 0.93  # of the seconds of small batches that larger ones may take
+ENOUGH_WINDOWS = 8  # In a batch, so many make good what a call costs.
+TRIED_SECONDS = 0.5  # the most that the larger of two tried batches takes
+PAYING_SHARE = 0.93  # the most that larger batches may take, over the seconds of small ones
 
 
 @dataclass(frozen=True)

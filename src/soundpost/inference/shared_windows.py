@@ -71,13 +71,13 @@ def sharing_of(model: nn.Module, view: View, batch: Tensor) -> Sharing | None:
         return None
     assert isinstance(model, SharesStages)
     assert isinstance(view, Overlapping)
-    frames, margin = batch.shape[-1], view.prepare_reach
+    frames, margin, edge = batch.shape[-1], view.prepare_reach, view.edge
     steps = [step for step in range(1, frames) if worth_sharing(model.stages, frames, step, margin)]
     runs: list[Run] = []
     windows = batch.numpy()
     for place in range(1, len(windows)):
         last = runs[-1] if runs and runs[-1].first + runs[-1].count == place else None
-        step = _step(windows[place - 1], windows[place], [last.step] if last else steps)
+        step = _step(windows[place - 1], windows[place], [last.step] if last else steps, edge)
         if step and last:
             runs[-1] = Run(last.first, last.count + 1, step)
         elif step:
@@ -132,15 +132,21 @@ def frames_in_room(view: View, frames: int, room: int) -> int:
 
 
 def _length_and_step(view: View, frames: int) -> tuple[int, int]:
+    """Frames of the longest window of a clip, and from one to the next; none is shared where there is one alone."""
     windows = view.windows(frames)
     length = max(window.frames for window in windows)
-    return length, windows[1].start - windows[0].start if len(windows) > 1 else length
+    return length, min(length, view.shared_step) if len(windows) > 1 and isinstance(view, Overlapping) else length
 
 
-def _step(before: np.ndarray, after: np.ndarray, steps: Sequence[int]) -> int:
-    """By how many frames a window (channels, bins, frames) goes on after another; 0 where it does not."""
-    middle = before.shape[1] // 2
+def _step(before: np.ndarray, after: np.ndarray, steps: Sequence[int], edge: int) -> int:
+    """By how many frames a window (channels, bins, frames) goes on after another; 0 where it does not.
+
+    So many frames at the ends of both may be anything.
+    """
+    middle, stop = before.shape[1] // 2, before.shape[2] - edge
     for step in steps:
-        if before[0, middle, step] == after[0, middle, 0] and np.array_equal(before[..., step:], after[..., :-step]):
+        if before[0, middle, step + edge] == after[0, middle, edge] and np.array_equal(
+            before[..., step + edge : stop], after[..., edge : stop - step]
+        ):
             return step
     return 0

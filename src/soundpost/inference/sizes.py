@@ -8,7 +8,7 @@ from soundpost.front_ends.front_end import FrontEnd
 from soundpost.front_ends.row_pictures import RowPictures
 from soundpost.registry import build, settings_from
 from soundpost.views import VIEWS
-from soundpost.views.rows import Piece, RowsView
+from soundpost.views.rows import Overlap, Piece, RowsView
 from soundpost.views.view import View
 
 LONG_SECONDS = 600.0  # a clip of this length has the longest window that any clip can have
@@ -26,6 +26,7 @@ class Sizes:
         self.typical_seconds = TYPICAL_SECONDS  # how long a clip or a stretch usually is
         self._views: dict[tuple[str, int], View] = {}
         self._shapes: dict[tuple[str, float], Shape] = {}
+        self._pictures: dict[str, RowPictures] = {}
 
     def view(self, recipe: Recipe, number: int) -> View:
         """A view of a recipe, built once; of every row's piece, where rows are windows."""
@@ -35,7 +36,12 @@ class Sizes:
             view: View = build(VIEWS, named.name, named.settings, "view", where=f"{recipe.name} [[views]]")
             if self.row_seconds:
                 pictures = self._row_pictures(recipe)
-                view = RowsView(view, lambda frames: [Piece(*piece) for piece in pictures.pieces(frames)])
+                overlap = pictures.overlap()
+                view = RowsView(
+                    view,
+                    lambda frames: [Piece(*piece) for piece in pictures.pieces(frames)],
+                    Overlap(*overlap) if overlap else None,
+                )
             self._views[key] = view
         return self._views[key]
 
@@ -60,8 +66,14 @@ class Sizes:
             raise SettingsError(f"{recipe.name}: windows need one sample rate. Set sample_rate in [audio].")
         return given.for_rows(self.row_seconds)
 
+    def heard(self, recipe: Recipe, first: int, count: int, total: int) -> tuple[int, int]:
+        """Which rows a recipe's network hears so that some of a recording can be answered; see RowPictures.heard."""
+        return self._row_pictures(recipe).heard(first, count, total)
+
     def _row_pictures(self, recipe: Recipe) -> RowPictures:
-        return RowPictures(_front_end(recipe), self.windows(recipe), _rate(recipe))
+        if recipe.name not in self._pictures:
+            self._pictures[recipe.name] = RowPictures(_front_end(recipe), self.windows(recipe), _rate(recipe))
+        return self._pictures[recipe.name]
 
     def longest_window(self, recipe: Recipe, seconds: float = LONG_SECONDS) -> int:
         """Frames of the longest window that a clip of that length can have; as it stands, that any clip can have."""

@@ -16,7 +16,12 @@ from soundpost.errors import BundleError
 PACKAGE = "soundpost"
 ENTRIES = ("soundpost.launch.main", "soundpost.launch.engine_process", "soundpost.launch.requirements")
 RUNTIME = ("torch", "numpy", "soundfile", "psutil", "librosa", "soxr", "pandas", "safetensors", "tqdm")
-BY_NAME = {"soundpost.models.timm_body": ("timm",)}  # what single modules may use beside that; it is in Kaggle's image
+# What single modules may use beside that; it is in Kaggle's image.
+BY_NAME = {
+    "soundpost.models.timm_body": ("timm",),
+    "soundpost.report_page.charts": ("matplotlib",),
+    "soundpost.report_page.page": ("jinja2", "markupsafe"),
+}
 # In the standard library of 3.11 and no more in 3.13; Kaggle's image may have either.
 GONE = (
     "aifc",
@@ -42,7 +47,7 @@ NEVER_BUNDLED = tuple(
         "importers",
         "kernel",
         "launch.loader",
-        "report_page",
+        "report_page.command",
         "sample",
         "tag",
         "tagger",

@@ -21,7 +21,7 @@ def preview(folder: Path = Path()) -> pd.DataFrame:
     run = json.loads((folder / "run.json").read_text("utf-8"))
     answers = pd.read_csv(folder / "submission.csv", index_col=0)
     told, limit = run["ended"], run["settings"]["time_limit_seconds"]
-    answered = f"{told.get('answered', 0):,} of {len(answers):,} clips answered"
+    answered = f"{told.get('answered', 0):,} of {len(answers):,} {told.get('unit', 'clips')} answered"
     print(f"status {run['status']} after {run['seconds']:,.0f} of {limit:,.0f} s, {answered}")
     for kind in ("missing", "unreadable", "silent", "mended", "members_skipped", "fallbacks"):
         if told.get(kind):

@@ -36,6 +36,7 @@ SETTINGS: dict[str, object] = {
     "workers": None,  # processes that decode and compute features; None: by the cores
     "members": None,  # such as "compact/1,compact/3"; None: all that this file carries
     "log": None,  # a file that gets a copy of the log
+    "report": None,  # such as "report.html": the run as one page of pictures, in the time that it leaves
 }
 
 BUILD = ""  # names this build: sha256 of everything it carries

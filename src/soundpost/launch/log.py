@@ -1,6 +1,7 @@
 """The log of a run: lines on the output, a copy of them in a file, and neither of the two can cost the run anything."""
 
 import re
+import sys
 from pathlib import Path
 
 from soundpost.resources.streams import put
@@ -23,6 +24,11 @@ class Log:
     def say(self, text: str) -> None:
         """One line."""
         self._print(f"{text}\n", bool(URGENT.match(text)))
+
+    def sum_up(self, text: str) -> None:
+        """The one line that a quiet run prints of what its log holds, on the error stream; empty: nothing."""
+        if self.is_quiet and text:
+            put(text, sys.stderr)
 
     def relay(self, text: str) -> None:
         """Output of another process, as it comes."""

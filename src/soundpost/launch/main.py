@@ -1,7 +1,6 @@
 """Arguments in, exit status out: a valid submission from the first second, then the engine under supervision."""
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -10,27 +9,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from soundpost.contest import clips, submission
 from soundpost.contest.contest import Contest, read_contest
 from soundpost.contest.inputs import locate
 from soundpost.contest.settings import ContestSettings
 from soundpost.contest.submission import Sample
 from soundpost.ensemble.columns import column_priors, map_all, names_of_labels
-from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
+from soundpost.ensemble.weights_folder import INPUT_ROOT, Assets, default_root, find_assets
 from soundpost.errors import KitError, SettingsError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_REFUSED
 from soundpost.launch import requirements
 from soundpost.launch.log import Log
 from soundpost.launch.options import not_negative, parse
+from soundpost.launch.page import write_page
 from soundpost.launch.rehearsal import rehearsal
-from soundpost.launch.rerun import final_status, is_rerun
+from soundpost.launch.rerun import final_status, is_on_kaggle, is_rerun
+from soundpost.launch.summary import summary
 from soundpost.launch.supervisor import Supervisor
 from soundpost.launch.wheels import install
 from soundpost.registry import settings_from
+from soundpost.resources.processes import age_seconds
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
+SIGNALS = 128  # a status above it says that a signal ended the run, and a person waits for that
 YOUNG_SECONDS = 60.0  # a process older than this is a notebook's, and its time did not begin with our run
 
 
@@ -78,7 +79,12 @@ def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, l
             raise
         traceback.print_exc()
         status = STATUS_DEFECT
-    return final_status(status, supervisor.answered, Path(run.out), sample, log.say)
+    status = final_status(status, supervisor.answered, Path(run.out), sample, log.say, supervisor.unit)
+    if supervisor.record:
+        log.sum_up(summary(supervisor.record.table, status))
+    if options.report and supervisor.record and status < SIGNALS and not is_rerun():  # nobody sees a rerun's files
+        write_page(Path(options.report).absolute(), supervisor.record.path, run, log.say)
+    return status
 
 
 def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supervisor:
@@ -147,7 +153,8 @@ def _prepare(options: argparse.Namespace, started: float, log: Log) -> tuple[Run
         sample_submission=str((sample_path or out).absolute()),
         out=str(out),
         scratch="",
-        is_named=options.test_dir is not None,
+        is_named=options.test_dir is not None and not is_rerun(),
+        may_be_hidden=is_on_kaggle() or _is_mounted(options),
         input_root=str(Path(options.input_root).absolute()),
         time_limit_seconds=parse_seconds(options.time_limit, "time-limit"),
         started=started,
@@ -195,6 +202,11 @@ def _paths(options: argparse.Namespace) -> tuple[Path | None, Path]:
     return sample, test_dir
 
 
+def _is_mounted(options: argparse.Namespace) -> bool:
+    """Whether the clips were found where Kaggle mounts a contest, and nowhere else."""
+    return options.test_dir is None and Path(options.input_root) == INPUT_ROOT
+
+
 def _sample_of(test_dir: Path, assets: Assets) -> Sample:
     """Rows from the folder and columns from the labels, for a folder without a sample submission."""
     names = clips.list_folder(test_dir)
@@ -208,8 +220,8 @@ def _sample_of(test_dir: Path, assets: Assets) -> Sample:
 
 def _started(began: float) -> float:
     """When the time limit began: with this process, if it is young enough to have been started for this run."""
-    age = time.time() - psutil.Process(os.getpid()).create_time()
-    return began - age if 0 < age < YOUNG_SECONDS else began
+    age = age_seconds()
+    return time.monotonic() - age if age is not None and 0 < age < YOUNG_SECONDS else began
 
 
 def _scratch_root(options: argparse.Namespace) -> Path:

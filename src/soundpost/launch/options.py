@@ -22,8 +22,9 @@ exit status:
   0    every row holds a prediction or a fallback that the log counts
   1    a defect; the best submission so far lies on disk
   2    refused: settings, weights or limits with which there can be no prediction
-  3    no clip was predicted: the time ended, or --test-dir holds other clips than the sample names; the submission
-       holds class priors. Of --dry-run: the first pass alone does not fit
+  3    no clip was predicted: the time ended, or not one row of the sample has a file (on Kaggle, where clips may be
+       hidden, only when --test-dir holds other ones); the submission holds class priors. Of --dry-run: the first pass
+       alone does not fit
   130, 143    interrupted or terminated; the best submission so far lies on disk
 In Kaggle's scored rerun, which throws away what ends with an error, a valid file with answers ends with 0, and the log
 names the status that it would have been.
@@ -95,6 +96,9 @@ def _parser(prog: str) -> Parser:
     add("--views", type=int, default=0, metavar="N", help="only the N cheapest view sets of each recipe (default: all)")
     add("--scratch", metavar="DIR", help="for spilled spectrograms (default: the system's temporary folder)")
     add("--log", metavar="FILE", help="gets a copy of the log")
+    add(
+        "--report", metavar="HTML", help="gets the run as one page of pictures, in the time that it leaves of its limit"
+    )
     add("--progress", default="auto", choices=("auto", "bar", "lines", "quiet"),
         help="a bar, plain lines, or warnings and errors alone (default: a bar in a terminal, else lines)")  # fmt: skip
     add("--dry-run", action="store_true", help="write nothing: measure a few clips and foretell the whole run")

@@ -13,6 +13,7 @@ from soundpost.contest.submission import Sample, check
 from soundpost.exit_status import STATUS_OK
 
 MARK = "KAGGLE_IS_COMPETITION_RERUN"  # set, and not empty, in the scored rerun alone
+RUN_TYPE = "KAGGLE_KERNEL_RUN_TYPE"  # "Interactive" in Kaggle's editor, "Batch" where a version is saved
 
 
 def is_rerun() -> bool:
@@ -20,15 +21,23 @@ def is_rerun() -> bool:
     return bool(os.environ.get(MARK))
 
 
-def final_status(status: int, answered: int, out: Path, sample: Sample, say: Callable[[str], None]) -> int:
+def is_on_kaggle() -> bool:
+    """Whether this runs in one of Kaggle's sessions, where the clips of a contest may be hidden until the rerun."""
+    return bool(os.environ.get(RUN_TYPE)) or is_rerun()
+
+
+def final_status(
+    status: int, answered: int, out: Path, sample: Sample, say: Callable[[str], None], unit: str = "clips"
+) -> int:
     """The status with which the process ends.
 
     Args:
         status: how the run ended.
-        answered: clips whose predictions the submission holds.
+        answered: how many predictions the submission holds.
         out: the submission.
         sample: the rows and columns that it must have.
         say: prints one line of the log.
+        unit: what is counted.
 
     Returns:
         STATUS_OK in the rerun, if the file is valid and holds answers; elsewhere the status as it is.
@@ -40,6 +49,6 @@ def final_status(status: int, answered: int, out: Path, sample: Sample, say: Cal
         return status
     say(
         f"status {status}, but this is the scored rerun, in which an error would throw away the {answered:,} predicted "
-        f"clips of a valid {out.name}: ends with {STATUS_OK}"
+        f"{unit} of a valid {out.name}: ends with {STATUS_OK}"
     )
     return STATUS_OK

@@ -8,16 +8,19 @@ that it is there, and no older run's, whatever became of the engine:
     engines                             how many were started
     seconds                             of the clock, in all
     ready                               devices, workers, memory_limit_bytes, members, blend
-    passes                              name, members, clips, done, begin, end (s; null: never ended), complete
+    passes                              name, members, clips (or stretches of recordings: unit), done, begin, end (s;
+                                        null: never ended), complete
     lanes                               [lane, begin, end, windows], batches close to each other told as one
     samples                             [s, bytes of all processes, bytes of spectrograms in memory, on disk, answers]
-    writes                              [s, clips answered in the submission that was written]
-    ended                               the report: answered, rows, seconds by stage, missing, mended, silent, ...
+    writes                              [s, clips, or rows that are windows, answered in the submission then written]
+    ended                               the report: answered, rows, what these are (unit: clips, or rows that are
+                                        windows), seconds by stage, missing, mended, silent, ...
 
 What the engine did not live to tell is missing or empty.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,11 @@ class RunRecord:
         }
         self._table |= {"engines": 0, "seconds": 0.0, "ready": {}, "passes": []}
         self._table |= {"lanes": [], "samples": [], "writes": [], "ended": {}}
+
+    @property
+    def table(self) -> Mapping[str, Any]:
+        """What is known so far, as it is written."""
+        return self._table
 
     def engine_started(self) -> None:
         """Another engine goes to work."""

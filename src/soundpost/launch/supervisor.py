@@ -14,17 +14,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from soundpost.contest import submission
 from soundpost.exit_status import STATUS_DEFECT, STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
 from soundpost.launch.run_record import RunRecord
 from soundpost.launch.scratch import private_folder, remove_dead
+from soundpost.launch.signals import signals_noted
 from soundpost.resources.deadline import kill_seconds
 from soundpost.resources.memory import MIB, memory_allowed
 from soundpost.resources.memory_budget import SHRINK_SHARE
@@ -76,7 +76,8 @@ class Supervisor:
         self.relay = relay
         self.provide = provide
         self.record = None if settings.dry_run else RunRecord(settings)
-        self.answered = 0  # clips in the submission that lies on disk
+        self.answered = 0  # what the submission that lies on disk holds
+        self.unit = "clips"  # what that is, in words; rows, where they are windows of recordings
         self.errors: list[str] = []
         self._failures = 0  # engines that did not end well
         self._devices: list[str] = []  # GPUs with which the latest engine works
@@ -94,7 +95,7 @@ class Supervisor:
 
     def _run(self) -> int:
         remove_dead(self.scratch_root)
-        with self._signals(), private_folder(self.scratch_root, self._patience) as scratch:
+        with signals_noted(self._note), private_folder(self.scratch_root, self._patience) as scratch:
             settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
             settings = replace(settings, packages=self.provide(scratch, lambda: bool(self._signal)))
             status = STATUS_DEFECT
@@ -102,12 +103,12 @@ class Supervisor:
                 status = self._attempt(replace(settings, attempt=attempt, engine_started=time.monotonic()), scratch)
                 if self._signal:
                     name = signal.Signals(self._signal).name
-                    self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted clips")
+                    self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted {self.unit}")
                     return 128 + self._signal
                 if status in (STATUS_OK, STATUS_REFUSED, STATUS_NOTHING):
                     break
                 if self._left() < LEAST_SECONDS:
-                    self.say(f"the time is up; the submission holds {self.answered:,} predicted clips")
+                    self.say(f"the time is up; the submission holds {self.answered:,} predicted {self.unit}")
                     return STATUS_OK if self.answered else STATUS_NOTHING
                 settings = self._after_failure(settings, status)
                 if attempt + 1 < ATTEMPTS:
@@ -116,7 +117,9 @@ class Supervisor:
             for text in self.errors:
                 self.say(f"error: {text}")
             if status not in (STATUS_OK, STATUS_REFUSED):
-                self.say(f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted clips")
+                self.say(
+                    f"ended with status {max(1, status)}; the submission holds {self.answered:,} predicted {self.unit}"
+                )
             return status if status >= 0 else STATUS_DEFECT
 
     def _after_failure(self, settings: RunSettings, status: int) -> RunSettings:
@@ -238,6 +241,7 @@ class Supervisor:
                     self._sign_due = time.monotonic() + event["within"] if event["within"] else math.inf
                 case "wrote" | "finished":
                     self.answered = int(event["answered"])
+                    self.unit = str(event.get("of", self.unit))
             if self.record:
                 self.record.heard(event)
         except (ValueError, KeyError, TypeError):
@@ -264,22 +268,9 @@ class Supervisor:
         if trouble := "takes too long" if writing.is_alive() else self.record.trouble:
             self.say(f"warning: {self.record.path}: {trouble}; the submission does not need it")
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the run in good order; elsewhere than in the main thread they are left alone."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._signal = self._signal or number
-
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _note(self, number: int) -> None:
+        """A signal asks for the end in good order; the first one counts."""
+        self._signal = self._signal or number
 
 
 def _environment(package: str, events: int) -> dict[str, str]:

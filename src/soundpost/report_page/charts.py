@@ -69,7 +69,7 @@ def memory(table: dict[str, Any]) -> str:
 
 
 def speed(table: dict[str, Any]) -> str:
-    """Clips answered in a second, counted once for each pass that answered them, between two looks."""
+    """Clips, or rows, answered in a second, counted once for each pass that answered them, between two looks."""
     figure, axes = _figure(2.0)
     samples = np.array(table["samples"], float).reshape(-1, 5)
     begin = min((work["begin"] for work in table["passes"]), default=0.0)
@@ -79,7 +79,7 @@ def speed(table: dict[str, Any]) -> str:
     axes.stairs(rates, np.concatenate([times[:1], times[1:][seconds > 1e-3]]), color=BLUE, fill=True, alpha=0.8)
     axes.set_xlim(0, max(table["seconds"], 0.1))
     axes.set_xlabel("seconds since the start")
-    axes.set_ylabel("clips per second")
+    axes.set_ylabel(f"{table['ended'].get('unit', 'clips')} per second")
     return _svg(figure)
 
 

@@ -39,9 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if absent := [name for name in NEEDED if find_spec(name) is None]:
         raise SettingsError(f"not installed: {', '.join(absent)}. Run pip install 'soundpost[report]'.")
+    from soundpost.evaluation.against_truth import score
     from soundpost.evaluation.dataset import read_labels
     from soundpost.report_page.clips import paths_of
-    from soundpost.report_page.page import page, score
+    from soundpost.report_page.page import page
     from soundpost.report_page.run_file import read_run
 
     path = options.run / "run.json" if options.run.is_dir() else options.run
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not run.labels:
             raise SettingsError(f"--truth: {run.remark}, so nothing can be scored. Leave it out.")
         files, table = read_labels(options.truth, run.labels, {})
-        result = score(run, files, table)
+        result = vars(score(run.names, run.labels, run.probabilities, files, table))
         truth = {f: [run.labels[i] for i in row.nonzero()[0]] for f, row in zip(files, table, strict=True)}
     out = options.out or path.with_name("report.html")
     text = page(run, paths_of(run), not options.no_sound, max(0, options.uncertain), result, truth)

@@ -1,8 +1,7 @@
 """What stands on the page: every chapter as data, and the page made of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from soundpost.evaluation.metrics import accuracy, lwlrap, lwlrap_of_classes
 from soundpost.report_page import charts
 from soundpost.report_page.clips import Shown, least_certain, shown
 from soundpost.report_page.run_file import RunFile
+from soundpost.report_page.template import PAGE
 
 STATUSES = {
     0: "every row holds a prediction or a counted fallback",
@@ -29,17 +28,6 @@ MOST_LABELS = 200  # with a histogram each
 
 
 @dataclass(frozen=True)
-class Score:
-    """How the answers do against a truth."""
-
-    lwlrap: float
-    accuracy: float
-    n_clips: int
-    n_without: int  # clips of the truth that the submission lacks
-    of_labels: Mapping[str, float] = field(default_factory=dict)  # label -> mean precision
-
-
-@dataclass(frozen=True)
 class Label:
     """One column of the submission."""
 
@@ -50,31 +38,12 @@ class Label:
     precision: float | None
 
 
-def score(run: RunFile, files: Sequence[str], truth: np.ndarray) -> Score:
-    """Scores of the submission against a truth (clips, labels) of these files.
-
-    Args:
-        run: with probabilities.
-        files: what the truth is about.
-        truth: 0 or 1, in the order of the run's labels.
-    """
-    row = {name: i for i, name in enumerate(run.names)}
-    there = [i for i, name in enumerate(files) if name in row]
-    given = run.probabilities[[row[files[i]] for i in there]]
-    precision, _ = lwlrap_of_classes(truth[there], given)
-    heard = truth[there].sum(axis=0) > 0
-    of_labels = {label: float(precision[i]) for i, label in enumerate(run.labels) if heard[i]}
-    return Score(
-        lwlrap(truth[there], given), accuracy(truth[there], given), len(there), len(files) - len(there), of_labels
-    )
-
-
 def page(
     run: RunFile,
     paths: Mapping[str, Path],
     plays: bool,
     n_uncertain: int,
-    result: Score | None = None,
+    result: Mapping[str, Any] | None = None,
     truth: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The whole page as HTML that needs no other file.
@@ -84,7 +53,7 @@ def page(
         paths: where its clips lie, by name.
         plays: whether clips get a player, with their sound in the page.
         n_uncertain: least certain clips that are shown.
-        result: against the truth, if there is one.
+        result: fields of a soundpost.evaluation.against_truth.Score, if there is a truth.
         truth: clip -> its labels.
     """
     truth = truth or {}
@@ -102,7 +71,7 @@ def page(
         "Read by ffmpeg": told(run.ended.get("second_reader", ())),
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("templates/report.html").read_text("utf-8"))
+    template = environment.from_string(PAGE)
     table = run.table
     return template.render(
         run=run,
@@ -128,7 +97,7 @@ def _facts(run: RunFile) -> list[tuple[str, str]]:
     settings = table["settings"]
     limit = ready.get("memory_limit_bytes", 0)
     facts = [
-        ("clips answered", f"{ended.get('answered', 0):,} of {ended.get('rows', len(run.names)):,}"),
+        (f"{run.unit} answered", f"{ended.get('answered', 0):,} of {ended.get('rows', len(run.names)):,}"),
         ("unreadable / not in the folder", f"{len(ended.get('unreadable', {})):,} / {len(ended.get('missing', {})):,}"),
         ("seconds", f"{table['seconds']:,.1f} of {settings['time_limit_seconds']:,.0f}"),
         ("peak memory", f"{ended.get('peak_bytes', 0) / 1e6:,.0f} of {limit / 1e6:,.0f} MB"),
@@ -136,7 +105,7 @@ def _facts(run: RunFile) -> list[tuple[str, str]]:
         ("devices", ", ".join(ready.get("devices", ())) or "none"),
         ("passes complete", f"{_complete(table)} of {ended.get('passes_planned', '?')}"),
         ("engines started", str(table["engines"])),
-        ("folder of the clips", settings["test_dir"]),
+        ("folder of the recordings" if run.unit == "rows" else "folder of the clips", settings["test_dir"]),
     ]
     return facts + [(f"seconds, {stage}", f"{s:,.1f}") for stage, s in ended.get("seconds", {}).items()]
 
@@ -161,7 +130,7 @@ def _weights(ready: Mapping[str, Any]) -> Markup | str:
     return Markup(charts.weights(members, shares))
 
 
-def _labels(run: RunFile, result: Score | None) -> list[Label]:
+def _labels(run: RunFile, result: Mapping[str, Any] | None) -> list[Label]:
     if not run.probabilities.size:
         return []
     rows = [i for i, name in enumerate(run.names) if name not in run.unanswered]
@@ -173,7 +142,7 @@ def _labels(run: RunFile, result: Score | None) -> list[Label]:
             int(first[i]),
             float(answers[:, i].mean()) if rows else 0.0,
             Markup(charts.histogram(answers[:, i])),
-            result.of_labels.get(label) if result else None,
+            result["of_labels"].get(label) if result else None,
         )
         for i, label in enumerate(run.labels[:MOST_LABELS])
     ]

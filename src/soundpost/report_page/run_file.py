@@ -30,6 +30,11 @@ class RunFile:
         return dict(self.table["ended"])
 
     @property
+    def unit(self) -> str:
+        """What the rows of the submission are, in words: clips, or rows that are windows of recordings."""
+        return str(self.ended.get("unit", "clips"))
+
+    @property
     def test_dir(self) -> Path:
         """Where the clips lay, and may still lie."""
         return Path(self.table["settings"]["test_dir"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from soundpost.audio.decode import AudioSettings, Decoded, decode
-from soundpost.audio.windows import WindowSettings
+from soundpost.audio.windows import Samples, WindowSettings
 from soundpost.errors import ClipError
 from soundpost.resources.processes import die_with_parent
 from soundpost.spectrograms.cache.memory_tier import SharedPages
@@ -117,17 +117,23 @@ def _rows(task: Task, audio: AudioSettings, front_end: Any) -> _Work:
     from soundpost.front_ends.row_pictures import RowPictures
 
     assert task.rows is not None
-    first, count = task.rows.first, task.rows.count
-    pictures = RowPictures(front_end, WindowSettings(**task.rows.windows), audio.sample_rate)
-    begin, end = pictures.reach(first, count)
-    wanted = replace(
-        audio, trim_db=0.0, length_rule="any", length_samples=0, start_seconds=begin, max_seconds=end - begin + 1.0
-    )
-    decoded = decode(Path(task.path), wanted)
-    start = round(begin * audio.sample_rate)
+    rows, rate = task.rows, audio.sample_rate
+    pictures = RowPictures(front_end, WindowSettings(**rows.windows), rate)
+    audio = replace(audio, trim_db=0.0, length_rule="any", length_samples=0)
+    parts: list[tuple[int, Decoded]] = []
+    for begin, end in pictures.parts(rows.first, rows.count, rows.total):
+        wanted = replace(audio, start_seconds=begin / rate, max_seconds=(end - begin) / rate + 1.0)
+        try:
+            parts.append((begin, decode(Path(task.path), wanted)))
+        except ClipError:
+            if not parts:
+                raise
+            # The ring's other end is silence where the recording has ended before its last row has.
+    decoded = parts[0][1]
+    samples = Samples([(begin, found.waveform) for begin, found in parts])
     return _Work(
         decoded,
-        pictures.shape(count),
+        pictures.shape(rows.count),
         tuple(remark for remark in decoded.remarks if not remark.endswith("were read")),  # the rest is other rows'
-        lambda: pictures(decoded.waveform, start, first, count),
+        lambda: pictures(samples, rows.first, rows.count, rows.total),
     )

@@ -33,6 +33,7 @@ class RowsWanted:
     windows: Mapping[str, Any]  # WindowSettings
     first: int  # number of the first one in the recording
     count: int
+    total: int  # how many the recording has
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,7 @@ def seconds_of(text: str) -> float:
 
 def _train(options: argparse.Namespace) -> None:
     plan, clips = _asked_for(options)
-    table = clips.table
-    print(table.summary(), flush=True)
+    print(clips.summary(), flush=True)
     device = _device(options.device)
     ends = time.monotonic() + seconds_of(options.limit) if options.limit else None
     with _interruptible() as was_interrupted:

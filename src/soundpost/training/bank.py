@@ -15,7 +15,8 @@ SILENCE = 0.01  # below the peak; what is quieter at a recording's ends is not p
 class Bank:
     """Mel powers of trimmed sources at several speeds; what a training clip is composed of."""
 
-    powers: Tensor  # (speeds, sources, frames, mels) float32, zero after a source's end
+    powers: Tensor  # (frames, mels) float32: every source at every speed, one behind the other, so nothing is padded
+    begins: Tensor  # (speeds, sources) first frame of each
     lengths: Tensor  # (speeds, sources) frames, at least 1
     truth: Tensor  # (sources, classes) float32
 
@@ -57,14 +58,11 @@ def build_bank(
         speeds: 1 is the recording's own.
         device: where the bank lives.
     """
-    rows: list[list[Tensor]] = [[] for _ in speeds]
+    parts: list[Tensor] = []
     for waveform in tqdm(waveforms, desc="mel powers", unit="clip"):
         trimmed = torch.from_numpy(trim(waveform)).to(device)
-        for row, speed in zip(rows, speeds, strict=True):
-            row.append(10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10))
-    lengths = torch.tensor([[len(powers) for powers in row] for row in rows], device=device)
-    bank = torch.zeros(len(speeds), len(waveforms), int(lengths.max()), rows[0][0].shape[1], device=device)
-    for speed, row in enumerate(rows):
-        for source, powers in enumerate(row):
-            bank[speed, source, : len(powers)] = powers
-    return Bank(bank, lengths, torch.from_numpy(truth).to(device))
+        parts += [10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10) for speed in speeds]
+    lengths = torch.tensor([len(part) for part in parts], device=device)
+    begins = lengths.cumsum(0) - lengths
+    shape = len(waveforms), len(speeds)
+    return Bank(torch.cat(parts), begins.view(shape).T, lengths.view(shape).T, torch.from_numpy(truth).to(device))

@@ -1,5 +1,6 @@
 """The clips of a plan: every set's files, labels and folds, and who hears them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from soundpost.errors import SettingsError
-from soundpost.evaluation.dataset import Table, labels_in, missing_files, read_frame, truth_of
+from soundpost.evaluation.dataset import Table, labels_in, missing_files, read_frame, seconds_in, truth_of
 from soundpost.registry import build
 from soundpost.training.folds import FOLDS
 from soundpost.training.plan import Plan, SetSettings, strict
@@ -51,10 +52,24 @@ class Clips:
             tuple(self.folds[row] for row in rows),
         )
 
+    def summary(self) -> str:
+        """What there is to learn from in one line, with what is beside the clips that are scored."""
+        others = Counter(name for name, copy in zip(self.sources, self.copies, strict=True) if not copy)
+        del others[VALIDATED]
+        more = [
+            f"; {count} {name} clips beside them, {seconds_in([self.paths[row] for row in self._rows_of(name)])}"
+            for name, count in others.items()
+        ]
+        return self.table.summary([self.paths[row] for row in self.scored]) + "".join(more)
+
+    def _rows_of(self, source: str) -> list[int]:
+        """Rows of a set's own clips."""
+        return [row for row, name in enumerate(self.sources) if name == source and not self.copies[row]]
+
     @cached_property
     def scored(self) -> list[int]:
         """Rows of the curated set's own clips."""
-        return [row for row, name in enumerate(self.sources) if name == VALIDATED and not self.copies[row]]
+        return self._rows_of(VALIDATED)
 
     def heard_by(self, fold: str, sets: Sequence[str] = ()) -> list[int]:
         """Rows that the member of a fold may hear, of some sets or all.

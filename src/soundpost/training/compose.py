@@ -45,8 +45,8 @@ class Composer:
         self.generator = generator
         self.device = bank.powers.device
         # Energy up to each frame at the recording's own pace, to find out which stretch of a source is heard at all.
-        energy = bank.powers.sum(3)
-        self.energy = torch.cat([torch.zeros_like(energy[..., :1]), energy.cumsum(2)], dim=2)
+        energy = bank.powers.sum(1, dtype=torch.float64).cumsum(0)
+        self.energy = torch.cat([torch.zeros_like(energy[:1]), energy])
 
     def batch(self, first: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """One clip for each source in first, which is heard in it, with its targets.
@@ -111,14 +111,14 @@ class Composer:
         span = ((end - start) * stretch).clamp(min=1)
         begins = (self._uniform((*shape, 3), 0, 1) * (length[..., None] - span[..., None]).clamp(min=1)).long()
         stops = torch.minimum(begins + span[..., None].long(), length[..., None])
-        index = speed[..., None], sources[..., None]
-        best = (self.energy[(*index, stops)] - self.energy[(*index, begins)]).argmax(-1, keepdim=True)
+        first = self.bank.begins[speed, sources][..., None]
+        best = (self.energy[first + stops] - self.energy[first + begins]).argmax(-1, keepdim=True)
         begin = begins.gather(-1, best)[..., 0]
         moment = torch.arange(frames, device=self.device)
         at = begin[..., None] + (moment - start[..., None]) * stretch[..., None]
         at = torch.remainder(at, (length + gap)[..., None]).long()
         inside = (moment >= start[..., None]) & (moment < end[..., None]) & (at < length[..., None])
-        powers = self.bank.powers[(*index, at.clamp(max=self.bank.powers.shape[2] - 1))]
+        powers = self.bank.powers[first + torch.minimum(at, length[..., None] - 1)]
         return self._shifted(powers) * inside[..., None]
 
     def _shifted(self, powers: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class Composer:
 
     def _colour(self, shape: tuple[int, int]) -> Tensor:
         """A smooth gain per mel band, as other microphones and rooms have it: (batch, layers, mels)."""
-        axis = torch.linspace(-1, 1, self.bank.powers.shape[3], device=self.device)
+        axis = torch.linspace(-1, 1, self.bank.powers.shape[1], device=self.device)
         curve = self._uniform((*shape, 1), -1, 1) * self.settings.tilt_db * axis
         for waves in (1, 2, 3):
             phase = self._uniform((*shape, 1), 0, 2 * math.pi)

@@ -239,6 +239,8 @@ def _fit(options: argparse.Namespace) -> None:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"--recipe-template {options.recipe_template}: {error}. Give a template.") from error
     table = read_table(options.csv, options.folds, options.seed)
+    missing_files(options.clips, table.files)
+    print(table.summary([options.clips / file for file in table.files]), flush=True)
     given = {field.name: getattr(options, field.name) for field in fields(LearnerSettings)}
     given["heads"] = tuple(map(float, options.heads.split(","))) if options.heads else LearnerSettings.heads
     trained = train(

@@ -1,6 +1,7 @@
 """The only loop: stages of epochs of steps, resumed at any step as if never stopped."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -119,9 +120,14 @@ class Trainer:
                     self.step += 1
                     self._look_at_the_clock(run, checkpoint)
                 self._end_epoch(run, len(steps), time.monotonic() - began)
-                bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}", refresh=False)
+                bar.set_postfix(self._told(), refresh=False)
                 bar.update()
                 self._look_at_the_clock(run, checkpoint)
+
+    def _told(self) -> dict[str, str]:
+        """What the bar says: the latest loss, and the latest score of held-out clips where any epoch was scored."""
+        scores = [score for row in self.history if not math.isnan(score := float(row["score"]))]
+        return {"loss": f"{self.history[-1]['loss']:.4f}"} | ({"score": f"{scores[-1]:.4f}"} if scores else {})
 
     def _look_at_the_clock(self, run: StageRun, checkpoint: Path | None) -> None:
         is_time = self.hooks.is_time()

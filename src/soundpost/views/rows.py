@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from soundpost.views.view import View, Window
+from soundpost.views.view import Overlapping, Unprepared, View, Window
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,14 @@ class Piece:
     start: int  # first frame
     frames: int
     weight: float = 1.0  # what its answers count in the row's average
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How the pieces of neighbouring rows show the same frames."""
+
+    step: int  # frames from one piece to the next
+    edge: int  # frames at each end of a piece that its neighbours show otherwise
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,17 @@ class RowsView:
     Args:
         view: the recipe's own.
         pieces: those of a stretch whose spectrogram has so many frames.
+        overlap: how they overlap, where all do alike; a network may then compute once what they share.
     """
 
     Settings: ClassVar[type] = object
 
-    def __init__(self, view: View, pieces: Callable[[int], Sequence[Piece]]) -> None:
+    def __init__(self, view: View, pieces: Callable[[int], Sequence[Piece]], overlap: Overlap | None = None) -> None:
         self._view, self._pieces = view, pieces
         self.settings: Any = view.settings
+        reach = view.prepare_reach if isinstance(view, Overlapping) else 0
+        if overlap is not None and isinstance(view, (Overlapping, Unprepared)):  # then this view is Overlapping itself
+            self.prepare_reach, self.edge, self.shared_step = reach + overlap.edge, overlap.edge, overlap.step
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """Those of all pieces, one piece after the other; weights are shares of a row."""

@@ -28,6 +28,7 @@ class Tiles:
     def __init__(self, settings: TilesSettings) -> None:
         self.settings = settings
         self.prepare_reach = WIDTH // 2 if settings.derivatives else 0
+        self.edge, self.shared_step = 0, settings.step
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """max(1, ceil((frames - tile + step) / step)) tiles; half of what is missing lies before the clip."""

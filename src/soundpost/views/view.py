@@ -50,7 +50,16 @@ class Divisible(Protocol):
 
 
 @runtime_checkable
+class Unprepared(Protocol):
+    """A view whose cut windows are a clip's own frames, and go to the network as they were cut."""
+
+    is_unprepared: bool  # it is
+
+
+@runtime_checkable
 class Overlapping(Protocol):
     """A view whose windows show the same frames of a clip alike, so that a network need see them only once."""
 
-    prepare_reach: int  # frames at each end of a window that prepare computes in another way than those between
+    prepare_reach: int  # frames at each end of a prepared window that are not what a neighbour shows of them
+    edge: int  # how many of these frames are cut otherwise already
+    shared_step: int  # frames from one window to the next

@@ -25,6 +25,7 @@ class Whole:
     def __init__(self, settings: WholeSettings) -> None:
         self.settings = settings
         self.shortest_part = max(SHORTEST_PART, settings.min_frames)
+        self.is_unprepared = True
 
     def windows(self, frames: int) -> tuple[Window, ...]:
         """One window, or ceil(frames / max_frames) windows whose lengths differ by at most one frame."""

@@ -1,6 +1,6 @@
 """A row for each clip, its likeliest labels in one column (Freesound Audio Tagging 2018)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from soundpost.contest.look import Look
@@ -18,6 +18,11 @@ class RankedClips:
     def fits(look: Look, settings: ContestSettings) -> bool:
         """One column, called label."""
         return look.columns == (RANKED,)
+
+    @staticmethod
+    def asked(look: Look) -> Collection[str] | None:
+        """Nobody says: answers are words."""
+        return None
 
     @staticmethod
     def sample(look: Look, settings: ContestSettings, rows: Sequence[Row], labels: Sequence[str]) -> Sample:

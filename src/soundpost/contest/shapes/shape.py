@@ -1,6 +1,6 @@
 """What every shape of a contest is: whether a sample looks like it, and the submission that it asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Protocol
 
 from soundpost.contest.look import Look
@@ -17,6 +17,11 @@ class Shape(Protocol):
     @staticmethod
     def fits(look: Look, settings: ContestSettings) -> bool:
         """Whether a sample has this shape."""
+        ...
+
+    @staticmethod
+    def asked(look: Look) -> Collection[str] | None:
+        """The classes that are asked for, as the contest's files call them; None where they do not say."""
         ...
 
     @staticmethod

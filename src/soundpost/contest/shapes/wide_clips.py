@@ -1,6 +1,6 @@
 """A row for each clip, a column for each class (Freesound Audio Tagging 2019)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from soundpost.contest.look import Look
@@ -18,6 +18,11 @@ class WideClips:
     def fits(look: Look, settings: ContestSettings) -> bool:
         """Any sample."""
         return True
+
+    @staticmethod
+    def asked(look: Look) -> Collection[str]:
+        """Those that have a column."""
+        return look.columns
 
     @staticmethod
     def sample(look: Look, settings: ContestSettings, rows: Sequence[Row], labels: Sequence[str]) -> Sample:

@@ -1,6 +1,6 @@
 """A row for each window of a recording, a column for each class (BirdCLEF 2023 to 2026)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from soundpost.contest.grammar import learn
@@ -23,6 +23,11 @@ class WideWindows:
         if look.header[0] != "row_id" or any(is_recording(name) for name in look.names):
             return False
         return learn(look.names, settings.window_seconds, settings.separator) is not None
+
+    @staticmethod
+    def asked(look: Look) -> Collection[str]:
+        """Those that have a column."""
+        return look.columns
 
     @staticmethod
     def sample(look: Look, settings: ContestSettings, rows: Sequence[Row], labels: Sequence[str]) -> Sample:

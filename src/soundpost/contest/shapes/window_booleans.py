@@ -1,6 +1,6 @@
 """A row for each recording, class and window, True or False (BirdCLEF 2022)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -52,6 +52,11 @@ class WindowBooleans:
         """One column of True and False, or a table that asks for one class in each row."""
         one = len(look.columns) == 1
         return one and (look.asks_for_labels or (bool(look.answers) and set(look.answers) <= set(WORDS)))
+
+    @staticmethod
+    def asked(look: Look) -> Collection[str]:
+        """Those that the rows of its table ask for."""
+        return {row.label for row in look.table or ()}
 
     @staticmethod
     def sample(look: Look, settings: ContestSettings, rows: Sequence[Row], labels: Sequence[str]) -> Sample:

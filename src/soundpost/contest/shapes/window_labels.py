@@ -1,6 +1,6 @@
 """A row for each window, the labels that are heard in one column, nocall for none (2020, BirdCLEF 2021)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -53,6 +53,11 @@ class WindowLabels:
     def fits(look: Look, settings: ContestSettings) -> bool:
         """One column that holds words."""
         return len(look.columns) == 1 and look.columns != (RANKED,) and not all(map(_is_number, look.answers))
+
+    @staticmethod
+    def asked(look: Look) -> Collection[str] | None:
+        """Nobody says: answers are words."""
+        return None
 
     @staticmethod
     def sample(look: Look, settings: ContestSettings, rows: Sequence[Row], labels: Sequence[str]) -> Sample:

@@ -52,7 +52,7 @@ class Composed:
         device = self.shared.device
         rows = torch.tensor(heard.rows, device=device)
         truth = torch.from_numpy(heard.truth).to(device)
-        bank = Bank(self.bank.powers[:, rows], self.bank.lengths[:, rows], truth)
+        bank = Bank(self.bank.powers, self.bank.begins[:, rows], self.bank.lengths[:, rows], truth)
         front_end = self.shared.plan.front_end
         rate = front_end["sample_rate"] / front_end["hop_length"]
         return ComposedMaterial(Composer(bank, self.compose, torch.Generator(device)), self.settings, rate, stage.batch)
