@@ -29,7 +29,7 @@ SMALL_NETWORKS: dict[str, dict[str, Any]] = {
     "simongrest": {"base": 2, "cap": 8},
 }
 # Samples of a waveform, where a plan says how many; frames of spectrograms stay as they are.
-SMALL_LENGTHS = {"crop": ("frames", 8000), "slices": ("samples", 2000)}
+SMALL_LENGTHS = {"crop": ("frames", 10000), "slices": ("samples", 2000)}
 
 
 def systems() -> list[str]:
