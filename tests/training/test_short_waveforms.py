@@ -11,7 +11,6 @@ from soundpost.registry import build
 from soundpost.training.__main__ import main
 from soundpost.training.plan import find_plan, plan_names, read_plan
 
-
 COMPACT = """name = "compact"
 bins = 16
 widths = [4, 6]
