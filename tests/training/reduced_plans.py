@@ -76,7 +76,7 @@ def _stage(stage: dict[str, Any], is_waveforms: bool) -> dict[str, Any]:
         stage["schedule"] = stage["schedule"] | {"epochs": [1]}
     if "half_period" in stage["schedule"]:
         stage["schedule"] = stage["schedule"] | {"half_period": 1}
-    chosen = {"count": 4, "each": 2, "take": 2}
+    chosen = {"count": 6, "each": 2, "take": 2}
     stage["select"] = {
         name: rule | {key: few for key, few in chosen.items() if key in rule}
         for name, rule in stage.get("select", {}).items()
