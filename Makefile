@@ -1,10 +1,10 @@
 # `make submission` runs the main job on a synthesised folder, `make test` runs the tests, `make slow` those that take long. Beside these: `make image`
-# runs kernel and engine on the package versions of Kaggle's image, `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
+# runs kernel, engine and the rehearsal of a training kernel on the package versions of Kaggle's image, `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE := .venv-image/bin
 ENGINE_TESTS := $(addprefix tests/,audio engine ensemble/test_blend.py ensemble/test_weights.py contest/test_submission.py front_ends \
-	inference launch spectrograms whole/test_runs.py) --ignore=tests/inference/backends
+	inference launch spectrograms whole/test_runs.py whole/test_training_kernel.py) --ignore=tests/inference/backends
 
 submission: .venv/installed
 	$(BIN)/python -m soundpost.sample.folder --out sample

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from soundpost.front_ends import FRONT_ENDS
-from soundpost.kernel.dependencies import NEVER_BUNDLED
+from soundpost.kernel.dependencies import NEVER_BUNDLED, NEVER_TRAINING
 from soundpost.models import MODELS
 from soundpost.views import VIEWS
 
@@ -168,6 +168,33 @@ def test_bundled_module_imports_nothing_that_is_never_bundled(name: str) -> None
 def test_rule_of_what_is_never_bundled_is_the_one_of_the_build() -> None:
     """The table and the bundler say the same."""
     assert [f"soundpost.{name}" for name in RULES["never_bundled"]] == list(NEVER_BUNDLED)
+    assert [f"soundpost.{name}" for name in RULES["never_in_training"]] == list(NEVER_TRAINING)
+
+
+def heads(path: Path) -> set[str]:
+    """Full names of what a file imports before any of its functions is called."""
+    found = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("name", RULES["no_torch_below"])
+def test_guard_of_a_training_session_imports_no_torch_at_any_depth(name: str) -> None:
+    """The process that outlives its workers stays small; they import torch once they are under guard."""
+    waiting, seen = [name], set()
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        found = heads(MODULES[module])
+        assert "torch" not in {full.split(".")[0] for full in found}, module
+        own_heads = {full.removeprefix(f"{PACKAGE}.") for full in found if full.startswith(f"{PACKAGE}.")}
+        waiting += sorted(own_heads & set(MODULES))
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if room(name) in RULES["no_torch"]])

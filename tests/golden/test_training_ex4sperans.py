@@ -14,7 +14,8 @@ from soundpost.training.augmentations.crop import Crop, CropSettings
 from soundpost.training.augmentations.slices import Slices, SlicesSettings
 from soundpost.training.batch import Batch
 from soundpost.training.best_epoch import BestEpoch, BestEpochSettings
-from soundpost.training.folds.split import MultilabelStratified, MultilabelStratifiedSettings, kfold_rows
+from soundpost.training.folds.split import kfold_rows
+from soundpost.training.folds.stratified import MultilabelStratified, MultilabelStratifiedSettings
 from soundpost.training.losses.binary import Bce, BceSettings, Focal, FocalSettings
 from soundpost.training.losses.lsep import Lsep, LsepSettings, lsep_of_clips
 from soundpost.training.measures import precision_of_clips

@@ -13,7 +13,7 @@ from training_cases import TrainingSet, made, training
 from soundpost.training.augmentations.place import Place, PlaceSettings
 from soundpost.training.batch import Batch
 from soundpost.training.best_epoch import BestEpoch, BestEpochSettings
-from soundpost.training.folds.split import MultilabelStratified, MultilabelStratifiedSettings
+from soundpost.training.folds.stratified import MultilabelStratified, MultilabelStratifiedSettings
 from soundpost.training.initialise import keras
 from soundpost.training.losses.binary import Bce, BceSettings
 from soundpost.training.losses.loss import smoothed

@@ -1,12 +1,11 @@
 """From a push to its score: the real client follows, fetches and submits against a stub on loopback."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import kaggle_stub
 import pytest
+from followed import Follower, as_kaggle_keeps_it, only_world
 from kaggle_stub import Run, Stub
 
 from soundpost.contest.inputs import locate
@@ -35,31 +34,14 @@ def record(status: int, answered: int) -> bytes:
     return json.dumps(table).encode()
 
 
-def as_kaggle_keeps_it(*lines: str) -> str:
-    """A log as the server sends it: a list of pieces of output."""
-    return json.dumps([{"stream_name": "stdout", "time": i, "data": f"{line}\n"} for i, line in enumerate(lines)])
-
-
 DONE = {"submission.csv": ANSWERS, "run.json": record(0, 2), "kernel.log": b"not asked for"}
 
 
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     """The real client's whole world, for this process and its children."""
-    home = tmp_path / "home"
-    home.mkdir()
-    with kaggle_stub.stub() as stub:
-        for name in list(os.environ):
-            if "proxy" in name.lower() or "KAGGLE" in name:
-                monkeypatch.delenv(name)
-        for name, value in stub.environment(home).items():
-            monkeypatch.setenv(name, value)
+    with only_world(tmp_path, monkeypatch) as stub:
         yield stub
-        assert stub.named("CONNECT") == []
-        # Threads that other tests of this process left may ask for something of their own; the client asks Kaggle.
-        asked = [r.path for r in stub.requests if "kaggle" in r.path or "google" in r.path]
-        strangers = [path for path in asked if not path.startswith("http://localhost/")]
-        assert strangers == []
 
 
 @pytest.fixture
@@ -71,24 +53,6 @@ def dist(tmp_path: Path) -> Path:
     table = kernel_metadata("somebody", "Soundpost freesound", CONTEST, [], "kernel.py", "script")
     (folder / "kernel" / "kernel-metadata.json").write_text(json.dumps(table))
     return folder
-
-
-class Follower:
-    """What is said to a person, with a clock that costs no time."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.seconds = 0.0
-        self.outside = Outside(self.said.append, self.sleep, lambda: self.seconds, client)
-
-    def sleep(self, seconds: float) -> None:
-        """Nothing is waited for."""
-        self.seconds += seconds
-
-    @property
-    def text(self) -> str:
-        """All lines."""
-        return "\n".join(self.said)
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from trained import RATE, SPECTROGRAMS, make_folder, top_level, words
+from trained import RATE, SPECTROGRAMS, make_folder, members, same_but_for_the_name, top_level, words
 
 from soundpost.errors import SettingsError
-from soundpost.training.__main__ import main, seconds_of
+from soundpost.training.__main__ import main
+from soundpost.training.duration import seconds_of
 from soundpost.training.inputs.chain import ChainMaterial
 from soundpost.training.inputs.rows import Rows
 from soundpost.training.norms import RunningStatistics
@@ -29,20 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def folder(tmp_path: Path) -> Path:
     """Clips and plans."""
     return make_folder(tmp_path)
-
-
-def members(out: Path) -> dict[str, bytes]:
-    """What a training leaves: recipe and fold files."""
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.suffix in (".toml", ".safetensors")}
-
-
-def same_but_for_the_name(one: Path, other: Path) -> bool:
-    """Equal bytes, apart from the folders' own names."""
-    first, second = members(one), members(other)
-    recipes = [
-        found.pop("recipe.toml").replace(out.name.encode(), b"") for found, out in ((first, one), (second, other))
-    ]
-    return first == second and recipes[0] == recipes[1]
 
 
 @pytest.mark.parametrize("plan", ["spectrograms", "waveforms"])
@@ -90,11 +77,9 @@ def _history(out: Path) -> list[list[str]]:
 def test_training_killed_and_called_again_equals_uninterrupted(folder: Path) -> None:
     """SIGKILL takes what was not yet saved and nothing else."""
     assert main(words(folder, "spectrograms", "uninterrupted")) == 0
-    code = "import sys, soundpost.training.trainer as t, soundpost.training.__main__ as m\nt.SAVE_EVERY = 0.0\n"
-    code += "sys.exit(m.main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(
-        [sys.executable, "-c", code, *words(folder, "spectrograms", "killed")],
+        [sys.executable, "-m", "soundpost.training", *words(folder, "spectrograms", "killed", "--save-every", "0s")],
         env=environment,
         stdout=subprocess.DEVNULL,
     )
@@ -120,21 +105,21 @@ def test_training_limit_ends_in_good_order_and_says_how_to_go_on(
     assert not (folder / "out" / "recipe.toml").exists()
 
 
-@pytest.mark.parametrize(("every", "least"), [(0.0, 6), (1e9, 0)])
+@pytest.mark.parametrize(("every", "least"), [("0s", 6), ("9999h", 0)])
 def test_checkpoints_are_written_by_the_clock_and_not_by_epochs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, every: float, least: int
+    folder: Path, monkeypatch: pytest.MonkeyPatch, every: str, least: int
 ) -> None:
     """At every step where each is late enough, and none within a stage where a minute has not passed."""
     written: list[bool] = []
-    monkeypatch.setattr("soundpost.training.trainer.SAVE_EVERY", every)
     monkeypatch.setattr(
-        "soundpost.training.trainer.checkpoints.save", lambda path, state, digest: written.append(bool(state["run"]))
+        "soundpost.training.trainer.checkpoints.save",
+        lambda path, state, digest, say: written.append(bool(state["run"])),
     )
 
-    assert main(words(folder, "waveforms", "out", "--folds", "1")) == 0
+    assert main(words(folder, "waveforms", "out", "--folds", "1", "--save-every", every)) == 0
 
     assert sum(written) >= least
-    assert every == 0 or not any(written)
+    assert least or not any(written)
 
 
 def test_training_shows_scores_on_the_way_and_ends_with_the_next_command(
@@ -241,12 +226,3 @@ def test_trainer_without_a_scored_epoch_says_so() -> None:
     hooks = Hooks(lambda *given: rows, lambda *given: 1.0)
     with pytest.raises(SettingsError, match=r"no epoch scored above -inf from epoch 5 on\. Train longer"):
         Trainer(plan, torch.nn.Linear(1, 1), hooks, 0, "").run(None, "nothing")
-
-
-def test_checkpoint_that_is_cut_off_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What cannot be read is named, and how to begin anew."""
-    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
-    checkpoint = folder / "out" / "fold1.checkpoint"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    assert main(words(folder, "waveforms", "out")) == 2
-    assert "fold1.checkpoint: no checkpoint (" in capsys.readouterr().err

@@ -142,3 +142,17 @@ def words(folder: Path, plan: str, out: str, *more: str) -> list[str]:
     if plan == "spectrograms":
         sets += ["--noisy", f"{folder / 'noisy.csv'}:{folder / 'noisy'}"]
     return [str(folder / f"{plan}.toml"), *sets, "--out", str(folder / out), "--device", "cpu", *more]
+
+
+def members(out: Path) -> dict[str, bytes]:
+    """What a training leaves: recipe and fold files."""
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.suffix in (".toml", ".safetensors")}
+
+
+def same_but_for_the_name(one: Path, other: Path) -> bool:
+    """Equal bytes, apart from the folders' own names."""
+    first, second = members(one), members(other)
+    recipes = [
+        found.pop("recipe.toml").replace(out.name.encode(), b"") for found, out in ((first, one), (second, other))
+    ]
+    return first == second and recipes[0] == recipes[1]

@@ -33,17 +33,27 @@ def locate(root: Path, competition: str = "") -> Found:
         if file_size(place / SAMPLE) is not None:
             return Found(place / SAMPLE, _test_dir(place))
     found = _search(root)
-    if found is None and root.is_dir() and not _heads(root):
-        raise SettingsError(
-            f"{root} is empty: no {SAMPLE} there. The first run after a source was attached can start before it is "
-            "mounted: run the same version once more. If it stays so, attach the competition's data to the kernel."
-        )
+    if found is None:
+        refuse_empty(root)
     if found is None:
         raise SettingsError(
             f"no {SAMPLE} under {root}; found there: {', '.join(_heads(root)) or 'nothing'}. Attach the competition's "
             "data to the kernel, or give --sample-submission and --test-dir."
         )
     return Found(found, _test_dir(found.parent))
+
+
+def refuse_empty(root: Path) -> None:
+    """Refuse an input root under which nothing is mounted.
+
+    Raises:
+        SettingsError: it is empty; soundpost.kernel.follow knows the words.
+    """
+    if root.is_dir() and not _heads(root):
+        raise SettingsError(
+            f"{root} is empty: no {SAMPLE} there. The first run after a source was attached can start before it is "
+            "mounted: run the same version once more. If it stays so, attach the competition's data to the kernel."
+        )
 
 
 def _test_dir(folder: Path) -> Path:

@@ -24,7 +24,8 @@ class Attached:
     Args:
         root: /kaggle/input, or what stands for it.
         members: those that travel apart, with their sizes.
-        dataset: owner/slug of the one that holds them, for messages; may be empty.
+        dataset: owner/slug of the one that holds them, or code/owner/slug of a kernel whose output does, for messages;
+            may be empty.
     """
 
     def __init__(self, root: Path, members: Sequence[Member | Wheel], dataset: str) -> None:
@@ -65,7 +66,9 @@ class Attached:
         return f"Under {self._root} there is: {shown or 'nothing'}. {self._advice()}"
 
     def _advice(self) -> str:
+        owner, _, rest = self._dataset.partition("/")
         named = f"the dataset {self._dataset}" if self._dataset else "the dataset that was built with this kernel"
+        named = f"the output of {rest}" if owner == "code" else named
         return f"Attach {named} in its newest version."
 
     def _sha256(self, path: Path) -> str:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 from safetensors.numpy import save_file
 
 from soundpost.ensemble.recipes import FORMAT, Recipe, parse_recipe
+from soundpost.ensemble.toml_text import toml_text
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.ensemble.weights_folder import RECIPE
+
+OUT_OF_FOLD = "out_of_fold.csv"  # file beside recipe.toml: each clip's answers by the member that never heard it
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def write_recipe(
         elif member.arrays is not None:
             save_file({key: np.asarray(array, order="C") for key, array in member.arrays.items()}, path)
         rows.append({"fold": member.fold, "file": path.name, "sha256": sha256_of(path), "scores": dict(member.scores)})
-    text = tomli_w.dumps({"format": FORMAT, "name": name, "labels": list(labels), **table, "members": rows})
+    text = toml_text({"format": FORMAT, "name": name, "labels": list(labels), **table, "members": rows})
     recipe = parse_recipe(text, str(folder / RECIPE))
     (folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
     return recipe

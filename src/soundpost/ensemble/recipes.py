@@ -25,7 +25,7 @@ submission.toml
     blend = "mean"                     # soundpost.ensemble.blend.BLENDS
     recipes = ["compact"]              # folders beside this file
     second_level = []                  # folders of recipes that see the first level's probabilities; read by the blend
-    dataset = ""                       # owner/slug that holds the members with bytes
+    dataset = ""                       # owner/slug that holds the members with bytes, code/owner/slug: its output does
     [[wheels]]                         # runtimes that come by it: package, python, file, sha256, bytes
     [contest]                          # soundpost.contest.settings.ContestSettings; what is left out is learnt
     [[after]]                          # steps on the finished table, in their order: name of AFTER, and its settings

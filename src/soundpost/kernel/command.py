@@ -11,12 +11,14 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from soundpost.arguments import Parser
 from soundpost.ensemble.weights_file import sha256_of
-from soundpost.ensemble.weights_folder import SUBMISSION, default_root
+from soundpost.ensemble.weights_folder import SUBMISSION, default_root, find_assets
+from soundpost.errors import SettingsError
 from soundpost.exit_status import refusing
 from soundpost.kernel.build import build
 from soundpost.kernel.metadata import (
@@ -29,40 +31,46 @@ from soundpost.kernel.metadata import (
     source_names,
     title_for,
 )
-from soundpost.kernel.render import WARNING_BYTES, Kernel, check_size, notebook, sent_bytes
+from soundpost.kernel.render import Kernel
 from soundpost.kernel.wheels import RUNTIMES, download
+from soundpost.kernel.written import check, write_notebook, write_script
 from soundpost.settings import TIME_LIMIT
 
 SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package
 # The repository; where pip has installed the package and there is none, the folder in which one works.
 ROOT = SOURCE.parent if (SOURCE.parent / "build_kernel.py").is_file() else Path.cwd()
-TITLE = """# Soundpost
-
-From the folder of clips to `submission.csv`. The cell below is the whole kit, its weights inside; run it.
-It was written by `build_kernel.py`: change its SETTINGS if you like, and everything else in the repository."""
 
 
 @refusing
 def main(argv: Sequence[str] | None = None) -> int:
     """Build, or with --check compare, as the command line says; exit status 0 when the kernel is as it should be."""
     options = _parser().parse_args(argv)
+    if options.train:
+        from soundpost.kernel.training_command import build_as_asked  # with torch, which reads plans
+
+        return build_as_asked(options, SOURCE, ROOT)
+    options.out = options.out or ROOT / "kernel.py"
     members = [name for name in options.members.split(",") if name]
     apart = None if options.apart is None else [name for name in options.apart.split(",") if name]
-    push = _push(options) if options.kaggle is not None else None
-    dataset = push["dataset"]["id"] if push else ""
+    by = _weights_by(options)
+    if by and apart is None:
+        apart = members or _all_members(options.submission)
+    push = _push(options, by) if options.kaggle is not None else None
+    dataset = f"code/{by}" if by else push["dataset"]["id"] if push else ""
     command = _command(options, members)
     runtimes = [name for name in options.runtimes.split(",") if name]
     wheels = download(runtimes, options.dist / "wheels") if runtimes else ()
     kernel = build(SOURCE, options.submission, members, command, apart, dataset, options.time_limit, wheels)
     if options.check:
-        return _check(kernel, options.out)
+        return check(kernel, options.out)
     if push:
-        write_push(kernel, push, options.dist, options.notebook)
+        write_push(replace(kernel, apart=()) if by else kernel, push, options.dist, options.notebook)
         return 0
-    _write(kernel, options.out)
+    write_script(kernel, options.out)
     if options.notebook:
-        _write_notebook(kernel, options.out.with_suffix(".ipynb"))
-    _write_apart(kernel, options.dist / "weights-dataset")
+        write_notebook(kernel, options.out.with_suffix(".ipynb"))
+    if not by:
+        _write_apart(kernel, options.dist / "weights-dataset")
     return 0
 
 
@@ -75,9 +83,12 @@ def _parser() -> Parser:
         default=default_root() / SUBMISSION,
         help="which recipes, and how they are blended (weights/submission.toml)",
     )
-    add("--out", type=Path, default=ROOT / "kernel.py", help="the file to write (kernel.py)")
+    add("--out", type=Path, help="the file to write (kernel.py, with --train train_kernel.py)")
     add("--members", default="", help="carry only these, such as compact/1,compact/2 (all)")
     add("--apart", help="send these members by a dataset (those that do not fit; '' for none)")
+    add(
+        "--weights-by", metavar="USER/SLUG", default="", help="send members by the output of this kernel of yours (all)"
+    )
     add(
         "--with",
         dest="runtimes",
@@ -88,6 +99,7 @@ def _parser() -> Parser:
     add("--time-limit", metavar="TIME", default=TIME_LIMIT, help="of a run, for the kernel's SETTINGS (%(default)s)")
     add("--check", action="store_true", help="write nothing; say whether the file is up to date")
     add("--notebook", action="store_true", help="write the same code as a notebook beside it, too")
+    _add_training(parser.add_argument_group("for a kernel that trains, in place of one that answers"))
     group = parser.add_argument_group("for a push")
     add = group.add_argument
     add("--kaggle", metavar="USER", help="write what a push sends to dist/, as this user's")
@@ -106,12 +118,26 @@ def _parser() -> Parser:
     return parser
 
 
+def _add_training(group: Any) -> None:
+    """The options of a training kernel; those of its settings block are named as there."""
+    add = group.add_argument
+    add("--train", metavar="PLANS", default="", help="files, or names that soundpost train --list prints; no weights")
+    add("--folds", default="", help="train these members alone, comma separated (all)")
+    add("--limit", default="", help="of a session (11h30m of Kaggle's 12 hours)")
+    add("--curated", metavar="CSV:DIR", default="", help="where its clips lie, from a folder of the mount (known ones)")
+    add("--noisy", metavar="CSV:DIR", default="", help="the same of clips whose labels may be wrong")
+    add("--epochs", type=int, help="of every stage, instead of the plan's")
+    add("--seed", type=int, help="another one is another training (0)")
+    add("--folds-from", metavar="CSV", type=Path, help="csv of the curated clips here: folds are dealt now, and travel")
+
+
 def _command(options: argparse.Namespace, members: Sequence[str]) -> str:
     """What to type for the same kernel again; the same wherever the repository lies."""
     submission = options.submission.resolve()
     words = ["python", "build_kernel.py"]
     words += ["--members", ",".join(members)] if members else []
     words += ["--apart", options.apart] if options.apart is not None else []
+    words += ["--weights-by", options.weights_by] if options.weights_by else []
     words += ["--with", options.runtimes] if options.runtimes else []
     words += ["--time-limit", options.time_limit] if options.time_limit != TIME_LIMIT else []
     if submission != default_root() / SUBMISSION:
@@ -120,36 +146,25 @@ def _command(options: argparse.Namespace, members: Sequence[str]) -> str:
     return shlex.join(words)
 
 
-def _check(kernel: Kernel, out: Path) -> int:
-    check_size(kernel, kernel.size)
-    if out.is_file() and out.read_bytes() == kernel.text.encode():
-        print(f"{out.name} is up to date, {kernel.size:,} bytes")
-        return 0
-    state = "differs from its parts" if out.is_file() else "is not there"
-    command = kernel.text.split("`")[1]
-    print(f"{out} {state}. Run: {command} --out {out}", file=sys.stderr)
-    return 1
+def _weights_by(options: argparse.Namespace) -> str:
+    """USER/SLUG of the kernel whose output holds the members; empty where they do not come so.
+
+    Raises:
+        SettingsError: it is no name of one kernel, or wheels are asked for, which no training leaves.
+    """
+    names = source_names(options.weights_by, "--weights-by")
+    if len(names) > 1 or (names and options.runtimes):
+        raise SettingsError(f"--weights-by {options.weights_by}: the name of one kernel, and no --with beside it.")
+    return names[0] if names else ""
 
 
-def _write(kernel: Kernel, out: Path) -> None:
-    print(kernel.table())
-    check_size(kernel, kernel.size)
-    _warn(kernel.size)
-    out.write_bytes(kernel.text.encode())
-    print(f"wrote {out}")
+def _all_members(submission: Path) -> list[str]:
+    assets = find_assets(submission.parent, submission.name)
+    recipes = (*assets.submission.recipes, *assets.submission.second_level)
+    return [member.name for recipe in recipes for member in recipe.members]
 
 
-def _write_notebook(kernel: Kernel, out: Path) -> None:
-    cells = notebook(kernel, TITLE)
-    size = sent_bytes(cells)
-    print(f"as a notebook, in the form that is sent: {size:,} bytes")
-    check_size(kernel, size)
-    _warn(size)
-    out.write_text(json.dumps(cells, indent=1) + "\n", "utf-8", newline="\n")
-    print(f"wrote {out}")
-
-
-def _push(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _push(options: argparse.Namespace, by: str) -> dict[str, dict[str, Any]]:
     """Both metadata, refused before anything is built where Kaggle would refuse them."""
     dataset = dataset_metadata(options.kaggle, options.dataset_title)
     kind, file = ("notebook", "kernel.ipynb") if options.notebook else ("script", "kernel.py")
@@ -162,7 +177,7 @@ def _push(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         file,
         kind,
         options.accelerator,
-        source_names(options.kernels, "--kernels"),
+        [*([by] if by else []), *source_names(options.kernels, "--kernels")],
     )
     return {"dataset": dataset, "kernel": kernel}
 
@@ -187,9 +202,9 @@ def write_push(kernel: Kernel, push: dict[str, dict[str, Any]], dist: Path, as_n
     code = folder / push["kernel"]["code_file"]
     if as_notebook:
         print(kernel.table())
-        _write_notebook(kernel, code)
+        write_notebook(kernel, code)
     else:
-        _write(kernel, code)
+        write_script(kernel, code)
     (folder / KERNEL_FILE).write_text(json.dumps(push["kernel"], indent=2) + "\n", "utf-8")
     _write_apart(kernel, dist / "weights-dataset")
     if kernel.apart or kernel.beside:
@@ -213,11 +228,6 @@ def _write_apart(kernel: Kernel, folder: Path) -> None:
     for file in kernel.apart:
         shutil.copyfile(file.source, folder / file.file)
         print(f"{file.member.name} travels by a dataset: {folder / file.file}, {file.n_bytes:,} bytes")
-
-
-def _warn(size: int) -> None:
-    if size >= WARNING_BYTES:
-        print(f"warning: {size:,} bytes; from {WARNING_BYTES:,} on there is little room left under the limit")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ refused here, with file and line, so that it breaks the build and not the kernel
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from soundpost.errors import BundleError
@@ -54,14 +55,39 @@ NEVER_BUNDLED = tuple(
         "training",
     )
 )
+TRAINING_ENTRIES = (
+    "soundpost.training.session.main",
+    "soundpost.training.session.worker",
+    "soundpost.training.session.work",
+    "soundpost.launch.requirements",
+)
+# A training kernel carries what makes weights; what deals folds by a package that Kaggle's image lacks stays here, and
+# its folds travel as text.
+NEVER_TRAINING = (
+    *(name for name in NEVER_BUNDLED if name not in (f"{PACKAGE}.evaluation", f"{PACKAGE}.training")),
+    f"{PACKAGE}.training.folds.stratified",
+)
 
 
-def collect(source: Path, entries: Iterable[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Kind:
+    """What one kind of kernel may carry and import."""
+
+    never: tuple[str, ...] = NEVER_BUNDLED
+    packages: tuple[str, ...] = RUNTIME
+
+
+ANSWERING = Kind()
+TRAINING = Kind(NEVER_TRAINING, (*RUNTIME, "scipy", "sklearn"))
+
+
+def collect(source: Path, entries: Iterable[str], kind: Kind = ANSWERING) -> dict[str, str]:
     """The text of every module that the entries need, by path, sorted.
 
     Args:
         source: the folder that holds the package.
         entries: full names of modules.
+        kind: what the kernel may carry.
 
     Returns:
         "soundpost/audio/decode.py" -> its text.
@@ -75,14 +101,19 @@ def collect(source: Path, entries: Iterable[str]) -> dict[str, str]:
         path = _path(source, name)
         if path is None:
             raise BundleError(f"{why}: module {name} is not in {source}. Correct the name, or add the file.")
-        if any(name == never or name.startswith(f"{never}.") for never in NEVER_BUNDLED):
+        if is_under(name, kind.never):
             raise BundleError(f"{why}: {name} is never bundled. Move what is needed out of it, or drop the import.")
         key = path.relative_to(source).as_posix()
         if key in texts:
             continue
         texts[key] = path.read_bytes().decode("utf-8")  # byte for byte: read_text would change line ends
-        waiting += _needed(source, name, path, texts[key])
+        waiting += _needed(source, name, path, texts[key], kind.packages)
     return dict(sorted(texts.items()))
+
+
+def is_under(name: str, modules: Iterable[str]) -> bool:
+    """Whether a module is one of these, or lies in one of them."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def registered(source: Path, package: str, names: Sequence[str] | None) -> list[str]:
@@ -116,7 +147,7 @@ def registered(source: Path, package: str, names: Sequence[str] | None) -> list[
     return [known[name].split(":")[0] for name in names]
 
 
-def _needed(source: Path, name: str, path: Path, text: str) -> Iterator[tuple[str, str]]:
+def _needed(source: Path, name: str, path: Path, text: str, packages: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(module of the kit, where it is asked for), for each one; third-party imports are checked on the way."""
     parts = name.split(".")
     for depth in range(1, len(parts)):
@@ -131,7 +162,7 @@ def _needed(source: Path, name: str, path: Path, text: str) -> Iterator[tuple[st
                 if module.split(".")[0] == PACKAGE:
                     yield module, where
                 else:
-                    _check_third_party(module, where, BY_NAME.get(name, ()))
+                    _check_third_party(module, where, (*packages, *BY_NAME.get(name, ())))
 
 
 def _imported(source: Path, name: str, path: Path, node: ast.Import | ast.ImportFrom) -> list[str]:
@@ -144,11 +175,11 @@ def _imported(source: Path, name: str, path: Path, node: ast.Import | ast.Import
     return [base, *(module for module in inner if _path(source, module))]
 
 
-def _check_third_party(module: str, where: str, by_name: Sequence[str] = ()) -> None:
+def _check_third_party(module: str, where: str, packages: Sequence[str]) -> None:
     top = module.split(".")[0]
-    if top not in (*RUNTIME, *by_name) and (top in GONE or top not in sys.stdlib_module_names):
+    if top not in packages and (top in GONE or top not in sys.stdlib_module_names):
         raise BundleError(
-            f"{where}: imports {module}, which is not among what a kernel may use ({', '.join(RUNTIME)}, the "
+            f"{where}: imports {module}, which is not among what a kernel may use ({', '.join(packages)}, the "
             "standard library of Python 3.11 to 3.13). Do without it, or move it to a module never bundled."
         )
 

@@ -63,7 +63,7 @@ def follow(kernel: str, outside: Outside) -> Ended:
     while True:
         outside.sleep(POLL_SECONDS)  # first of all, so that the run before this one is not taken for it
         answer = outside.run("kernels", "status", kernel)
-        status = _status(answer)
+        status = status_of(answer)
         failures = 0 if status else failures + 1
         if failures >= UNANSWERED:
             raise PushError(f"no status of {kernel}: {words(answer)}. The run goes on; {look_again(kernel)}")
@@ -92,26 +92,42 @@ def show(kernel: str, ended: Ended, folder: Path, outside: Outside) -> Path | No
     Raises:
         PushError: the run failed; with the reason.
     """
-    for line in ended.log[-LAST_LINES:]:
-        outside.say(f"    {line}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if path.name in ("submission.csv", "run.json"):
-            path.unlink()  # an earlier run's
-    answer = outside.run("kernels", "output", kernel, "-p", str(folder), "-o", "--file-pattern", WANTED)
     submission = folder / "submission.csv"
-    if answer.status:
-        outside.say(f"outputs were not fetched: {words(answer)}")
-    if ended.status != COMPLETE:
-        left = f" It left {submission}." if submission.is_file() else ""
-        status = ended.status.lower()
-        raise PushError(f"the run ended with status {status}: {reason(ended)}.{left} Correct it and push again.")
+    for path in (submission, folder / "run.json"):
+        path.unlink(missing_ok=True)  # an earlier run's
+    fetch(kernel, ended, folder, WANTED, outside)
+    ended_well(ended, f" It left {submission}." if submission.is_file() else "")
     if not submission.is_file():
         outside.say(f"no submission.csv among the outputs of {kernel}")
         return None
     if (folder / "run.json").is_file():
         outside.say(preview(folder).to_string())
     return submission
+
+
+def fetch(kernel: str, ended: Ended, folder: Path, pattern: str, outside: Outside) -> None:
+    """The log's last lines are said, and outputs whose names match are put into a folder."""
+    for line in ended.log[-LAST_LINES:]:
+        outside.say(f"    {line}")
+    folder.mkdir(parents=True, exist_ok=True)
+    answer = outside.run("kernels", "output", kernel, "-p", str(folder), "-o", "--file-pattern", pattern)
+    if answer.status:
+        outside.say(f"outputs were not fetched: {words(answer)}")
+
+
+def ended_well(ended: Ended, left: str) -> None:
+    """Refuse a run that failed.
+
+    Args:
+        ended: how it ended.
+        left: a sentence about what it left all the same.
+
+    Raises:
+        PushError: it failed; with the reason.
+    """
+    if ended.status != COMPLETE:
+        status = ended.status.lower()
+        raise PushError(f"the run ended with status {status}: {reason(ended)}.{left} Correct it and push again.")
 
 
 def reason(ended: Ended) -> str:
@@ -157,7 +173,7 @@ def log_lines(text: str) -> tuple[str, ...]:
     return tuple(whole.splitlines())
 
 
-def _status(answer: Answer) -> str:
+def status_of(answer: Answer) -> str:
     """COMPLETE from 'a/b has status "KernelWorkerStatus.COMPLETE"'; empty where the client says something else."""
     found = answer.text.partition('has status "')[2].partition('"')[0]
     return "" if answer.status else found.rpartition(".")[2].upper()

@@ -13,6 +13,7 @@ from soundpost.errors import SettingsError
 
 KERNEL_FILE = "kernel-metadata.json"
 DATASET_FILE = "dataset-metadata.json"
+TRAINING_CODE = "train_kernel"  # name of the code of a kernel that trains, by which a push knows it
 # What a person asks for -> machine_shape, as the client's documentation names them; "" is four cores and no GPU.
 # Without a name a request for a GPU ends on whatever there is; all but the T4 are lent to some contests only.
 ACCELERATORS = {

@@ -20,9 +20,11 @@ from soundpost.kernel.follow import Outside, follow, look_again, show
 from soundpost.kernel.metadata import DATASET_FILE, KERNEL_FILE
 from soundpost.kernel.submit import Pushed, read_pushed, score, submit
 from soundpost.kernel.submit import look_again as look_for_score
+from soundpost.kernel.training_push import attach_own_output, is_training, refuse_submission, show_session
 
 CREATED, VERSIONED, PUSHED = "Dataset is being created", "Dataset version is being created", "successfully pushed"
 IN_PART = "are not valid"  # what the client says about sources that it left out of a push
+REFUSED = re.compile(rf"{IN_PART} [a-z ]+: (\[.*\])")  # which ones, as a list of Python's
 READY, FAILED = "ready", "failed"
 POLL_SECONDS = 10.0
 READY_SECONDS = 900.0  # a dataset that takes longer is not waited for
@@ -44,6 +46,7 @@ def push(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     run: Callable[..., Answer] = client,
+    spare: str = "",
 ) -> int:
     """Push what build_kernel.py --kaggle wrote.
 
@@ -53,6 +56,7 @@ def push(
         sleep: waits that many seconds.
         clock: seconds, monotonic.
         run: the client.
+        spare: a source that may be missing: the kernel's own output, of which there may be none yet.
 
     Returns:
         The version that the kernel got.
@@ -63,11 +67,11 @@ def push(
     dataset, kernel = folder / "weights-dataset", folder / "kernel"
     if (dataset / DATASET_FILE).is_file():
         _push_dataset(dataset, say, sleep, clock, run)
-    return push_kernel(kernel, say, run)
+    return push_kernel(kernel, say, run, spare)
 
 
-def push_kernel(kernel: Path, say: Say, run: Callable[..., Answer]) -> int:
-    """Push the kernel alone, the version that it got.
+def push_kernel(kernel: Path, say: Say, run: Callable[..., Answer], spare: str = "") -> int:
+    """Push the kernel alone, the version that it got; spare as for push.
 
     Raises:
         PushError: refused, in whole or in part.
@@ -79,7 +83,9 @@ def push_kernel(kernel: Path, say: Say, run: Callable[..., Answer]) -> int:
         if "400" in answer.text:
             hint = " A bare 400 is most often a source of 1 MB or more, or a title that is taken."
         raise PushError(f"the kernel was refused: {words(answer)}.{hint} Correct it and push again.")
-    if IN_PART in answer.text:
+    if spare and REFUSED.findall(answer.text) == [str([spare])]:
+        say(f"{spare} has no output yet, as no run of it ended well: it begins anew")
+    elif IN_PART in answer.text:
         raise PushError(
             f"the kernel was pushed without some of its sources: {words(answer)}. Correct kernel-metadata.json, or "
             "join the contest and accept its rules, and push again."
@@ -172,14 +178,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     outside = Outside(say=lambda text: print(text, flush=True))
     note = arguments.folder / PUSHED_FILE
+    own = ""
+    if training := is_training(arguments.folder):
+        refuse_submission(arguments.submit)
     if arguments.attach:
         pushed = read_pushed(note)
     else:
+        if training:
+            own = attach_own_output(arguments.folder, outside.say, outside.run)
         print("\n".join(contents(arguments.folder)))
         if not arguments.yes and input("Send this to Kaggle? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing was sent")
             return 1
-        version = push(arguments.folder, outside.say)
+        version = push(arguments.folder, outside.say, spare=own)
         table = json.loads((arguments.folder / "kernel" / KERNEL_FILE).read_text("utf-8"))
         pushed = Pushed(table["id"], version, (table["competition_sources"] or [""])[0])
         pushed.write(note)
@@ -208,10 +219,14 @@ def to_the_end(folder: Path, pushed: Pushed, message: str, outside: Outside) -> 
         ended = follow(pushed.kernel, outside)
         if ended.had_no_input:
             outside.say("it began before its sources were mounted: the same version is pushed once more")
-            version = push_kernel(folder / "kernel", outside.say, outside.run)
+            spare = pushed.kernel if is_training(folder) else ""
+            version = push_kernel(folder / "kernel", outside.say, outside.run, spare)
             pushed = replace(pushed, version=version)
             pushed.write(folder / PUSHED_FILE)
             ended = follow(pushed.kernel, outside)
+        if is_training(folder):
+            show_session(pushed.kernel, ended, folder / "output", outside)
+            return 0
         submission = show(pushed.kernel, ended, folder / "output", outside)
         if message:
             submit(pushed, submission, message, outside)

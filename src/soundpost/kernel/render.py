@@ -8,9 +8,10 @@ damaged one must cost its own member and not the run, and the table of sizes has
 stay text, because they name the files, scores and hashes that a person looks up, and weigh little.
 """
 
+import ast
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,18 @@ def write(
     packs: Mapping[str, tuple[str, bytes]],
     command: str,
     settings: Mapping[str, str],
+    texts_are: str = "recipes",
 ) -> Kernel:
-    """The kernel that unpacks these files and runs soundpost.launch.main.
+    """The kernel that unpacks these files and runs the loader's entry.
 
     Args:
-        loader: text of loader.py.
+        loader: text of loader.py, with the head that its kind of kernel has.
         modules: path -> source.
-        texts: path -> text of submission.toml and the recipes.
+        texts: path -> text of submission.toml and the recipes, or of plans.
         packs: member -> path and pack.
         command: what built it, for line one.
         settings: values for lines of the settings block, by the options' names.
+        texts_are: what the texts are called in the table of sizes.
 
     Raises:
         BundleError: a text that cannot stand in a raw string as it is, or a setting that the loader does not have.
@@ -82,7 +85,7 @@ def write(
         "loader and settings": first + head,
         "index of the source": index(modules) + "\n",
         f"source, {len(modules)} modules": _literal("SOURCE", armoured(block), "the block of source"),
-        "recipes": "".join(plain.values()),
+        texts_are: "".join(plain.values()),
         **{name: _literal(f'FILES["{path}"]', text, path) for name, (path, text) in members.items()},
         "hashes": "".join(f'HASHES["{path}"] = "{_sha256(text)}"\n' for path, text in texts.items()),
         "start": f"\n\n{_MAIN}{main}",
@@ -91,13 +94,60 @@ def write(
     return Kernel("".join(pieces.values()), sizes, tuple(members))
 
 
-def notebook(kernel: Kernel, title: str) -> dict[str, Any]:
-    """The same code in one cell after a markdown header, and a cell that shows what it left, as format 4.4."""
+def with_head(loader: str, head: str) -> str:
+    """The loader with another docstring, and with the values that another file gives to its names.
+
+    Args:
+        loader: text of loader.py.
+        head: text of a file with a docstring and assignments to names of the loader.
+
+    Raises:
+        BundleError: the loader has no such name.
+    """
+    lines = loader.splitlines(keepends=True)
+    own = {_target(node): node for node in ast.parse(loader).body}
+    changes = {_target(node): node for node in ast.parse(head).body}
+    if strange := sorted(name for name in changes if name not in own):
+        raise BundleError(f"a head gives a value to {', '.join(strange)}, which the loader does not have. Rename it.")
+    given = head.splitlines(keepends=True)
+    for name, node in sorted(changes.items(), key=lambda one: -own[one[0]].lineno):
+        place = own[name]
+        lines[_first(place, lines) : place.end_lineno] = given[_first(node, given) : node.end_lineno]
+    return "".join(lines)
+
+
+def _first(node: ast.stmt, lines: Sequence[str]) -> int:
+    """The first line of a statement and of the comment right above it, counted from 0."""
+    first = node.lineno - 1
+    while first and lines[first - 1].startswith("#"):
+        first -= 1
+    return first
+
+
+def _target(node: ast.stmt) -> str:
+    """The name to which a statement gives a value; of any other statement, its kind and first line as text."""
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return "its docstring"
+    return ast.unparse(node)
+
+
+def notebook(kernel: Kernel, title: str, preview: str = "preview.py") -> dict[str, Any]:
+    """The same code in one cell after a markdown header, and a cell that shows what it left, as format 4.4.
+
+    Args:
+        kernel: the code.
+        title: markdown of the header.
+        preview: file beside this one whose function preview() the last cell calls.
+    """
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     header = {"cell_type": "markdown", "metadata": {}, "source": title}
-    preview = Path(__file__).with_name("preview.py").read_text("utf-8") + "\n\npreview()\n"
+    last = Path(__file__).with_name(preview).read_text("utf-8") + "\n\npreview()\n"
     return {
-        "cells": [header, _code(kernel.text), _code(preview)],
+        "cells": [header, _code(kernel.text), _code(last)],
         "metadata": metadata,
         "nbformat": 4,
         "nbformat_minor": 4,

@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 # What a person may change, in Kaggle's editor. Any option of the command line may stand here (kernel.py --help lists
@@ -39,6 +40,7 @@ SETTINGS: dict[str, object] = {
     "report": None,  # such as "report.html": the run as one page of pictures, in the time that it leaves
 }
 
+ENTRY = "soundpost.launch.main"  # the module whose main runs
 BUILD = ""  # names this build: sha256 of everything it carries
 SOURCE = ""  # the block: JSON of path -> text, compressed by bz2, in base85
 SOURCE_SHA256 = ""  # the sha256 of the compressed bytes
@@ -63,7 +65,7 @@ def carried() -> dict[str, bytes]:
             f"the block of source was changed since this file was built: its sha256 is {found[:12]}..., and "
             f"{SOURCE_SHA256[:12]}... was expected. Copy the whole file again, or build it again. To run changed "
             "source, let an intact file write it out with --unpack FOLDER, change it there, and run "
-            "python -m soundpost.launch.main there."
+            f"python -m {ENTRY} there."
         )
     texts = {path: text.removeprefix("\n") for path, text in FILES.items()}
     changed = [path for path in HASHES if hashlib.sha256(texts.get(path, "").encode()).hexdigest() != HASHES[path]]
@@ -144,7 +146,7 @@ def unpack(files: dict[str, bytes]) -> Path:
 
 
 def run() -> int:
-    """Unpack, run soundpost.launch.main in this process, clean up; the exit status."""
+    """Unpack, run ENTRY in this process, clean up; the exit status."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "soundpost"]:
         del sys.modules[name]  # another run in the same notebook may have left them
     folder = unpack(carried())
@@ -155,9 +157,7 @@ def run() -> int:
         if lack := requirements.missing():
             print(f"error: {lack}")
             return 2
-        from soundpost.launch.main import main
-
-        return main(None, SETTINGS)
+        return int(import_module(ENTRY).main(None, SETTINGS))
     finally:
         sys.path.remove(str(folder))
         shutil.rmtree(folder, ignore_errors=True)
@@ -179,7 +179,7 @@ def launch() -> None:
         if asked.unpack:
             files = carried()
             write_out(files, asked.unpack)
-            print(f"{len(files)} files are in {asked.unpack}; there, python -m soundpost.launch.main runs them")
+            print(f"{len(files)} files are in {asked.unpack}; there, python -m {ENTRY} runs them")
         if not asked.contents and not asked.unpack:
             status = run()
     except Refusal as refusal:

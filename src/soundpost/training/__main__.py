@@ -4,7 +4,6 @@ PLAN is a training.toml, or the name of a published one (see --list). Called aga
 """
 
 import argparse
-import re
 import signal
 import sys
 import time
@@ -14,25 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import torch
 
 from soundpost.arguments import Parser
-from soundpost.ensemble.recipes import Recipe
-from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import DeviceError, SettingsError
-from soundpost.evaluation.dataset import Table
-from soundpost.evaluation.metrics import lwlrap
 from soundpost.exit_status import refusing
-from soundpost.inference.in_memory import answer
 from soundpost.training.clips import Clips, Source, read_clips
+from soundpost.training.duration import seconds_of
+from soundpost.training.finish import leave_recipe, members_there, score
 from soundpost.training.inputs.material import Shared
-from soundpost.training.out_of_fold import fold_scores, score_tables, write_out_of_fold, write_recipe
 from soundpost.training.plan import Plan, find_plan, plan_names, read_plan
-from soundpost.training.train import ONLY_MEMBER, Campaign
+from soundpost.training.train import Campaign
 from soundpost.training.trainer import Paused
-
-UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 @refusing
@@ -48,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, help="of every stage, instead of the plan's")
     parser.add_argument("--start", type=Path, help="folder of a recipe whose members are begun with, where they fit")
     parser.add_argument("--limit", help="stop in good order after so long, such as 11h30m")
+    parser.add_argument("--save-every", default="60s", help="at most so long between two checkpoints (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
@@ -56,18 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     _train(options)
     return 0
-
-
-def seconds_of(text: str) -> float:
-    """Seconds of a duration such as 11h30m or 90s.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not text or parts is None:
-        raise SettingsError(f"--limit {text} is no duration. Write 11h30m, 45m or 90s.")
-    return sum(float(number) * UNITS[unit] for number, unit in zip(parts.groups("0"), "hms", strict=True))
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -82,6 +63,7 @@ def _train(options: argparse.Namespace) -> None:
             options.seed,
             options.start,
             lambda: was_interrupted() or (ends is not None and time.monotonic() > ends),
+            seconds_of(options.save_every, "--save-every"),
         )
         chosen = tuple(options.folds.split(",")) if options.folds else campaign.folds
         if unknown := sorted(set(chosen) - set(campaign.folds)):
@@ -95,7 +77,7 @@ def _train(options: argparse.Namespace) -> None:
             print(f"{len(done)} of {len(chosen)} members done; paused in fold {chosen[len(done)]}, {pause}.")
             print(f"Go on with the same command: {_command(options)}")
             return
-    _finish(campaign, plan, options)
+    _finish(campaign, options)
 
 
 def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:
@@ -159,48 +141,17 @@ def _command(options: argparse.Namespace) -> str:
     return " ".join(["soundpost train", options.plan, *given])
 
 
-def _finish(campaign: Campaign, plan: Plan, options: argparse.Namespace) -> None:
+def _finish(campaign: Campaign, options: argparse.Namespace) -> None:
     """Recipe, out-of-fold answers and scores of the members that are there."""
-    clips, out = campaign.shared.clips, campaign.out
-    table = clips.table
-    there = [fold for fold in campaign.folds if (out / f"fold{fold}.safetensors").is_file()]
+    out, there = campaign.out, members_there(campaign)
     if missing := [fold for fold in campaign.folds if fold not in there]:
         print(f"members {', '.join(there)} are done; {', '.join(missing)} are not, so there is no recipe yet.")
         print(f"Go on with: {_command(argparse.Namespace(**{**vars(options), 'folds': None}))}")
         return
-    recipe = write_recipe(out, plan, table, there, {}, {})
-    if there != [ONLY_MEMBER]:
-        table = held_out_part(table)
-        by_views = _held_out(campaign, recipe, table, str(options.device))
-        write_out_of_fold(out, table, by_views[-1])
-        gains = {"views": [lwlrap(table.truth, held_out) for held_out in by_views]}
-        write_recipe(out, plan, clips.table, there, fold_scores(table, by_views[-1]), gains)
-        for n_views, held_out in enumerate(by_views, 1):
-            names = ", ".join(view.name for view in recipe.views[:n_views])
-            print(f"views: {names}\n\n{score_tables(table, held_out)}")
+    for told in score(campaign, leave_recipe(campaign, there), str(options.device)):
+        print(told)
     print(f"{out / 'recipe.toml'} is there. Next: name {out.name} in {out.parent / 'submission.toml'}, then")
     print("python build_kernel.py")
-
-
-def held_out_part(table: Table) -> Table:
-    """The clips that belong to a fold, and so were never heard by one of the members."""
-    rows = [row for row, fold in enumerate(table.folds) if fold]
-    files, folds = tuple(table.files[row] for row in rows), tuple(table.folds[row] for row in rows)
-    return Table(files, table.labels, table.truth[rows], folds)
-
-
-def _held_out(campaign: Campaign, recipe: Recipe, table: Table, device: str) -> list[np.ndarray]:
-    """Probabilities of every clip of a fold by the member that never heard it, by the first view, the first two ..."""
-    clips = campaign.shared.clips
-    known = [campaign.shared.spectrograms[row] for row in clips.scored if clips.folds[row]]
-    by_views = [np.zeros(table.truth.shape) for _ in recipe.views]
-    for member in recipe.members:
-        rows = [row for row, fold in enumerate(table.folds) if fold == member.fold]
-        arrays = load_arrays(campaign.out / member.file, member.sha256, member.name)
-        theirs = [known[row] for row in rows]
-        for n_views, held_out in enumerate(by_views, 1):
-            held_out[rows] = answer(recipe, member, arrays, theirs, n_views, device)
-    return by_views
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Source:
 
     csv: Path
     folder: Path
+    folds: tuple[str, ...] | None = None  # one for each row, where they are known and no rule has to be asked
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,12 @@ def _part(
     """One set's rows with path, copy, source and assigned fold."""
     labels = labels_in(list(frame["labels"]))
     table = settings.folds or (plan.folds if name == VALIDATED else {"name": "none"})
-    rule = build(FOLDS, table["name"], table, "fold rule", where=f"[sets.{name}] folds")
-    column = list(frame["fold"]) if "fold" in frame else []
-    # Folds are of the table as given, so that corrections move no clip from one fold to another.
-    folds = rule(list(frame["fname"]), truth_of(list(frame["labels"]), labels), column)
+    folds = source.folds if name == VALIDATED else None
+    if folds is None:
+        rule = build(FOLDS, table["name"], table, "fold rule", where=f"[sets.{name}] folds")
+        column = list(frame["fold"]) if "fold" in frame else []
+        # Folds are of the table as given, so that corrections move no clip from one fold to another.
+        folds = rule(list(frame["fname"]), truth_of(list(frame["labels"]), labels), column)
     part = frame.assign(assigned=list(folds), copy="")
     for one in settings.rules:
         part = build(SETS, one["name"], one, "set", where=f"[sets.{name}] rules")(part, folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from soundpost.ensemble import recipe_folder
-from soundpost.ensemble.recipe_folder import NewMember
+from soundpost.ensemble.recipe_folder import OUT_OF_FOLD, NewMember
 from soundpost.ensemble.recipes import Recipe
 from soundpost.evaluation.dataset import Table
 from soundpost.evaluation.metrics import accuracy, lwlrap
@@ -18,7 +18,7 @@ DIGITS = 6  # so many are written of probabilities and scores
 
 def write_out_of_fold(out: Path, table: Table, held_out: np.ndarray) -> None:
     """out_of_fold.csv: fname, fold, then one probability per label, each by the member that never heard the clip."""
-    with (out / "out_of_fold.csv").open("w", newline="", encoding="utf-8") as file:
+    with (out / OUT_OF_FOLD).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["fname", "fold", *table.labels])
         for name, fold, row in zip(table.files, table.folds, held_out, strict=True):

@@ -1,8 +1,10 @@
 """Arrays of all clips in one file, read where they are wanted: what training hears, however long it is."""
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +47,28 @@ def build_store(folder: Path, key: Sequence[str], dtype: str, make: Callable[[in
         count: rows.
     """
     home = folder / hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
-    if not (home / "index.json").is_file():
-        home.mkdir(parents=True, exist_ok=True)
-        shapes = []
-        with (home / "values").open("wb") as file:
-            for row in tqdm(range(count), desc="features", unit="clip"):
-                array = np.ascontiguousarray(make(row), np.dtype(dtype))
-                file.write(array.tobytes())
-                shapes.append(array.shape)
-        aside = home / "index.part"
-        aside.write_text(json.dumps({"dtype": dtype, "shapes": shapes}), encoding="utf-8")
-        aside.replace(home / "index.json")
+    with alone(home):
+        if not (home / "index.json").is_file():
+            _build(home, dtype, make, count)
     return Store(home)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else who asks for the same folder is at work in this block, in whatever process; made if not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(home: Path, dtype: str, make: Callable[[int], np.ndarray], count: int) -> None:
+    shapes = []
+    with (home / "values").open("wb") as file:
+        for row in tqdm(range(count), desc="features", unit="clip"):
+            array = np.ascontiguousarray(make(row), np.dtype(dtype))
+            file.write(array.tobytes())
+            shapes.append(array.shape)
+    aside = home / "index.part"
+    aside.write_text(json.dumps({"dtype": dtype, "shapes": shapes}), encoding="utf-8")
+    aside.replace(home / "index.json")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.errors import SettingsError
@@ -24,13 +25,14 @@ from soundpost.training.inputs.material import Heard, Input, Material, Shared
 from soundpost.training.measures import measured
 from soundpost.training.noisy import NOISY
 from soundpost.training.plan import StageSettings, ValidationSettings
-from soundpost.training.state import same_training
-from soundpost.training.trainer import Hooks, Trainer
+from soundpost.training.state import discard, same_training
+from soundpost.training.trainer import SAVE_EVERY, Hooks, Trainer
 from soundpost.views.view import View
 
 if TYPE_CHECKING:
     from soundpost.training.noisy.selection import Selection
 
+History = list[dict[str, float | int | str]]
 DIGEST = "training"  # key of a member's file under which the digest of its training stands
 ONLY_MEMBER = "all"  # name of the member that hears every clip, where no fold is held out
 
@@ -44,6 +46,8 @@ class Campaign:
     seed: int
     start: Path | None = None  # folder of another recipe, whose members are begun with as far as they fit
     is_time: Callable[[], bool] = field(default=lambda: False)
+    save_every: float = SAVE_EVERY  # s between two checkpoints, at most
+    on_epoch: Callable[[str, History], None] = field(default=lambda fold, rows: None)  # after each epoch of a member
 
     def __post_init__(self) -> None:
         """Ready the input, which members share."""
@@ -70,9 +74,7 @@ class Campaign:
             SettingsError: another training has left a member or a checkpoint there.
         """
         file, digest = fold_file(self.out, fold), self.digest(fold)
-        if file.is_file():
-            with safe_open(file, "pt") as known:
-                same_training(file, (known.metadata() or {}).get(DIGEST, "none"), digest)
+        if file.is_file() and is_whole(file, digest):
             return file
         self.out.mkdir(parents=True, exist_ok=True)
         member_seed = self.seed * 1009 + self.folds.index(fold)
@@ -81,7 +83,7 @@ class Campaign:
         if self.start:
             begin_with(network, fold_file(self.start, fold))
         member = _Member(self, fold)
-        hooks = Hooks(member.material, member.score, self.is_time, member.write_history)
+        hooks = Hooks(member.material, member.score, self.is_time, member.tell, save_every=self.save_every)
         trainer = Trainer(self.shared.plan, network, hooks, member_seed, digest)
         checkpoint = self.out / f"fold{fold}.checkpoint"
         kept = trainer.run(checkpoint, f"{self.shared.plan.name}/{fold}")
@@ -89,7 +91,7 @@ class Campaign:
         aside = file.with_suffix(".part")
         save_file(arrays, aside, {DIGEST: digest})
         aside.replace(file)
-        checkpoint.unlink(missing_ok=True)
+        discard(checkpoint)
         return file
 
     def losses(self, fold: str) -> tuple[float, ...]:
@@ -175,12 +177,33 @@ class _Member:
         found = self.campaign.answers(network, self.held_out)
         return measured(validation.measure, self.clips.truth[self.held_out], found, validation.batch)
 
-    def write_history(self, rows: list[dict[str, float | int | str]]) -> None:
-        """history_FOLD.csv, anew after every epoch."""
-        with history_file(self.campaign.out, self.fold).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    def tell(self, rows: History) -> None:
+        """history_FOLD.csv, anew after every epoch; it is not worth more than the training that it tells of."""
+        path = history_file(self.campaign.out, self.fold)
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            tqdm.write(f"warning: {path} could not be written ({error.strerror}); the member does not need it")
+        self.campaign.on_epoch(self.fold, rows)
+
+
+def is_whole(file: Path, digest: str) -> bool:
+    """Whether a member's file can be opened; one that is cut off is named, and trained again.
+
+    Raises:
+        SettingsError: it is of another training.
+    """
+    try:
+        with safe_open(file, "pt") as known:
+            found = (known.metadata() or {}).get(DIGEST, "none")
+    except SafetensorError as error:
+        tqdm.write(f"warning: {file} is damaged ({error}). The member is trained again.")
+        return False
+    same_training(file, found, digest)
+    return True
 
 
 def history_file(out: Path, fold: str) -> Path:

@@ -37,6 +37,8 @@ class Hooks:
     score: Callable[[nn.Module, ValidationSettings], float]
     is_time: Callable[[], bool] = field(default=lambda: False)  # whether to stop at the next step
     on_epoch: Callable[[list[dict[str, float | int | str]]], None] = field(default=lambda rows: None)
+    say: Callable[[str], None] = tqdm.write  # prints a line where no bar stands
+    save_every: float = SAVE_EVERY
 
 
 class Trainer:
@@ -77,16 +79,19 @@ class Trainer:
         """The kept network after the last stage, in evaluation mode.
 
         Args:
-            checkpoint: file to go on from where it exists, and to write at least every minute.
+            checkpoint: file to go on from where it exists, and to write at least as often as the hooks ask.
             name: the member's, for the progress bar.
 
         Raises:
             Paused: the hooks said that it is time; the checkpoint is there.
         """
         restored = None
-        if checkpoint is not None and checkpoint.exists():
-            restored = checkpoints.load(checkpoint, self.digest, self.device)
+        if checkpoint is not None:
+            restored = checkpoints.latest(checkpoint, self.digest, self.device, self.hooks.say)
+        if restored is not None:
             self._restore_place(restored)
+            place = f"stage {self.stage_number + 1} of {len(self.plan.stages)}, epoch {self.epoch + 1}"
+            self.hooks.say(f"{name} goes on from {place}, step {self.step}")
         while self.stage_number < len(self.plan.stages):
             run = self._begin_stage(restored)
             restored = None
@@ -131,7 +136,7 @@ class Trainer:
 
     def _look_at_the_clock(self, run: StageRun, checkpoint: Path | None) -> None:
         is_time = self.hooks.is_time()
-        if checkpoint is not None and (is_time or time.monotonic() - self._saved_at > SAVE_EVERY):
+        if checkpoint is not None and (is_time or time.monotonic() - self._saved_at > self.hooks.save_every):
             self._save(checkpoint, run)
         if is_time:
             raise Paused(f"stage {run.stage.name}, epoch {self.epoch + 1} of {run.stage.epochs}, step {self.step}")
@@ -225,7 +230,7 @@ class Trainer:
             "loss": self._loss,
             "run": run.state_dict() if run else {},
         }
-        checkpoints.save(checkpoint, state, self.digest)
+        checkpoints.save(checkpoint, state, self.digest, self.hooks.say)
         self._saved_at = time.monotonic()
 
     def _restore_place(self, state: Mapping[str, Any]) -> None:

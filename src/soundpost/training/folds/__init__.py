@@ -8,7 +8,7 @@ FOLDS: dict[str, str] = {
     "deal": "soundpost.training.folds.simple:Deal",
     "held_out": "soundpost.training.folds.published:HeldOut",
     "kfold": "soundpost.training.folds.split:KFold",
-    "multilabel_stratified": "soundpost.training.folds.split:MultilabelStratified",
+    "multilabel_stratified": "soundpost.training.folds.stratified:MultilabelStratified",
     "none": "soundpost.training.folds.simple:NoFold",
     "of_name": "soundpost.training.folds.published:OfName",
 }
