@@ -1,5 +1,6 @@
 # `make submission` runs the main job on a synthesised folder, `make test` runs the tests, `make slow` those that take long. Beside these: `make image`
-# runs kernel, engine and the rehearsal of a training kernel on the package versions of Kaggle's image, `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
+# runs kernel, engine and the rehearsal of a training kernel on the package versions of Kaggle's image, `make wheels` installs runtimes offline under its Pythons,
+# `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE := .venv-image/bin
@@ -27,6 +28,10 @@ image: .venv/installed .venv-image/installed
 	$(IMAGE)/python sample/kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out sample/submission.csv
 	$(IMAGE)/python -m pytest --numprocesses auto $(ENGINE_TESTS)
 
+wheels: .venv/installed .venv-3.12/installed .venv-3.13/installed
+	$(BIN)/python -m soundpost.kernel.wheels dist/wheels
+	$(BIN)/python -m pytest tests/whole/test_wheels_by_python.py
+
 gpu: .venv/installed
 	$(BIN)/python benchmarks/gpu.py $(OPTIONS)
 
@@ -49,4 +54,11 @@ push: .venv/installed
 	$(IMAGE)/python -m pip install --quiet --disable-pip-version-check -r requirements-image.txt
 	touch $@
 
-.PHONY: submission test slow image gpu push
+.venv-3.%/installed: requirements-image.txt requirements.txt
+	@if command -v python3.$* > /dev/null; then \
+		python3.$* -m venv .venv-3.$* && \
+		.venv-3.$*/bin/python -m pip install --quiet --disable-pip-version-check -r $(if $(filter 12,$*),$<,requirements.txt) && \
+		touch $@; \
+	else echo "no Python 3.$* here: its wheels stay untried"; fi
+
+.PHONY: submission test slow image wheels gpu push

@@ -1,6 +1,11 @@
 """Networks by torch, ONNX Runtime and OpenVINO: CPU ms a window on one core, in turns, and how far they differ.
 
-    python benchmarks/backends.py [--repeats 5] [--windows 2] [--only compact,argus]
+    python benchmarks/backends.py [--repeats 5] [--windows 2] [--only compact,argus] [--write]
+    python benchmarks/backends.py --lanes 2 [--only tf_efficientnetv2_s]
+
+The first prints the table of docs/onnx.md, and with --write puts it there, between the lines that name this file. The
+second shows what the kit's one session for all lanes (of OpenVINO with a copy for each) and one for each lane take: all
+lanes at work at once on batches of --windows windows.
 
 Needs the extra [onnx]. The networks of timm, where it is installed, have random weights and one input channel; a window
 is 128 bands x 320 frames. The kit's own have the sizes of their recipes. Each network is what a run computes: in
@@ -12,10 +17,17 @@ windows, as a run measures it.
 import argparse
 import importlib
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -29,10 +41,14 @@ from soundpost.inference.backends.opening import open_session, usable
 from soundpost.inference.fuse_batch_norm import fold_batch_norms, logits_of
 from soundpost.models import MODELS
 from soundpost.registry import build
+from soundpost.resources.memory import peak_memory, reset_peak_memory, return_free_memory
 
 N_CLASSES = 80
 TIMM = ("efficientnet_b0", "hgnetv2_b0", "eca_nfnet_l0", "tf_efficientnetv2_s")
 TIMM_WINDOW = (1, 128, 320)
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "onnx.md"
+BEGIN, END = "<!-- benchmarks/backends.py: begin -->\n", "<!-- benchmarks/backends.py: end -->\n"
+WAYS = ("as the kit opens it", "one for each lane")
 
 
 def own(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
@@ -91,27 +107,98 @@ def measure(name: str, made: tuple[nn.Module, tuple[int, int, int]], repeats: in
     return " | ".join(cells) + " |"
 
 
+def lanes_row(runtime: str, path: Path, way: str, lanes: int, repeats: int, windows: tuple[int, ...]) -> str:
+    """Memory and time of sessions for so many lanes, in this process; another one may have left something behind."""
+    graph = path.read_bytes()
+    importlib.import_module(runtime)
+    return_free_memory()
+    before = psutil.Process().memory_info().rss
+    reset_peak_memory()
+    if way == WAYS[0]:
+        sessions = [open_session(runtime, graph, lanes)] * lanes
+    else:
+        sessions = [open_session(runtime, graph, 1) for _ in range(lanes)]
+    opening = peak_memory() - before
+    inputs = {sessions[0].inputs[0].name: np.random.default_rng(0).normal(size=windows).astype(np.float32)}
+
+    def work(lane: int, count: int = repeats) -> None:
+        for _ in range(count):
+            sessions[lane].run(inputs, [sessions[lane].outputs[0].name])
+
+    with ThreadPoolExecutor(lanes) as pool:
+        list(pool.map(lambda lane: work(lane, 1), range(lanes)))
+        return_free_memory()
+        kept = psutil.Process().memory_info().rss - before
+        rounds = [_round(lambda: list(pool.map(work, range(lanes)))) for _ in range(3)]
+    shown = lanes * repeats * windows[0]
+    wall, cpu = (min(seconds) for seconds in zip(*rounds, strict=True))
+    cells = (f"{opening / 1e6:.0f}", f"{kept / 1e6:.0f}", f"{shown / wall:.1f}", f"{1e3 * cpu / shown:.1f}")
+    return f"| {path.stem} | {len(graph) / 1e6:.0f} | {runtime} | {way} | {' | '.join(cells)} |"
+
+
+def _round(work: Callable[[], object]) -> tuple[float, float]:
+    started = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - started[0], time.process_time() - started[1]
+
+
+@torch.inference_mode()
+def lanes_table(names: list[str], lanes: int, repeats: int, count: int) -> None:
+    """Print what sessions take, a process for each row."""
+    print("| network | file MB | runtime | sessions | opening MB | kept MB | windows/s | CPU ms a window |")
+    print("|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            network, shape = foreign(name) if name in TIMM else own(name)
+            graph = Path(folder) / f"{name}.onnx"
+            graph.write_bytes(export_network(network.eval(), [torch.randn(2, *shape)], name))
+            for runtime in usable():
+                for way in WAYS:
+                    words = [runtime, str(graph), way, str(lanes), str(repeats), "x".join(map(str, (count, *shape)))]
+                    done = subprocess.run(
+                        [sys.executable, __file__, "--row", *words], stdout=subprocess.PIPE, text=True, check=False
+                    )
+                    print(done.stdout.strip() or f"{name} {runtime} {way}: status {done.returncode}", flush=True)
+
+
 def main() -> None:
-    """Print the table, a row as soon as it is measured."""
+    """Print a table, a row as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="of each way, in turns (5)")
     parser.add_argument("--windows", type=int, default=2, help="in a batch (2)")
     parser.add_argument("--only", default="", help="networks, with commas")
     parser.add_argument("--before", default="", help="a module to import first, such as one that makes timm importable")
+    parser.add_argument("--lanes", type=int, default=0, help="show sessions for so many lanes instead")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/onnx.md")
+    parser.add_argument("--row", nargs=6, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.row:
+        runtime, path, way, lanes, repeats, windows = given.row
+        print(lanes_row(runtime, Path(path), way, int(lanes), int(repeats), tuple(map(int, windows.split("x")))))
+        return
     torch.set_num_threads(1)
     if given.before:
         importlib.import_module(given.before)
     names = given.only.split(",") if given.only else [*TIMM, "compact", "argus"]
+    if given.lanes:
+        lanes_table(names, given.lanes, given.repeats, given.windows)
+        return
     runtimes = usable()
-    print("| network | window | torch ms |" + "".join(f" {name} ms | times torch | differs by |" for name in runtimes))
-    print("|---|---|---|" + "---|---|---|" * len(runtimes))
+    rows = [
+        "| network | window | torch ms |" + "".join(f" {name} ms | times torch | differs by |" for name in runtimes),
+        "|---|---|---|" + "---|---|---|" * len(runtimes),
+    ]
+    print("\n".join(rows), flush=True)
     for name in names:
         try:
             made = foreign(name) if name in TIMM else own(name)
-            print(measure(name, made, given.repeats, given.windows), flush=True)
+            rows.append(measure(name, made, given.repeats, given.windows))
+            print(rows[-1], flush=True)
         except (ImportError, RuntimeError, KitError) as error:
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+    if given.write:
+        head, rest = PAGE.read_text("utf-8").split(BEGIN)
+        PAGE.write_text(head + BEGIN + "\n" + "\n".join(rows) + "\n\n" + END + rest.split(END)[1], "utf-8")
 
 
 if __name__ == "__main__":

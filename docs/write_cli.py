@@ -14,7 +14,7 @@ from soundpost.cli import COMMANDS, command, usage  # noqa: E402
 PAGE = ROOT / "docs" / "cli.md"
 COLUMNS = "100"  # width of the help
 # Words behind a command that have a help of their own.
-FURTHER = {"import": (["add"], ["compare"]), "tag": (["--out", "TAGS.parquet"],)}
+FURTHER = {"import": (["add"], ["head"], ["compare"], ["export"]), "tag": (["--out", "TAGS.parquet"],)}
 
 HEAD = """<!-- Written by `python docs/write_cli.py`. -->
 

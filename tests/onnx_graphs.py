@@ -62,3 +62,35 @@ def slow_tagger(scale: float = 1.0, products: int = 40) -> bytes:
         "zero": np.zeros((), np.float32),
     }
     return graph_bytes(nodes, {"windows": ("batch", 1, 16, "frames")}, {"logits": ("batch", 4)}, constants)
+
+
+FEATURES = np.random.default_rng(6).normal(0, 0.3, (16, 6)).astype(np.float32)  # (bins, features)
+CLASSES = np.random.default_rng(7).normal(0, 0.3, (6, 4)).astype(np.float32)  # (features, classes)
+
+
+def embedder() -> bytes:
+    """Logits of four classes, the six features that they are made of, and both for each frame, as five outputs."""
+    nodes = [
+        helper.make_node("Squeeze", ["windows", "one"], ["bins_first"]),
+        helper.make_node("Transpose", ["bins_first"], ["frames_first"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["frames_first", "features"], ["frame_features"]),
+        helper.make_node("Transpose", ["frame_features"], ["features_first"], perm=[0, 2, 1]),
+        helper.make_node("ReduceMean", ["frame_features"], ["embedding"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["frame_features", "classes"], ["frame_logits"]),
+        helper.make_node("MatMul", ["embedding", "classes"], ["logits"]),
+    ]
+    outputs: dict[str, Sequence[int | str]] = {
+        "logits": ("batch", 4),
+        "embedding": ("batch", 6),
+        "frame_logits": ("batch", "frames", 4),
+        "frame_features": ("batch", "frames", 6),
+        "features_first": ("batch", 6, "frames"),
+    }
+    constants = {"one": np.array([1], np.int64), "features": FEATURES, "classes": CLASSES}
+    return graph_bytes(nodes, {"windows": ("batch", 1, 16, "frames")}, outputs, constants)
+
+
+def embedder_features(windows: np.ndarray) -> np.ndarray:
+    """The embedding of embedder, by numpy: (batch, 1, 16, frames) -> (batch, 6)."""
+    features: np.ndarray = windows.mean((1, 3)) @ FEATURES
+    return features

@@ -27,8 +27,12 @@ COMMANDS: dict[str, Command] = {
     "build": Command("soundpost.kernel.command", "write kernel.py, which carries source and weights"),
     "push": Command("soundpost.kernel.push", "send kernel and weights to Kaggle"),
     "train": Command("soundpost.training.__main__", "train the members of a plan on labelled clips"),
+    "fit": Command("soundpost.training.fit", "train a template's network briefly, without a plan"),
     "evaluate": Command("soundpost.evaluation.evaluate", "score members on labelled clips"),
-    "import": Command("soundpost.importers.__main__", "bring in a published checkpoint, or with `add` one of your own"),
+    "import": Command(
+        "soundpost.importers.__main__",
+        "bring in a published checkpoint, with `add` a network of your own, or `export` one to ONNX",
+    ),
     "tag": Command("soundpost.tag.command", "tell what is heard where in recordings, as tables and wav files"),
     "pseudo-label": Command("soundpost.archive.pseudo_labels", "turn an archive's tags into labels to train on"),
     "check": Command(

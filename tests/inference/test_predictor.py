@@ -282,8 +282,8 @@ def test_run_in_half_precision_loses_no_answer_to_an_overflow(
     settle = Predictor.settle
     monkeypatch.setattr("test_predictor.LOUD", 1e9)
 
-    def settled(self: Predictor, inputs: Tensor) -> None:
-        settle(self, inputs)
+    def settled(self: Predictor, *given: object) -> None:
+        settle(self, *given)
         monkeypatch.setattr("test_predictor.LOUD", -1e9)  # after the first batch everything is too loud
 
     monkeypatch.setattr(Predictor, "settle", settled)

@@ -171,9 +171,14 @@ def test_training_of_other_labels_into_the_same_folder_is_refused(
     said = capsys.readouterr().err
     assert "fold1.safetensors is of another training: digest " in said
     assert "here (plan, csv, seed, fold). Give another --out" in said
+    assert main(words(folder, "waveforms", "out", "--epochs", "2")) == 2
+    assert "fold1.safetensors is of another training" in capsys.readouterr().err
     text = (folder / "curated.csv").read_text()
-    (folder / "curated.csv").write_text(text.replace("0.wav,low", "0.wav,high", 1))
-    assert main(words(folder, "waveforms", "out")) == 2
+    for line, other in (("0.wav,low,1", "0.wav,high,1"), ("0.wav,low,1", "0.wav,low,2")):
+        assert line in text
+        (folder / "curated.csv").write_text(text.replace(line, other, 1))
+        assert main(words(folder, "waveforms", "out")) == 2
+        assert "fold1.safetensors is of another training" in capsys.readouterr().err
 
 
 def test_checkpoint_of_another_plan_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import tomli_w
@@ -110,6 +111,41 @@ def test_onnx_and_torch_members_blend_as_torch_members_do(
     expected = (3 * table(runs["b"].out) + 2 * by_hand(contest)) / 5
     np.testing.assert_allclose(table(runs["a"].out), expected, rtol=0, atol=SAME)
     stop(runs)
+
+
+def test_folds_that_are_onnx_files_share_batches_as_torch_folds_do(
+    make_onnx: Weights,
+    make_clips: Callable[..., Path],
+    make_settings: SettingsMaker,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After the first pass the other four answer each batch together; the mean of all is numpy's."""
+    contest, scales = make_clips(), [SMALL * (1 + i) for i in range(5)]
+    settings = make_settings(make_onnx([tagger(scale) for scale in scales]), contest, progress="lines")
+
+    assert run_module.run(settings) == 0
+
+    assert re.search(r"theirs/\d whole and [1-4] more: 12 clips done", capsys.readouterr().out)
+    np.testing.assert_allclose(table(Path(settings.out)), by_hand(contest, scales), rtol=0, atol=SAME)
+
+
+def workers_of(run: Started) -> list[psutil.Process]:
+    """The engine's own children."""
+    engines = [child for child in run.children.values() if child.is_running() and child.ppid() == run.process.pid]
+    return engines[0].children() if engines else []
+
+
+def test_worker_that_is_killed_amid_onnx_members_costs_no_answer(going: tuple[Started, Path]) -> None:
+    """Another worker decodes what it had, and the answers are numpy's."""
+    run, contest = going
+    run.until(lambda: len(workers_of(run)) > 0)
+
+    workers_of(run)[0].kill()
+
+    assert run.finish() == 0, run.said()
+    assert run.faults == []
+    assert run.left_behind() == []
+    np.testing.assert_allclose(table(run.out), by_hand(contest), rtol=0, atol=SAME)
 
 
 def test_run_without_the_runtime_is_refused_with_what_to_attach_and_leaves_priors(

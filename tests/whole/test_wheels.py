@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -78,11 +79,29 @@ def theirs(tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
-def run(kernel: Path, contest: Path, attached: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """kernel.py in an empty folder, without the runtimes of this environment and without the checkout."""
+def run(
+    kernel: Path,
+    contest: Path,
+    attached: Path,
+    folder: Path,
+    *options: str,
+    python: str = sys.executable,
+    path: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """kernel.py in an empty folder, without the runtimes of this environment and without the checkout.
+
+    Args:
+        kernel: the file.
+        contest: folder of test/ and sample_submission.csv.
+        attached: what stands for Kaggle's input folder.
+        folder: where it runs and writes.
+        options: further ones.
+        python: the interpreter.
+        path: what comes first on its path.
+    """
     (folder / "here").mkdir()
     command = [
-        sys.executable,
+        python,
         str(kernel),
         "--test-dir",
         str(contest / "test"),
@@ -92,7 +111,7 @@ def run(kernel: Path, contest: Path, attached: Path, folder: Path, *options: str
     command += ["--sample-submission", str(contest / "sample_submission.csv"), "--input-root", str(attached)]
     command += ["--device", "cpu", "--progress", "lines", *options]
     hidden = without_runtimes(folder)["PYTHONPATH"].split(os.pathsep)[0]
-    environment = {**os.environ, "PYTHONPATH": hidden}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path, hidden)))}
     return subprocess.run(command, cwd=folder / "here", env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -121,6 +140,8 @@ def test_kernel_of_onnx_members_installs_its_runtime_offline_and_answers(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "onnxruntime installed from the attached dataset in" in done.stdout.splitlines()[1]
     assert check(tmp_path / "submission.csv", read_sample(contest / "sample_submission.csv", LABELS)) == []
+    assert "soundpost/inference/backends/onnx_runtime.py" in kernel.text
+    assert "soundpost/models/compact.py" not in kernel.text, "the code of a torch network came along"
     np.testing.assert_allclose(table(tmp_path / "submission.csv"), by_hand(contest), rtol=0, atol=SAME)
 
 
@@ -162,6 +183,35 @@ def test_kernel_with_a_runtime_carries_graphs_of_the_very_weights_that_it_packs(
 
     assert sorted(name for name in kernel.beside if name.endswith(".onnx")) == [f"tiny0-{n}.onnx" for n in (1, 2, 3)]
     np.testing.assert_allclose(tables[1], tables[0], rtol=0, atol=1e-4)
+
+
+def test_graphs_of_the_dataset_that_were_altered_cost_themselves_by_name(
+    theirs: Path, make_assets: RecipeMaker, runtime: Downloaded, make_clips: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A member that is an ONNX file is left out; a torch member whose graph is damaged is computed by torch."""
+    contest, both = make_clips(), make_assets({"folds": 1}, folder="both")
+    (theirs / "theirs").rename(both / "theirs")
+    name_in_submission(both, "theirs", alone=False)
+    kernel = build(SOURCE, both / "submission.toml", apart=("theirs/0", "theirs/1"), wheels=[runtime])
+    (tmp_path / "kernel.py").write_text(kernel.text)
+    attached = attach({**kernel.beside, **{file.file: file.source.read_bytes() for file in kernel.apart}}, tmp_path)
+    tables = {}
+    for case, files in (("whole", ()), ("damaged", ("theirs-0.onnx", "tiny0-1.onnx"))):
+        for name in files:
+            file = next(attached.rglob(name))
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        (tmp_path / case).mkdir()
+        options = ("--precision", "float32", *(("--members", "theirs/1,tiny0/1") if case == "whole" else ()))
+        done = run(tmp_path / "kernel.py", contest, attached, tmp_path / case, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        tables[case] = table(tmp_path / case / "submission.csv")
+
+    assert re.search(r"member skipped: theirs/0: .*theirs-0\.onnx.*altered", done.stdout), done.stdout
+    assert re.search(r"tiny0/1: torch alone computes it: .*tiny0-1\.onnx.*altered", done.stdout), done.stdout
+    assert "12 of 12 clips predicted" in done.stdout
+    np.testing.assert_allclose(tables["damaged"], tables["whole"], rtol=0, atol=1e-4)
 
 
 def test_wheels_for_other_pythons_are_left_alone_and_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from soundpost.inference.backends.graph_network import GraphNetwork
 from soundpost.inference.embedding import class_layer
 from soundpost.inference.predictor import Predictor
 from soundpost.views.view import View
@@ -18,7 +19,7 @@ class Embedder:
 
     def __init__(self, predictor: Predictor) -> None:
         self.device = predictor.device
-        self._predictor = predictor
+        self._predictor = predictor.by_torch()
         self._caught = threading.local()
         self._lock = threading.Lock()
         self._is_tapped = False
@@ -41,10 +42,13 @@ class Embedder:
         """(windows, channels, bins, frames) -> (windows, features) float32.
 
         Raises:
-            SettingsError: the network has no linear layer with one output for each class.
+            SettingsError: the network has no linear layer with one output for each class, or is an ONNX file whose
+                recipe names no embedding.
         """
         inputs = self._predictor.prepare(batch, view)
         self._predictor.settle(inputs)
+        if isinstance(self._predictor.model, GraphNetwork):
+            return self._predictor.model.vectors(inputs)
         self._tap(inputs)
         self._predictor.answer(inputs)
         vectors: Tensor = self._caught.vectors

@@ -14,7 +14,7 @@ import pyarrow as pa
 from soundpost.archive.clip_list import fragment
 from soundpost.audio.decode import probe
 from soundpost.audio.stretches import cut
-from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.ensemble.recipes import Member, Recipe, Submission
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.errors import ClipError, SettingsError
 
@@ -36,21 +36,37 @@ class Plan:
     part_clips: int = 2000  # clips of a part file
     precision: str = "float32"  # "float32", "float16", "bfloat16", "auto"
     device: str = "auto"
+    has_steps: bool = True  # whether [[after]] of the submission is applied
+
+    @cached_property
+    def _submission(self) -> Submission:
+        return find_assets(self.weights).submission
+
+    @property
+    def after(self) -> tuple[Mapping[str, Any], ...]:
+        """The steps on blended answers, as submission.toml has them."""
+        return self._submission.after if self.has_steps else ()
 
     @cached_property
     def chosen(self) -> tuple[tuple[Recipe, Member], ...]:
         """The members that answer, with their recipes.
 
         Raises:
-            SettingsError: a name that no member has.
+            SettingsError: a name that no member has, or embeddings of an ONNX file whose recipe names none.
             WeightsError: no weights there.
         """
-        everyone = [(r, m) for r in find_assets(self.weights).submission.recipes for m in r.members]
+        everyone = [(r, m) for r in self._submission.recipes for m in r.members]
         known = [member.name for _, member in everyone]
         asked = {*self.members, *([self.embedding] if self.embedding else [])}
         if unknown := sorted(asked - set(self.members or known)) or sorted(asked - set(known)):
             known_here = ", ".join(self.members or known)
             raise SettingsError(f"no member {', '.join(unknown)}; known: {known_here}. Correct the names.")
+        for recipe, member in everyone:
+            if member.name == self.embedding and recipe.is_graph and not recipe.model.settings.get("embedding"):
+                raise SettingsError(
+                    f"--embeddings {member.name}: it is an ONNX file, and its recipe names no embedding. Give the "
+                    "output that holds it as embedding in [model], or name another member."
+                )
         return tuple((r, m) for r, m in everyone if not self.members or m.name in self.members)
 
     @property
@@ -74,6 +90,7 @@ class Plan:
             "recipes": sorted({recipe.digest() for recipe, _ in self.chosen}),
             "settings": [self.views, self.window_seconds, self.hop_seconds, self.top, self.embedding],
             "part": [self.part_clips, self.precision],
+            "after": [dict(step) for step in self.after],
         }
         found = hashlib.sha256(json.dumps(told).encode())
         for row in self.clips.to_batches(max_chunksize=10_000):
@@ -118,7 +135,7 @@ class Answer:
     """One row as it is written."""
 
     row: Row
-    probabilities: np.ndarray | None = None  # (labels,) float32; None where nothing could be heard
+    probabilities: np.ndarray | None = None  # (labels,) float; None where nothing could be heard
     embedding: np.ndarray | None = None  # (features,) float32
     unreadable: str = ""  # sentences, empty where there is nothing to say
     mended: str = ""

@@ -264,7 +264,7 @@ def _share_memory(
     memory.look(force=True)
     shares = memory_budget.share(
         memory.limit_bytes,
-        lonely_memory([os.getpid(), *memory.pids()]),
+        lonely_memory([os.getpid(), *memory.pids()]) + tried.coming_bytes,
         len(pool.workers),
         _start_method(settings),
         len(devices.names),

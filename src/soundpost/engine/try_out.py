@@ -42,6 +42,7 @@ class TryOut:
         self._devices = devices
         self.bytes_per_frame: dict[str, float] = {}  # recipe -> bytes for each window x frame
         self.speed: dict[str, Estimate] = {}  # recipe -> seconds for each window x frame
+        self.coming_bytes = 0  # host memory that runtimes take later, for further members and lanes
         self.batch_frames: dict[str, int] = {}  # recipe -> most windows x frames in a batch, on a GPU
         self.lane_bytes: dict[str, int] = {}  # recipe -> bytes of a batch on a core that are worth having
         self._frame_bytes: dict[str, int] = {}  # recipe -> bytes of one frame of its spectrograms, in float32
@@ -128,6 +129,8 @@ class TryOut:
         view = sizes.view(recipe, 0)
         self._frame_bytes[recipe.name] = 4 * shape[0] * shape[1]
         first = next(iter(predictors))
+        is_alone = sum(one is recipe for one, _ in self._models.members) == 1
+        self.coming_bytes = max(self.coming_bytes, *(p.coming_bytes(is_alone) for p in predictors.values()))
         with _named(first):
             probed = probe(predictors[first], view, shape)
         if self._devices.on_gpu:

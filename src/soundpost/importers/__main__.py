@@ -1,7 +1,8 @@
-"""python -m soundpost.importers SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder.
+"""soundpost import SYSTEM SOURCE --out FOLDER: a published checkpoint becomes a recipe folder.
 
-`soundpost import add --help` tells of networks of your own, `soundpost import head --help` of heads on ONNX files of
-others, `soundpost import compare --help` of answers of your own.
+`soundpost import add --help` tells of networks of your own, with code or as ONNX files, `soundpost import head --help`
+of heads on ONNX files of others, `soundpost import compare --help` of answers of your own, `soundpost import export
+--help` of members as ONNX files for faster runtimes.
 """
 
 import csv
@@ -78,6 +79,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SettingsError(f"labels {path}: {error.strerror}. Give a sample_submission.csv or a list.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"labels {path}: {error}. Save it as UTF-8.") from error
     lines = text.splitlines()
     labels = (
         next(csv.reader(lines))[1:] if path.suffix == ".csv" and lines else [line for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""python -m soundpost.importers export: the members of a recipe as ONNX files beside their weights, named in it."""
+"""soundpost import export: the members of a recipe as ONNX files beside their weights, named in it."""
 
 import tomllib
 from collections.abc import Sequence

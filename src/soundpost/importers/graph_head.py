@@ -1,4 +1,4 @@
-"""python -m soundpost.importers head: an ONNX file of others with something put on one of its outputs, as one file.
+"""soundpost import head: an ONNX file of others with something put on one of its outputs, as one file.
 
 --head puts the linear layers of a state dict on it, as public notebooks train them on the embeddings of a network that
 they leave as it is. --species makes the classes of a network that knows far more species into a contest's columns.

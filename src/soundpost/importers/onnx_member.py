@@ -1,7 +1,7 @@
 """ONNX files of others -> a recipe folder: no code of the network is needed, and nothing is executed but the graph."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def fitted(
         refuse_state(graph, settings.output, where)
     _, session = open_first(usable(), graph.data, where)
     try:
-        port, output = input_of(session, settings), output_of(session, settings)
+        port, output = input_of(session, settings), output_of(session, settings.output)
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
     views = table.get("views", [{"name": "whole"}])
@@ -104,9 +104,11 @@ def fitted(
     made |= _answers(session, settings, port, output, arranged(batches[0], axes), n_classes, where)
     network = GraphNetwork(session, settings_from(GraphSettings, made, where), n_classes, len(graph.data))
     alone, together = _shown(network, batches, port, where)
-    largest = max(1.0, float(np.abs(alone).max()))
-    if not made["one_by_one"] and np.abs(alone - together).max() > SAME_ALONE * largest:
-        made["one_by_one"] = True
+    made["one_by_one"] = made["one_by_one"] or _differ(alone, together)
+    if settings.embedding:
+        made["embedding_axis"] = _feature_axis(network, settings, batches, where)
+        network = GraphNetwork(session, settings_from(GraphSettings, made, where), n_classes, len(graph.data))
+        made["one_by_one"] = made["one_by_one"] or _differ(*_shown(network.vectors, batches, port, where))
     if table.get("activation") == "none" and (alone.min() < 0 or alone.max() > 1):
         raise WeightsError(
             f"{where}: output {output.name} gave {alone.min():.4g} to {alone.max():.4g} for noise; activation = "
@@ -205,10 +207,33 @@ def _answers(
     return {"one_by_one": one_by_one, "class_axis": chosen}
 
 
+def _feature_axis(network: GraphNetwork, settings: GraphSettings, batches: Sequence[np.ndarray], where: str) -> int:
+    """The axis of the output that is the embedding which is as long whatever the windows are."""
+    try:
+        output_of(network.session, settings.embedding)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: embedding: {error}") from error
+    found = [next(network.answers(torch.from_numpy(batch[:1]), settings.embedding))[0] for batch in batches]
+    shapes = [answer.shape if answer.shape[:1] == (1,) else (1, *answer.shape) for answer in found]
+    axes = [axis for axis in range(1, len(shapes[0])) if len({shape[axis] for shape in shapes}) == 1]
+    chosen = settings.embedding_axis if settings.embedding_axis > 0 else max(axes, default=0)
+    if chosen not in axes or (settings.embedding_axis < 0 and len(axes) > 1):
+        raise SettingsError(
+            f"{where}: output {settings.embedding} is {', '.join(map(str, dict.fromkeys(shapes)))} for one window: it "
+            "does not tell where its features are. Give their place as embedding_axis in [model]; the batch's is 0."
+        )
+    return chosen
+
+
+def _differ(alone: np.ndarray, together: np.ndarray) -> bool:
+    """Whether a window's answer depends on the one beside it."""
+    return bool(np.abs(alone - together).max() > SAME_ALONE * max(1.0, float(np.abs(alone).max())))
+
+
 def _shown(
-    network: GraphNetwork, batches: Sequence[np.ndarray], port: Port, where: str
+    network: Callable[[torch.Tensor], torch.Tensor], batches: Sequence[np.ndarray], port: Port, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Answers of each window alone and beside another, (windows, classes), at every length."""
+    """What a network says of each window alone and beside another, (windows, numbers), at every length."""
     alone, together = [], []
     for batch in batches:
         try:

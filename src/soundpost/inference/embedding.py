@@ -2,7 +2,8 @@
 
 For every network of the kit these are the pooled features in front of the class layer. The layer is found by watching
 one forward pass: the linear layer whose output is the logits, else the last that has one output for each class. Its
-input is the vector, so a network of one's own needs nothing beside the layer that it has anyway.
+input is the vector, so a network of one's own needs nothing beside the layer that it has anyway. A network that is an
+ONNX file has no layers to watch: its recipe names the output that is the vector.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import SettingsError
+from soundpost.inference.backends.graph_network import GraphNetwork
 from soundpost.inference.fuse_batch_norm import logits_of
 from soundpost.inference.in_memory import over_windows
 from soundpost.inference.predictor import Predictor
@@ -29,8 +31,10 @@ def embed(predictor: Predictor, spectrograms: Sequence[np.ndarray]) -> np.ndarra
         spectrograms: one for each clip, (channels, bins, frames).
 
     Raises:
-        SettingsError: the network has no linear layer with one output for each class.
+        SettingsError: the network has no linear layer with one output for each class, or is an ONNX file whose recipe
+            names no embedding.
     """
+    predictor = predictor.by_torch()
     first = predictor.recipe.views[0]
     view = build(VIEWS, first.name, first.settings, "view")
 
@@ -77,8 +81,10 @@ def class_layer(network: nn.Module, inputs: Tensor, n_classes: int) -> tuple[str
 
 @torch.inference_mode()
 def _vectors(predictor: Predictor, batch: Tensor, view: View) -> Tensor:
-    """(windows, features) float32: what the class layer reads, averaged over axes between."""
+    """(windows, features) float32: what the class layer reads, averaged over axes between, or what a graph gives."""
     inputs = predictor.prepare(batch, view)
     predictor.settle(inputs)
+    if isinstance(predictor.model, GraphNetwork):
+        return predictor.model.vectors(inputs)
     _, vectors = class_layer(predictor.model, inputs, len(predictor.recipe.labels))
     return vectors.float().flatten(1, -2).mean(1) if vectors.ndim > 2 else vectors.float()

@@ -44,7 +44,7 @@ class FoldGroup:
     def __call__(self, batch: Tensor, view: View) -> Tensor:
         """Answers (windows, members, classes) of stacked windows, see Predictor."""
         inputs = self.members[0].prepare(batch, view)
-        for member in self.members:
-            member.settle(inputs)
         sharing = self.members[0].sharing(batch, view)
+        for member in self.members:
+            member.settle(inputs, sharing)
         return torch.stack([member.answer(inputs, sharing) for member in self.members], dim=1)

@@ -141,7 +141,7 @@ class ModelPool:
                 return None
             raise WeightsError(
                 f"member {member.name}: --backend {self._backend} computes ONNX graphs, and its recipe names none. "
-                f"Export it: python -m soundpost.importers export --recipe {recipe.name}, or build the kernel with "
+                f"Export it: soundpost import export --recipe {recipe.name}, or build the kernel with "
                 f"--with {self._backend}; or take --backend auto."
             )
         return Candidates(graph, GraphSettings(), len(recipe.labels), self._runtimes, choice, lanes)

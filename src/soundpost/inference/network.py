@@ -10,6 +10,7 @@ from torch import nn
 from soundpost import registry
 from soundpost.ensemble.recipes import Member, Recipe
 from soundpost.errors import WeightsError
+from soundpost.inference.fuse_batch_norm import CONVOLUTIONS
 from soundpost.models import MODELS
 
 
@@ -35,6 +36,15 @@ def build(recipe: Recipe, member: Member, arrays: Mapping[str, np.ndarray]) -> n
         )
     model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()})
     return model.eval()
+
+
+def rounded(model: nn.Module, half: torch.dtype) -> nn.Module:
+    """A copy with its convolutions and linear layers in half precision, where autocast would round at every call."""
+    model = deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+            module.to(half)
+    return model
 
 
 def copy_on_cpu(model: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ batch size changes is the order of sums inside the device's kernels, so answers 
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from copy import copy, deepcopy
+from copy import copy
 from math import inf
 from typing import Any
 
@@ -15,20 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.ensemble.recipes import Member, Recipe
-from soundpost.errors import ShapeError, WeightsError, sentence
-from soundpost.inference.activation import probabilities_of
+from soundpost.errors import ShapeError, sentence
+from soundpost.inference.activation import probabilities_of, refuse_no_probabilities
 from soundpost.inference.autotune import DECIDING_WINDOWS, LARGE_TIMES, Choice, half_choice
-from soundpost.inference.backends.candidates import Candidates
+from soundpost.inference.backends.candidates import TRIED_WINDOWS, Candidates
 from soundpost.inference.backends.graph_network import GraphNetwork
 from soundpost.inference.backends.graph_recipe import graph_candidates
 from soundpost.inference.device_errors import is_out_of_memory
-from soundpost.inference.fuse_batch_norm import CONVOLUTIONS, fold_batch_norms, logits_of
-from soundpost.inference.network import build, copy_on_cpu
+from soundpost.inference.fuse_batch_norm import fold_batch_norms, logits_of
+from soundpost.inference.network import build, copy_on_cpu, rounded
 from soundpost.inference.shared_windows import Sharing, can_share, shared_logits, sharing_of
 from soundpost.views.view import View
-
-TRIED_WINDOWS = 8  # how much of the first batch runtimes are compared on
-NO_PROBABILITY = 1e-3  # how far from [0, 1] rounding may take one
 
 
 class Predictor:
@@ -75,6 +72,7 @@ class Predictor:
         self._least_windows = 1.0  # fewer windows than this decide nothing
         self._is_tried = False  # whether half precision has had its first trial
         self._answering = self.model, False  # the network and whether in half precision, as one, for other lanes' sake
+        self._by_torch = self._answering  # the same, less a runtime that was taken
         self._choice = choice or half_choice()
         self.half = None if is_graph else {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
         self.is_half = self.half is not None
@@ -84,9 +82,13 @@ class Predictor:
     @property
     def n_bytes(self) -> int:
         """Size of the network's weights, in float32 and in half precision where both are kept."""
-        networks = {id(model): model for model in (self.model, self._exact)}
+        networks = {id(model): model for model in (self.model, self._exact, self._by_torch[0])}
         graphs = sum(model.n_bytes for model in networks.values() if isinstance(model, GraphNetwork))
         return graphs + sum(tensor.nbytes for model in networks.values() for tensor in model.state_dict().values())
+
+    def coming_bytes(self, is_alone: bool) -> int:
+        """Host memory that runtimes may still take; see Candidates."""
+        return 0 if self._candidates is None else self._candidates.coming_bytes(is_alone)
 
     def on_cpu(self) -> "Predictor":
         """The same member on the CPU in float32, for a window that fits no GPU; made once, without the GPU's memory."""
@@ -105,10 +107,17 @@ class Predictor:
             self._float32_twin = self._twin(self.device, self._exact)
         return self._float32_twin
 
+    def by_torch(self) -> "Predictor":
+        """The same member without a runtime, for who listens to its layers; itself where it is an ONNX file."""
+        if self._candidates is None or self.recipe.is_graph:
+            return self
+        return self._twin(self.device, self._exact)
+
     def _twin(self, device: torch.device, model: nn.Module) -> "Predictor":
         twin = copy(self)
         twin.device, twin.model, twin._exact = device, model, model
-        twin._answering = model, False
+        twin._answering = twin._by_torch = model, False
+        twin._candidates = self._candidates if self.recipe.is_graph else None
         twin.is_half, twin._is_folded, twin._least_windows = False, True, inf
         return twin
 
@@ -124,8 +133,9 @@ class Predictor:
             (windows, classes) float32 on the device: probabilities, or logits where recipe.average is "logit".
         """
         inputs = self.prepare(batch, view)
-        self.settle(inputs)
-        return self.answer(inputs, self.sharing(batch, view))
+        sharing = self.sharing(batch, view)
+        self.settle(inputs, sharing)
+        return self.answer(inputs, sharing)
 
     @torch.inference_mode()
     def rehearse(self, batch: Tensor, view: View) -> None:
@@ -143,8 +153,24 @@ class Predictor:
         inputs = view.prepare(batch.to(self.device, torch.float32, non_blocking=True))
         return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
 
-    def settle(self, inputs: Tensor) -> None:
-        """With the first prepared windows fold the network and choose its runtime; with enough, decide about half."""
+    def settle(self, inputs: Tensor, sharing: Sharing | None = None) -> None:
+        """With the first prepared windows fold the network and choose its runtime; with enough, decide about half.
+
+        The first windows that overlap decide whether torch, which computes once what they share, answers such ones.
+        """
+        self._settle_once(inputs)
+        if self._candidates is not None and sharing is not None and sharing.runs:
+            with self._choice.lock:
+                (network, is_half), (taken, _) = self._by_torch, self._answering
+                self._candidates.settle_overlap(
+                    self.member.name,
+                    inputs,
+                    sharing,
+                    lambda some: self.through(taken, some, is_half=False),
+                    lambda some, few: self.through(self._over(network, few), some, is_half),
+                )
+
+    def _settle_once(self, inputs: Tensor) -> None:
         windows = len(inputs)
         if windows < self._least_windows:
             return
@@ -178,12 +204,16 @@ class Predictor:
             return self.through(self._over(model, sharing), inputs, is_half)
         if isinstance(self._exact, GraphNetwork):
             return self.through(model, inputs, is_half=False)
+        if self._candidates is not None and sharing is not None and self._candidates.is_slower(inputs, sharing):
+            network, is_half = self._by_torch
+            return self.through(self._over(network, sharing), inputs, is_half)
         try:
             return self.through(model, inputs, is_half=False)
         except (RuntimeError, ShapeError) as error:
             if is_out_of_memory(error):
                 raise
             if self._candidates is not None:
+                self._candidates.taken = ""
                 self._candidates.choice.tell(f"{self.member.name}: torch from now on, as {sentence(error)}")
         self.model = self._exact
         self._answering = self._exact, False
@@ -199,7 +229,7 @@ class Predictor:
         if is_half:
             logits = logits.where(logits.isfinite().all(dim=-1, keepdim=True), torch.nan)
         if self.recipe.activation == "none":
-            self._refuse_no_probabilities(logits)
+            refuse_no_probabilities(logits, self.member.name)
         return logits if self.recipe.average == "logit" else probabilities_of(logits, self.recipe.activation)
 
     def in_half(self, inputs: Tensor) -> nn.Module:
@@ -209,7 +239,7 @@ class Predictor:
             inputs: prepared windows, with which it is folded.
         """
         self._fold(inputs)
-        return self._exact if self.half is None else _rounded(self._exact, self.half)
+        return self._exact if self.half is None else rounded(self._exact, self.half)
 
     def probabilities(self, answers: Tensor) -> Tensor:
         """Answers as probabilities, whatever the recipe averages."""
@@ -222,23 +252,23 @@ class Predictor:
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
             self.model = self._exact = fold_batch_norms(self.model, inputs[:1])
-            self._answering = self.model, False
+            self._answering = self._by_torch = self.model, False
             self._is_folded = True
 
     def _settle_half(self, inputs: Tensor) -> None:
-        rounded = self.model if self.model is not self._exact else self.in_half(inputs)
+        half_network = self.model if self.model is not self._exact else self.in_half(inputs)
         exact, half = (
             lambda model=model, is_half=is_half: self.probabilities(self.through(model, inputs, is_half))
-            for model, is_half in ((self._exact, False), (rounded, True))
+            for model, is_half in ((self._exact, False), (half_network, True))
         )
         name = str(self.half).removeprefix("torch.")
         self.is_half = self._choice.takes(self.member.name, name, exact, half, self.device, len(inputs))
-        self.model = rounded if self.is_half else self._exact
-        self._answering = self.model, self.is_half
+        self.model = half_network if self.is_half else self._exact
+        self._answering = self._by_torch = self.model, self.is_half
 
     @torch.inference_mode()
     def _settle_backend(self, inputs: Tensor, candidates: Candidates) -> None:
-        """Take the fastest runtime whose answers agree with those of what computes now."""
+        """Take what is fastest of what computes now and the runtimes whose answers agree with those in float32."""
         usual = "torch" if not isinstance(self.model, GraphNetwork) else candidates.names[0]
         some = inputs[:TRIED_WINDOWS]
         ways: dict[str, Callable[[], Tensor]] = {
@@ -249,29 +279,15 @@ class Predictor:
                 ways[name] = lambda name=name: self.probabilities(  # type: ignore[misc]
                     self.through(candidates.network(name), some, is_half=False)
                 )
-        taken = candidates.choice.take(self.member.name, ways)
+        exact = (lambda: self.probabilities(self.through(self._exact, some, is_half=False))) if self.is_half else None
+        taken = candidates.choice.take(self.member.name, ways, exact)
         if taken != usual:
             self.model = candidates.network(taken)
             self.is_half = False
             self._answering = self.model, False
             if isinstance(self._exact, GraphNetwork):
                 self._exact = self.model
+                self._by_torch = self._answering
+            else:
+                candidates.taken = taken
         candidates.close()
-
-    def _refuse_no_probabilities(self, values: Tensor) -> None:
-        finite = values[values.isfinite()]
-        if finite.numel() and (float(finite.min()) < -NO_PROBABILITY or float(finite.max()) > 1 + NO_PROBABILITY):
-            least, most = float(finite.min()), float(finite.max())
-            raise WeightsError(
-                f"member {self.member.name}: answers from {least:.4g} to {most:.4g} are no probabilities, which "
-                'activation = "none" takes them for. Say "sigmoid" or "softmax" in its recipe.toml.'
-            )
-
-
-def _rounded(model: nn.Module, half: torch.dtype | None) -> nn.Module:
-    """A copy with its convolutions and linear layers in half precision, where autocast would round at every call."""
-    model = deepcopy(model)
-    for module in model.modules():
-        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
-            module.to(half)
-    return model

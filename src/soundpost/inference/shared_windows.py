@@ -45,6 +45,16 @@ class Sharing:
     runs: tuple[Run, ...]  # in the order of the batch
     margin: int  # frames at each end of a window that its view prepares in another way
 
+    @property
+    def overlapping(self) -> int:
+        """How many windows of the batch overlap with another one."""
+        return sum(run.count for run in self.runs)
+
+    @property
+    def longest(self) -> Run:
+        """The run of the most windows, where there is any."""
+        return max(self.runs, key=lambda run: run.count)
+
 
 def can_share(model: nn.Module, view: View, device: torch.device) -> bool:
     """Whether a network shares what the windows of a view have in common.

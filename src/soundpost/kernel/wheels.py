@@ -61,3 +61,8 @@ def _wheel(name: str, python: str, folder: Path) -> Downloaded:
             )
     path = found[-1]
     return Downloaded(Wheel(name, python, path.name, sha256_of(path), path.stat().st_size), path)
+
+
+if __name__ == "__main__":
+    for found in download(tuple(RUNTIMES), Path(sys.argv[1])):
+        print(f"{found.path}, sha256 {found.wheel.sha256}")

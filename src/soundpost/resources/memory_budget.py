@@ -36,6 +36,11 @@ WORKER_BYTES = {"fork": 70 * MIB, "spawn": 330 * MIB}
 MAX_WORKER_BYTES = 700 * MIB
 # A worker holds so many bytes for each sample of its clip: the waveform, its copy and the spectrogram.
 BYTES_PER_SAMPLE = 20
+# While it opens a graph, a runtime takes so many times its file, keeps so many, and takes so many for each further
+# lane: the most that was seen of networks of 16 to 81 MB.
+OPENING_TIMES = {"onnxruntime": 5.0, "openvino": 4.5}
+KEPT_TIMES = {"onnxruntime": 1.2, "openvino": 4.2}
+LANE_TIMES = {"onnxruntime": 0.0, "openvino": 2.1}
 # At most this share of what is left goes to more workers, and then again to longer clips.
 WORKERS_SHARE = 0.4
 

@@ -4,24 +4,23 @@ PLAN is a training.toml, or the name of a published one (see --list). Called aga
 """
 
 import argparse
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 from soundpost.arguments import Parser
-from soundpost.errors import DeviceError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.exit_status import refusing
 from soundpost.training.clips import Clips, Source, read_clips
+from soundpost.training.device import working_device
 from soundpost.training.duration import seconds_of
 from soundpost.training.finish import leave_recipe, members_there, score
 from soundpost.training.inputs.material import Shared
+from soundpost.training.interrupt import interruptible
 from soundpost.training.plan import Plan, find_plan, plan_names, read_plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Paused
@@ -54,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> None:
     plan, clips = _asked_for(options)
     print(clips.summary(), flush=True)
-    device = _device(options.device)
+    device = working_device(options.device)
     ends = time.monotonic() + seconds_of(options.limit) if options.limit else None
-    with _interruptible() as was_interrupted:
+    with interruptible() as was_interrupted:
         campaign = Campaign(
             Shared(plan, clips, device, options.out / "features"),
             options.out,
@@ -101,38 +100,6 @@ def _source(text: str, name: str) -> Source:
     if not Path(folder).is_dir():
         raise SettingsError(f"--{name} {text}: no folder {folder}. Name the one that holds the clips.")
     return Source(Path(csv), Path(folder))
-
-
-def _device(name: str) -> torch.device:
-    """The device, which works.
-
-    Raises:
-        DeviceError: it does not.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise DeviceError(f"--device {name} does not work here ({first}). Use --device cpu.") from error
-    return device
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks for a stop in good order; a second one ends the process as usual."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -144,7 +144,8 @@ class _Member:
             self._write_selected(memory)
         if not rows:
             raise SettingsError(
-                f"stage {stage.name}: fold {self.fold} hears no clip of {', '.join(stage.heard) or 'any set'}."
+                f"stage {stage.name}: fold {self.fold} hears no clip of {', '.join(stage.heard) or 'any set'}. Give a "
+                "second fold in the csv, or other [folds] in the plan."
             )
         sources = tuple(self.clips.sources[row] for row in rows)
         heard = Heard(tuple(rows), np.stack([truth[row] for row in rows]), sources)

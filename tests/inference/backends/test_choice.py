@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from soundpost.inference.backends import choice
+from soundpost.inference.backends.candidates import Candidates
 from soundpost.inference.backends.choice import BOUND, BackendChoice
+from soundpost.inference.backends.graph_settings import GraphSettings
 
 RIGHT = torch.tensor([[0.2, 0.8], [0.5, 0.1]])
 
@@ -100,6 +102,14 @@ def test_way_that_raises_or_answers_another_shape_is_out_and_told(clock: Clock) 
     assert len(said) == 3
 
 
+def test_way_is_held_to_exact_answers_where_the_first_one_rounds(clock: Clock) -> None:
+    """What half precision strays is no fault of a runtime that does not, and what it hides is no excuse."""
+    ways = {"torch": clock.way(0.3, 4 * BOUND), "onnxruntime": clock.way(0.1), "openvino": clock.way(0.05, 4 * BOUND)}
+
+    assert BackendChoice().take("tiny/1", ways, exact=lambda: RIGHT) == "onnxruntime"
+    assert BackendChoice().take("tiny/1", ways) == "openvino"
+
+
 def test_only_way_is_taken_without_being_run() -> None:
     """Where nothing can be compared nothing is computed."""
     assert BackendChoice().take("tiny/1", {"torch": lambda: pytest.fail("it was run")}) == "torch"
@@ -112,3 +122,24 @@ def test_real_clock_finds_the_way_that_sleeps_less() -> None:
         return lambda: (time.sleep(seconds), RIGHT)[1]
 
     assert BackendChoice().take("tiny/1", {"torch": after(0.04), "onnxruntime": after(0.004)}) == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("names", "lanes", "is_alone", "times"),
+    [
+        (("onnxruntime",), 1, True, 0.0),
+        (("onnxruntime",), 4, True, 0.0),
+        (("onnxruntime",), 4, False, 6.0),
+        (("openvino",), 3, True, 4.2),
+        (("openvino",), 3, False, 4.2 + 5.5),
+        (("onnxruntime", "openvino"), 1, True, 6.7),
+    ],
+)
+def test_memory_that_runtimes_may_still_take_grows_with_file_lanes_and_members(
+    names: tuple[str, ...], lanes: int, is_alone: bool, times: float
+) -> None:
+    """One session serves all lanes of ONNX Runtime; OpenVINO has a copy for each; another member is opened beside."""
+    candidates = Candidates(bytes(1000), GraphSettings(), 4, names, BackendChoice(), lanes)
+
+    assert candidates.coming_bytes(is_alone) == pytest.approx(1000 * times, abs=1)
+    candidates.close()

@@ -1,5 +1,6 @@
 """A graph in place of a torch network: prepared windows in, logits (or what the file calls its answer) out."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,29 +30,46 @@ class GraphNetwork(nn.Module):
         self.settings = settings
         self.n_classes = n_classes
         self.n_bytes = n_bytes
-        self._session = session
+        self.session = session
         self._constants = {
             port.name: constant(settings.constants[port.name], port.dtype, port.name)
             for port in session.inputs
             if port.name in settings.constants
         }
         self.input = input_of(session, settings)
-        self.output = output_of(session, settings)
+        self.output = output_of(session, settings.output)
 
     def forward(self, windows: Tensor) -> Tensor:
         """(batch, channels, bins, frames) as the view prepares them -> (batch, classes) float32 on the same device."""
-        arrays = arranged(windows.detach().cpu().numpy(), self.settings.axes).astype(self.input.dtype, copy=False)
-        if self.settings.one_by_one:
-            batch_axis = self.settings.axes.index("batch") if self.settings.axes else 0
-            rows = [self._answer(row, 1) for row in np.split(arrays, len(windows), batch_axis)]
-        else:
-            rows = [self._answer(arrays, len(windows))]
+        answers = self.answers(windows, self.output.name)
+        rows = [class_rows(answer, count, self.n_classes, self.settings) for answer, count in answers]
         return torch.from_numpy(np.concatenate(rows)).to(windows.device)
 
-    def _answer(self, arrays: np.ndarray, count: int) -> np.ndarray:
-        inputs = {self.input.name: np.ascontiguousarray(arrays), **self._constants}
-        (answer,) = self._session.run(inputs, [self.output.name])
-        return class_rows(answer, count, self.n_classes, self.settings)
+    def vectors(self, windows: Tensor) -> Tensor:
+        """(batch, channels, bins, frames) -> (batch, features) float32: the output that [model] calls embedding.
+
+        Raises:
+            SettingsError: it names none.
+        """
+        named = self.settings.embedding
+        if not named:
+            raise SettingsError(
+                "[model] names no embedding, and a graph has no layer to look into; its outputs: "
+                f"{'; '.join(map(str, self.session.outputs))}. Give one of them as embedding in [model]."
+            )
+        answers = self.answers(windows, output_of(self.session, named).name)
+        rows = [feature_rows(answer, count, self.settings) for answer, count in answers]
+        return torch.from_numpy(np.concatenate(rows)).to(windows.device)
+
+    def answers(self, windows: Tensor, output: str) -> Iterator[tuple[np.ndarray, int]]:
+        """What an output holds after each call, and for how many windows: all of them, or one by one."""
+        arrays = arranged(windows.detach().cpu().numpy(), self.settings.axes).astype(self.input.dtype, copy=False)
+        batch_axis = self.settings.axes.index("batch") if self.settings.axes else 0
+        calls = np.split(arrays, len(windows), batch_axis) if self.settings.one_by_one else [arrays]
+        for some in calls:
+            inputs = {self.input.name: np.ascontiguousarray(some), **self._constants}
+            (answer,) = self.session.run(inputs, [output])
+            yield answer, some.shape[batch_axis]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "GraphNetwork":
         return self  # a session keeps nothing of a call, so that all may share it
@@ -104,6 +122,25 @@ def class_rows(answer: np.ndarray, count: int, n_classes: int, settings: GraphSe
     return pooled
 
 
+def feature_rows(answer: np.ndarray, count: int, settings: GraphSettings) -> np.ndarray:
+    """What an output of features holds as (batch, features) float32: further axes are averaged over.
+
+    Raises:
+        ShapeError: it has no row for each of so many windows.
+    """
+    values = np.asarray(answer, np.float32)
+    if count == 1 and values.shape[:1] != (1,):  # one window's features, without a batch axis
+        values = values[None]
+    axis = settings.embedding_axis if settings.embedding_axis > 0 else values.ndim - 1
+    if values.ndim < 2 or values.shape[0] != count or axis >= values.ndim:
+        raise ShapeError(
+            f"output {settings.embedding} is {np.shape(answer)} for {count} windows, which is no row of features for "
+            "each. Correct embedding or embedding_axis in [model]."
+        )
+    rows: np.ndarray = values.mean(tuple(i for i in range(1, values.ndim) if i != axis))
+    return rows
+
+
 def input_of(session: Session, settings: GraphSettings) -> Port:
     """The input that takes the windows.
 
@@ -124,15 +161,15 @@ def input_of(session: Session, settings: GraphSettings) -> Port:
     return chosen[0]
 
 
-def output_of(session: Session, settings: GraphSettings) -> Port:
-    """The output that answers.
+def output_of(session: Session, name: str) -> Port:
+    """The output of that name; the only one where the name is empty.
 
     Raises:
         SettingsError: there is none of that name, or several and none is named.
     """
-    chosen = [port for port in session.outputs if port.name == settings.output or not settings.output]
+    chosen = [port for port in session.outputs if port.name == name or not name]
     if len(chosen) != 1:
-        lack = f"no output {settings.output}" if settings.output else f"{len(chosen)} outputs"
+        lack = f"no output {name}" if name else f"{len(chosen)} outputs"
         raise SettingsError(
             f"the graph has {lack}; its outputs: {'; '.join(map(str, session.outputs))}. Name the one that answers as "
             "output in [model]."

@@ -37,7 +37,7 @@ def graph_candidates(
     if set(arrays) != {GRAPH}:
         raise WeightsError(
             f"recipe {recipe.name} has [model] name = '{ONNX}', and its file holds {', '.join(sorted(arrays)[:3])}. "
-            "Add the .onnx files again: python -m soundpost.importers add --onnx."
+            "Add the .onnx files again: soundpost import add --onnx."
         )
     settings = settings_from(GraphSettings, recipe.model.settings, f"{recipe.name} [model]")
     runtimes = usable() if names is None else names

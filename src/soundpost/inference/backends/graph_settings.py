@@ -23,6 +23,8 @@ class GraphSettings:
     output: str = ""  # which output answers; "": the only one
     pooling: str = ""  # over the frames of a frame-wise output: "max" or "mean", of its values as they are
     class_axis: int = -1  # where the output has them; 0: it has no batch axis, or no class axis for its one class
+    embedding: str = ""  # which output is the vector that tells clips apart; "": none
+    embedding_axis: int = -1  # where that output has its features; over others but the batch's it is averaged
     one_by_one: bool = False  # one window a call, where the graph takes no more or mixes them
     constants: Mapping[str, Any] = field(default_factory=dict)  # further inputs: a number, a list, {shape, value}
 

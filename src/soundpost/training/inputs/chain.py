@@ -1,5 +1,6 @@
 """Spectrograms, or waveforms, through the plan's augmentations and mixers, a whole batch at a time on the device."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -9,9 +10,9 @@ from torch import Generator, Tensor
 
 from soundpost.errors import SettingsError
 from soundpost.registry import build
-from soundpost.training.augmentations import AUGMENTATIONS
+from soundpost.training.augmentations import AUGMENTATIONS, BY_CLIP
 from soundpost.training.augmentations.augmentation import Augmentation
-from soundpost.training.batch import Batch
+from soundpost.training.batch import Batch, side_by_side
 from soundpost.training.inputs.material import LOUDEST, Heard, Shared
 from soundpost.training.inputs.windowed import sampler_of, source_numbers
 from soundpost.training.mixing import Mixing, MixSettings
@@ -121,6 +122,8 @@ class ChainMaterial:
         self.numbers = source_numbers(heard, shared)
         self.targets = torch.from_numpy(heard.truth)
         self.augmentations = [_augmentation(table) for table in stage.augment or ()]
+        is_first = itertools.takewhile(lambda table: table["name"] in BY_CLIP, stage.augment or ())
+        self.n_by_clip = len(list(is_first))
         self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))
         self.sampler = sampler_of(stage)
         self.steps = len(self.epoch(0, torch.Generator().manual_seed(0)))
@@ -148,15 +151,21 @@ class ChainMaterial:
         return self.before_mixing(self._augmented(rows, epoch, generator))
 
     def _augmented(self, rows: Tensor, epoch: int, generator: Generator) -> Batch:
-        clips = [self.read(self.heard.rows[row]) for row in rows.tolist()]
-        lengths = torch.tensor([clip.shape[-1] for clip in clips])
-        longest = int(lengths.max())
-        inputs = torch.stack([torch.nn.functional.pad(clip, (0, longest - clip.shape[-1])) for clip in clips])
-        batch = Batch(inputs.to(self.device), lengths, self.targets[rows].to(self.device), self.numbers[rows])
-        for part, off_from in self.augmentations:
-            if not off_from or epoch < off_from:
-                batch = part.apply(batch, part.draw(batch, generator))
-        return batch
+        by_clip, together = self.augmentations[: self.n_by_clip], self.augmentations[self.n_by_clip :]
+        clips = (_through(by_clip, self._clip(row), epoch, generator) for row in rows.tolist())
+        return _through(together, side_by_side(list(clips), self.device), epoch, generator)
+
+    def _clip(self, row: int) -> Batch:
+        inputs = self.read(self.heard.rows[row])[None]
+        lengths = torch.tensor([inputs.shape[-1]])
+        return Batch(inputs, lengths, self.targets[row : row + 1], self.numbers[row : row + 1])
+
+
+def _through(parts: Sequence[tuple[Augmentation, int]], batch: Batch, epoch: int, generator: Generator) -> Batch:
+    for part, off_from in parts:
+        if not off_from or epoch < off_from:
+            batch = part.apply(batch, part.draw(batch, generator))
+    return batch
 
 
 def _augmentation(table: Mapping[str, Any]) -> tuple[Augmentation, int]:

@@ -44,7 +44,7 @@ class Composed:
     def bank(self) -> Bank:
         """Mel powers of every clip at every speed."""
         clips, shared = self.shared.clips, self.shared
-        waveforms = [shared.waveform(row) for row in range(len(clips.paths))]
+        waveforms = (shared.waveform(row) for row in range(len(clips.paths)))
         return build_bank(waveforms, clips.truth, shared.front_end, self.settings.speeds, shared.device)
 
     def material(self, heard: Heard, stage: StageSettings) -> "ComposedMaterial":
