@@ -146,6 +146,8 @@ class _Member:
             chosen = dict(zip(known["rows"].tolist(), known["truth"].numpy(), strict=True))
             rows = [row for row in rows if self.clips.sources[row] != name or row in chosen]
             truth |= chosen
+        if memory:
+            self._write_selected(memory)
         if not rows:
             raise SettingsError(
                 f"stage {stage.name}: fold {self.fold} hears no clip of {', '.join(stage.heard) or 'any set'}. Give a "
@@ -164,6 +166,17 @@ class _Member:
         answers = self.campaign.answers(network, rows)
         found = choice(self.clips.truth[rows], answers, heard, self.campaign.folds.index(self.fold))
         return {"rows": torch.tensor(rows)[found.rows], "truth": torch.from_numpy(found.truth)}
+
+    def _write_selected(self, memory: Mapping[str, Any]) -> None:
+        """selected_FOLD.csv: which clips of which set a stage hears by its rule, and with which labels."""
+        with (self.campaign.out / f"selected_{self.fold}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["stage", "set", "fname", "labels"])
+            for key, known in memory.items():
+                stage, _, name = key.rpartition("/")
+                for row, truth in zip(known["rows"].tolist(), known["truth"].numpy(), strict=True):
+                    labels = [label for label, there in zip(self.clips.labels, truth, strict=True) if there > 0]
+                    writer.writerow([stage, name, self.clips.files[row], ",".join(labels)])
 
     def score(self, network: nn.Module, validation: ValidationSettings) -> float:
         """The score of the held-out clips, or of other curated clips."""

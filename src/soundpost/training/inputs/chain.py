@@ -26,7 +26,10 @@ class SpectrogramsSettings:
 
 
 class Spectrograms:
-    """The front end's spectrograms, augmented, prepared as the view prepares them, then mixed."""
+    """The front end's spectrograms, augmented, prepared as the view prepares them, then mixed.
+
+    No golden case: it only calls parts that have theirs.
+    """
 
     Settings: ClassVar[type] = SpectrogramsSettings
 
@@ -57,7 +60,10 @@ class WaveformsSettings:
 
 
 class Waveforms:
-    """Waveforms, augmented and mixed, then seen through the front end; shorter ones end in zeros."""
+    """Waveforms, augmented and mixed, then seen through the front end; shorter ones end in zeros.
+
+    No golden case: it only calls parts that have theirs.
+    """
 
     Settings: ClassVar[type] = WaveformsSettings
 
@@ -76,8 +82,12 @@ class Waveforms:
             return torch.tensor(store[row]).float() / LOUDEST
 
         def see(batch: Batch) -> Batch:
-            waveforms = batch.inputs * batch.is_heard()
-            inputs = shared.view.prepare(shared.front_end(waveforms[:, : int(batch.lengths.max())]))
+            # Effects may have left less than the network needs.
+            at_least = shared.audio.length_samples if shared.audio.length_rule.startswith("at_least") else 0
+            size = max(int(batch.lengths.max()), at_least)
+            waveforms = (batch.inputs * batch.is_heard())[:, :size]
+            waveforms = torch.nn.functional.pad(waveforms, (0, size - waveforms.shape[1]))
+            inputs = shared.view.prepare(shared.front_end(waveforms))
             return replace(batch, inputs=inputs, lengths=torch.full((len(batch),), inputs.shape[-1]))
 
         return ChainMaterial(heard, stage, self.shared, read, after_mixing=see)

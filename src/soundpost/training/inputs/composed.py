@@ -28,7 +28,10 @@ class ComposedSettings:
 
 
 class Composed:
-    """A bank of all clips, made once for all members."""
+    """A bank of all clips, made once for all members.
+
+    No golden case: it is our own.
+    """
 
     Settings: ClassVar[type] = ComposedSettings
 

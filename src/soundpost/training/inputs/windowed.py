@@ -28,7 +28,10 @@ class WindowedSettings:
 
 
 class Windowed:
-    """For any recipe without augmentations of its own."""
+    """For any recipe without augmentations of its own.
+
+    No golden case: windows are the view's, which has its own.
+    """
 
     Settings: ClassVar[type] = WindowedSettings
 
