@@ -132,7 +132,7 @@ def test_augmentation_after_mixing_hears_what_is_mixed_and_partners_skip_what_is
     clips = Heard((0, 1), np.eye(2, dtype=np.float32), (VALIDATED,) * 2)
     shared = Shared(plan, None, torch.device("cpu"), Path())  # type: ignore[arg-type]
     material = ChainMaterial(clips, plan.stage(0), shared, lambda row: torch.zeros(4))
-    crop = placed({"name": "crop", "frames": 9})
+    crop = replace(placed({"name": "crop", "frames": 9}), by_clip=False)
     material.augmentations = [
         replace(crop, part=Noted("crop", 1.0)),
         replace(crop, part=Noted("slices", 2.0), partners=False),
