@@ -16,7 +16,7 @@ from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.inference.device_errors import is_broken_device
 from soundpost.inference.out_of_memory import answer
 
-LIMIT_SECONDS = 60  # of each run that is injured; a hang is noticed after a part of it
+LIMIT_SECONDS = 60  # for each injured run; a hang is noticed after a part of it
 BINS = 64
 INJURED = """# A network that injures its own run once, in its lane.
 import os

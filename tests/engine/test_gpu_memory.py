@@ -28,7 +28,7 @@ from soundpost.settings import RunSettings
 
 GPU = "cpu:0"  # to torch a processor, to the engine a device that leaves the cores alone
 DEVICE_BYTES = 2 * GIB
-FRAME_BYTES = 8192.0  # of device memory that a window x frame takes
+FRAME_BYTES = 8192.0  # a window x frame takes so much device memory
 
 
 class Allocator:

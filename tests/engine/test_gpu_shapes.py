@@ -13,7 +13,7 @@ from soundpost.importers.recipe_files import TEMPLATES, template
 from soundpost.registry import build
 from soundpost.views import VIEWS
 
-CLIPS = 3361  # of the contest's hidden set
+CLIPS = 3361  # as many as the hidden set has
 MOST_SHAPES = 200
 FREESOUND = [
     path.stem
