@@ -5,7 +5,7 @@ The answers are those of kernel.py in float32: the same members, views and blend
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path

@@ -215,7 +215,7 @@ def test_several_devices_all_answer_and_together_as_one_does(
         expected = soundpost.load(assets, device="cpu").predict(clips)
     both = threading.Barrier(2)
     seen: list[str] = []
-    own = Predictor.__call__
+    own = Predictor.prepare
 
     def noted(predictor: Predictor, *given: Any) -> Any:
         if str(predictor.device) not in seen:
@@ -223,7 +223,7 @@ def test_several_devices_all_answer_and_together_as_one_does(
             both.wait(timeout=60)
         return own(predictor, *given)
 
-    monkeypatch.setattr(Predictor, "__call__", noted)
+    monkeypatch.setattr(Predictor, "prepare", noted)
     tagger = soundpost.load(assets, devices=["cpu:0", "cpu:1"])
     with pytest.warns(UserWarning, match="1 of 5 clips cannot be read"):
         frame = tagger.predict(clips)
@@ -251,7 +251,7 @@ def test_device_that_fails_among_several_is_an_error(
     clips = make_clips([0.5, 0.3, 0.7, 0.4]) / "test"
     tagger = soundpost.load(make_assets({"folds": 1}), devices=["cpu:0", "cpu:1"])
     has_failed = threading.Event()
-    own = Predictor.__call__
+    own = Predictor.prepare
 
     def broken(predictor: Predictor, *given: Any) -> Any:
         if str(predictor.device) == "cpu:1":
@@ -260,7 +260,7 @@ def test_device_that_fails_among_several_is_an_error(
         assert has_failed.wait(timeout=60)
         return own(predictor, *given)
 
-    monkeypatch.setattr(Predictor, "__call__", broken)
+    monkeypatch.setattr(Predictor, "prepare", broken)
     with pytest.raises(RuntimeError, match="the second device is gone"):
         tagger.predict(clips)
 

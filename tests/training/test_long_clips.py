@@ -159,7 +159,8 @@ def test_chain_parts_that_see_all_clips_come_after_those_that_cut(tmp_path: Path
     """A part that needs the batch ends the run of those that see one clip at a time."""
     material = chain(tmp_path, {"name": "crop", "frames": 500}, {"name": "reverse"}, {"name": "pad", "frames": 500})
 
-    assert material.n_by_clip == 1
+    assert [one.by_clip for one in material.augmentations] == [True, False, True]
+    assert material.batch(torch.arange(2), 0, torch.Generator().manual_seed(0)).inputs.shape[-1] == 500
     assert set(BY_CLIP) < set(AUGMENTATIONS)
 
 

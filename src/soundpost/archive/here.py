@@ -165,6 +165,7 @@ class _Part:
             done += works
             if not run.run_pass(works, done):
                 return
+            return_free_memory()
 
     def _embed(self, run: Run) -> None:
         """A pass of one member that gives embeddings; its spectrograms stay for those that follow."""

@@ -1,8 +1,10 @@
 """Every runtime of the registry: torch's answers, any length, several lanes at once, nothing kept, clear errors."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,24 @@ def test_session_serves_several_lanes_at_once_as_it_serves_one(name: str) -> Non
 
     for batch, logits in zip(batches, answers, strict=True):
         np.testing.assert_allclose(logits, tagger_logits(batch), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core, to which everything is bound")
+@pytest.mark.parametrize("name", BACKENDS)
+def test_lanes_of_a_session_are_bound_to_no_core(name: str, compact_graph: bytes) -> None:
+    """Lanes that a runtime binds all to one core take turns on it, and the other cores stand idle."""
+    session = open_session(name, compact_graph, lanes=2)
+    everywhere, bound = os.sched_getaffinity(0), set()
+    batches = [noise(16, 1, 16, 900)] * 40
+
+    with ThreadPoolExecutor(2) as lanes:
+        answers = [lanes.submit(answer, session, batch) for batch in batches]
+        while not all(future.done() for future in answers):
+            for thread in psutil.Process().threads():
+                with suppress(OSError):  # it has ended
+                    bound.add(frozenset(os.sched_getaffinity(thread.id)))
+
+    assert bound == {frozenset(everywhere)}
 
 
 @pytest.mark.parametrize("name", BACKENDS)

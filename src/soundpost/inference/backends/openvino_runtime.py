@@ -15,12 +15,13 @@ from soundpost.errors import WeightsError
 from soundpost.inference.backends.session import Port, runtime_error
 
 # Answers are float32 also on cores that have bfloat16. The cache of kernels by input shape, which grows with every new
-# length of a clip, is switched off.
+# length of a clip, is switched off. Copies that bind their threads bind all of them to the same core.
 CONFIG: dict[str, Any] = {
     "INFERENCE_NUM_THREADS": 1,
     "NUM_STREAMS": 1,
     "INFERENCE_PRECISION_HINT": "f32",
     "CPU_RUNTIME_CACHE_CAPACITY": 0,
+    "ENABLE_CPU_PINNING": False,
 }
 DTYPES = {"f16": "float16", "f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "boolean": "bool"}
 

@@ -36,6 +36,10 @@ class Spectrograms:
     def __init__(self, settings: SpectrogramsSettings, shared: Shared) -> None:
         self.shared = shared
 
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms
+
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""
         store, view = self.shared.spectrograms, self.shared.view
@@ -65,6 +69,10 @@ class Waveforms:
 
     def __init__(self, settings: WaveformsSettings, shared: Shared) -> None:
         self.shared = shared
+
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms, self.shared.waveforms
 
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""
@@ -121,9 +129,8 @@ class ChainMaterial:
         self.read, self.before_mixing, self.after_mixing = read, before_mixing, after_mixing
         self.numbers = source_numbers(heard, shared)
         self.targets = torch.from_numpy(heard.truth)
-        self.augmentations = [_augmentation(table) for table in stage.augment or ()]
-        is_first = itertools.takewhile(lambda table: table["name"] in BY_CLIP, stage.augment or ())
-        self.n_by_clip = len(list(is_first))
+        self.augmentations = [placed(table) for table in stage.augment or ()]
+        self.after = [one for one in self.augmentations if one.after_mixing]
         self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))
         self.sampler = sampler_of(stage)
         self.steps = len(self.epoch(0, torch.Generator().manual_seed(0)))
@@ -135,11 +142,12 @@ class ChainMaterial:
 
     def batch(self, step: Tensor, epoch: int, generator: Generator) -> Batch:
         """Clips of these rows, augmented and mixed."""
-        own = self.before_mixing(self._augmented(step, epoch, generator))
+        before = [one for one in self.augmentations if not one.after_mixing]
+        own = self.before_mixing(self._heard(step, before, epoch, generator))
         if self.mixing.happens(epoch):
             chosen = self.mixing.choose(len(own), generator)
             own = self.mixing.mixed(own, self._partner(own, step, epoch, generator), chosen, generator)
-        return self.after_mixing(own)
+        return self.after_mixing(_augmented(own, self.after, epoch, generator))
 
     def _partner(self, own: Batch, step: Tensor, epoch: int, generator: Generator) -> Batch:
         if self.mixing.settings.partner == "same_batch":
@@ -148,12 +156,14 @@ class ChainMaterial:
         if self.mixing.settings.partner == "same_source":
             odds = (self.numbers[step][:, None] == self.numbers).float()
         rows = torch.multinomial(odds, 1, generator=generator)[:, 0]
-        return self.before_mixing(self._augmented(rows, epoch, generator))
+        theirs = [one for one in self.augmentations if one.partners and not one.after_mixing]
+        return self.before_mixing(self._heard(rows, theirs, epoch, generator))
 
-    def _augmented(self, rows: Tensor, epoch: int, generator: Generator) -> Batch:
-        by_clip, together = self.augmentations[: self.n_by_clip], self.augmentations[self.n_by_clip :]
-        clips = (_through(by_clip, self._clip(row), epoch, generator) for row in rows.tolist())
-        return _through(together, side_by_side(list(clips), self.device), epoch, generator)
+    def _heard(self, rows: Tensor, ones: Sequence["Placed"], epoch: int, generator: Generator) -> Batch:
+        """Clips of these rows, augmented: the first steps clip by clip as far as they can, the others side by side."""
+        first = list(itertools.takewhile(lambda one: one.by_clip, ones))
+        clips = [_augmented(self._clip(row), first, epoch, generator) for row in rows.tolist()]
+        return _augmented(side_by_side(clips, self.device), ones[len(first) :], epoch, generator)
 
     def _clip(self, row: int) -> Batch:
         inputs = self.read(self.heard.rows[row])[None]
@@ -161,14 +171,27 @@ class ChainMaterial:
         return Batch(inputs, lengths, self.targets[row : row + 1], self.numbers[row : row + 1])
 
 
-def _through(parts: Sequence[tuple[Augmentation, int]], batch: Batch, epoch: int, generator: Generator) -> Batch:
-    for part, off_from in parts:
-        if not off_from or epoch < off_from:
-            batch = part.apply(batch, part.draw(batch, generator))
+@dataclass(frozen=True)
+class Placed:
+    """An augmentation and where it stands."""
+
+    part: Augmentation
+    by_clip: bool  # whether it may be drawn for one clip after the other
+    off_from: int  # epoch of a stage from which it is off; 0: never
+    after_mixing: bool  # whether mixed clips go through it, instead of what is mixed
+    partners: bool  # whether partners that are drawn afresh go through it, too
+
+
+def placed(table: Mapping[str, Any]) -> Placed:
+    """An augmentation from its table, with what the table says of its place."""
+    places = {"off_from": 0, "after_mixing": False, "partners": True}
+    own = {key: value for key, value in table.items() if key not in places}
+    part = build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]")
+    return Placed(part, table["name"] in BY_CLIP, *(table.get(key, default) for key, default in places.items()))
+
+
+def _augmented(batch: Batch, parts: Sequence[Placed], epoch: int, generator: Generator) -> Batch:
+    for one in parts:
+        if not one.off_from or epoch < one.off_from:
+            batch = one.part.apply(batch, one.part.draw(batch, generator))
     return batch
-
-
-def _augmentation(table: Mapping[str, Any]) -> tuple[Augmentation, int]:
-    """The augmentation of a table, and the epoch from which it is off; 0: never."""
-    own = {key: value for key, value in table.items() if key != "off_from"}
-    return build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]"), table.get("off_from", 0)

@@ -47,6 +47,10 @@ class Composed:
         waveforms = (shared.waveform(row) for row in range(len(clips.paths)))
         return build_bank(waveforms, clips.truth, shared.front_end, self.settings.speeds, shared.device)
 
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms
+
     def material(self, heard: Heard, stage: StageSettings) -> "ComposedMaterial":
         """Composed of the clips that are heard and of nothing else."""
         device = self.shared.device

@@ -39,6 +39,10 @@ class Windowed:
         self.settings = settings
         self.shared = shared
 
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms
+
     def material(self, heard: Heard, stage: StageSettings) -> "WindowedMaterial":
         """Windows of the clips that are heard."""
         shown = [self.shared.spectrograms[row] for row in heard.rows]
