@@ -65,7 +65,8 @@ class Bare:
 
     def __init__(self, plan: Plan, network: nn.Module) -> None:
         stage = plan.stage(0)
-        self.network = copy.deepcopy(network).train().to(memory_format=torch.channels_last)
+        self.layout = layout_for(network, torch.device("cpu"))
+        self.network = copy.deepcopy(network).train().to(memory_format=self.layout)
         self.optimiser = optimiser(strict(OptimiserSettings, stage.optimiser or {}, "[optimiser]"), self.network)
         self.criterion = Criterion(strict(LossSettings, stage.loss or {}, "[loss]"), list(plan.sets))
         half = AUTOCAST[plan.autocast]
@@ -75,7 +76,7 @@ class Bare:
         """Learn from a batch."""
         inputs = batch.inputs
         if inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            inputs = inputs.contiguous(memory_format=self.layout)
         with torch.autocast("cpu", self.half, enabled=self.half is not None):
             outputs = self.network(inputs)
         loss = self.criterion(outputs, batch)
