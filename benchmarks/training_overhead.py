@@ -29,7 +29,7 @@ from soundpost.training.inputs.material import Heard, Material
 from soundpost.training.optimisers import OptimiserSettings, optimiser
 from soundpost.training.plan import LossSettings, Plan, find_plan, read_plan, strict
 from soundpost.training.train import Campaign
-from soundpost.training.trainer import AUTOCAST, Hooks, Trainer
+from soundpost.training.trainer import AUTOCAST, Hooks, Trainer, layout_for
 
 COMPACT = "weights/compact/plan.toml"
 PLANS = (COMPACT, "argus/auxiliary_016", "erc2019/m0", "ex4sperans/1d_basic", "simongrest/six_folds", "qrfaction/v1mix")
