@@ -31,9 +31,8 @@ PROTOCOLS = ("C", "D", "E", "F")
 
 RESUME = """### Exact resume
 
-`python tests/training/killed_runs.py FOLDER SYSTEM 0` trains a member of every plan, networks and sets made small, once
-at a stretch and once killed by SIGKILL at drawn moments and round the end of every stage; member and history must be
-equal.
+`python tests/training/killed_runs.py FOLDER 0` trains a member of every plan, networks and sets made small, once at a
+stretch and once killed by SIGKILL at drawn moments and round the end of every stage; member and history must be equal.
 """
 COMPACT = """### The compact weights made again
 

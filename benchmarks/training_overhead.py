@@ -29,7 +29,7 @@ from soundpost.training.inputs.material import Heard, Material
 from soundpost.training.optimisers import OptimiserSettings, optimiser
 from soundpost.training.plan import LossSettings, Plan, find_plan, read_plan, strict
 from soundpost.training.train import Campaign
-from soundpost.training.trainer import AUTOCAST, Hooks, Trainer
+from soundpost.training.trainer import AUTOCAST, Hooks, Trainer, layout_for
 
 COMPACT = "weights/compact/plan.toml"
 PLANS = (COMPACT, "argus/auxiliary_016", "erc2019/m0", "ex4sperans/1d_basic", "simongrest/six_folds", "qrfaction/v1mix")
@@ -65,7 +65,8 @@ class Bare:
 
     def __init__(self, plan: Plan, network: nn.Module) -> None:
         stage = plan.stage(0)
-        self.network = copy.deepcopy(network).train().to(memory_format=torch.channels_last)
+        self.layout = layout_for(network, torch.device("cpu"))
+        self.network = copy.deepcopy(network).train().to(memory_format=self.layout)
         self.optimiser = optimiser(strict(OptimiserSettings, stage.optimiser or {}, "[optimiser]"), self.network)
         self.criterion = Criterion(strict(LossSettings, stage.loss or {}, "[loss]"), list(plan.sets))
         half = AUTOCAST[plan.autocast]
@@ -75,7 +76,7 @@ class Bare:
         """Learn from a batch."""
         inputs = batch.inputs
         if inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            inputs = inputs.contiguous(memory_format=self.layout)
         with torch.autocast("cpu", self.half, enabled=self.half is not None):
             outputs = self.network(inputs)
         loss = self.criterion(outputs, batch)

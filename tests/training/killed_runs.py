@@ -1,4 +1,4 @@
-"""Plans trained once at a stretch and once with kill -9 again and again: python killed_runs.py FOLDER SYSTEM SEED.
+"""Plans trained once at a stretch and once with kill -9 again and again: python killed_runs.py FOLDER SEED [PLAN ...].
 
 Prints a line of JSON for each plan: plan, kills, borders (kills round the end of a stage), stages and equal, whether
 the member's file and its history (but for the seconds) are the same. A child is forked for every life of a training, so
@@ -15,7 +15,7 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +148,15 @@ def compare(plan_name: str, folder: Path, sets: list[str], chance: random.Random
     return {"plan": plan_name, "kills": kills, "borders": borders, "stages": len(plan.stages), "equal": equal}
 
 
-def run(folder: Path, system: str, seed: int) -> None:
-    """All plans of a system."""
+def run(folder: Path, seed: int, names: Sequence[str]) -> None:
+    """These plans or all plans of these systems; all plans where nothing is named."""
     torch.set_num_threads(1)
     tqdm.tqdm.monitor_interval = 0  # no second thread: children are forked
     sets = write_clips(folder)
     for plan_name in plan_names():
-        if plan_name.split("/")[0] == system:
+        if not names or plan_name in names or plan_name.split("/")[0] in names:
             print(json.dumps(compare(plan_name, folder, sets, random.Random(f"{seed} {plan_name}"))), flush=True)
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    run(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import tomli_w
 
-from soundpost.training.plan import find_plan, plan_names, read_plan
+from soundpost.training.plan import find_plan, read_plan
 
 RATE = 44100  # Hz
 N_CURATED, N_NOISY = 14, 8
@@ -30,11 +30,6 @@ SMALL_NETWORKS: dict[str, dict[str, Any]] = {
 }
 # Samples of a waveform, where a plan says how many; frames of spectrograms stay as they are.
 SMALL_LENGTHS = {"crop": ("frames", 10000), "slices": ("samples", 2000)}
-
-
-def systems() -> list[str]:
-    """Systems that have plans."""
-    return sorted({name.split("/")[0] for name in plan_names()})
 
 
 def write_reduced(name: str, folder: Path) -> Path:

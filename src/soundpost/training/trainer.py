@@ -129,7 +129,8 @@ class Trainer:
         stage = self.plan.stage(self.stage_number)
         # What a stage selects is decided once, by the network as it is now, and kept with the state.
         material = self.hooks.material(stage, self.kept, self.memory)
-        if stage.begin == "anew" and restored is None:
+        # A checkpoint between two stages is from before the beginning, too.
+        if stage.begin == "anew" and (restored is None or not restored["run"]):
             self._begin_anew()
         run = StageRun(self.plan, stage, self.network, material)
         if restored is not None and restored["run"]:
