@@ -22,7 +22,8 @@ def draw_histories(out: Path, folds: Sequence[str]) -> str:
     figure = Figure(figsize=(9, 7), layout="constrained")
     axes = figure.subplots(len(PANELS), 1, sharex=True)
     borders: set[int] = set()
-    for fold in folds:
+    there = [fold for fold in folds if history_file(out, fold).is_file()]  # one for which the disk had no room is none
+    for fold in there:
         rows = read_history(out, fold)
         for axis, (column, scale) in zip(axes, PANELS, strict=True):
             values = [float(row[column]) for row in rows]
