@@ -1,11 +1,11 @@
 # `make submission` runs the main job on a synthesised folder, `make test` runs the tests, `make slow` those that take long. Beside these: `make image`
-# runs kernel, engine and the rehearsal of a training kernel on the package versions of Kaggle's image, `make wheels` installs runtimes offline under its Pythons,
+# runs kernel and engine, `make image-training` the rehearsal of a training kernel, on the package versions of Kaggle's image, `make wheels` installs runtimes offline under its Pythons,
 # `make push` builds and sends to Kaggle, `make gpu` tells what only a machine with a GPU can.
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE := .venv-image/bin
 ENGINE_TESTS := $(addprefix tests/,audio engine ensemble/test_blend.py ensemble/test_weights.py contest/test_submission.py front_ends \
-	inference launch spectrograms whole/test_runs.py whole/test_training_kernel.py) --ignore=tests/inference/backends
+	inference launch spectrograms whole/test_runs.py) --ignore=tests/inference/backends
 
 submission: .venv/installed
 	$(BIN)/python -m soundpost.sample.folder --out sample
@@ -27,6 +27,9 @@ image: .venv/installed .venv-image/installed
 	$(BIN)/python build_kernel.py --out sample/kernel.py
 	$(IMAGE)/python sample/kernel.py --test-dir sample/test --sample-submission sample/sample_submission.csv --out sample/submission.csv
 	$(IMAGE)/python -m pytest --numprocesses auto $(ENGINE_TESTS)
+
+image-training: .venv/installed .venv-image/installed
+	$(IMAGE)/python -m pytest --numprocesses auto tests/whole/test_training_kernel.py
 
 wheels: .venv/installed .venv-3.12/installed .venv-3.13/installed
 	$(BIN)/python -m soundpost.kernel.wheels dist/wheels
@@ -61,4 +64,4 @@ push: .venv/installed
 		touch $@; \
 	else echo "no Python 3.$* here: its wheels stay untried"; fi
 
-.PHONY: submission test slow image wheels gpu push
+.PHONY: submission test slow image image-training wheels gpu push

@@ -7,7 +7,9 @@ With --device cpu --small the figures mean nothing: that run shows that the comm
     parity     every network and front end against float32 on the CPU: largest change of a probability or value
     idle       a lane with argus's tiles beside the bare forward passes of the same batches
     ensemble   argus's 35 + 15 networks over made clips; seconds for 3,361 clips, and the ratio to bare forward passes
-    failures   a batch without room, a device that breaks: what the kit makes of them
+    ways       layouts and precisions of argus's network, and its launch alone, by the size of the batch
+    shapes     what a length costs that was never seen
+    failures   runs whose engine is killed, whose device breaks or hangs; a batch without room
 """
 
 import argparse
@@ -17,74 +19,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from gpu_ensemble import ensemble
-from torch import Tensor
+from gpu_failures import failures
+from gpu_networks import batch_of, predictor_of, wait
+from gpu_ways import shapes, tf32, ways
 
 from soundpost.engine.batching import Unit
 from soundpost.engine.lanes import Job, Lane, Results
-from soundpost.ensemble.recipes import Member, Named, Recipe
 from soundpost.errors import KitError
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.importers.recipe_files import TEMPLATES, template
-from soundpost.inference.device_errors import is_broken_device
 from soundpost.inference.devices import trouble
-from soundpost.inference.network import build as build_network
-from soundpost.inference.out_of_memory import answer
-from soundpost.inference.predictor import Predictor
 from soundpost.registry import build
 from soundpost.spectrograms.cache import slots
 from soundpost.spectrograms.cache.slots import Slot
-from soundpost.training.recipe_fit import make_network
-from soundpost.views import VIEWS
-from soundpost.views.batch import stack
 from soundpost.views.view import Window
 
-LIMIT_SECONDS = {"device": 90, "parity": 240, "idle": 120, "ensemble": 420, "failures": 90}
-PRECISIONS = ("float32", "float16", "bfloat16")
+LIMIT_SECONDS = {"device": 90, "parity": 240, "idle": 120, "ensemble": 420, "ways": 180, "shapes": 90, "failures": 300}
+PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
 SMALL_NETWORKS = ("erc2019_m0", "ex4sperans_1d")
 SLOW_FRONT_ENDS = ("reassigned_picture",)  # minutes on a core
-LABELS = tuple(f"class_{i}" for i in range(80))
 Section = Callable[[str, bool], dict[str, Any]]
-
-
-def recipe_of(name: str) -> Recipe:
-    """A published recipe of one member, without weights."""
-    table = template(name)
-
-    def named(entry: dict[str, Any]) -> Named:
-        return Named(entry["name"], {key: value for key, value in entry.items() if key != "name"})
-
-    return Recipe(
-        name=name, labels=LABELS, audio=table.get("audio", {}), front_end=named(table["front_end"]),
-        model=named(table["model"]), views=tuple(named(view) for view in table["views"]),
-        members=(Member(name, "0", "", ""),), priors=(0.5,) * len(LABELS),
-        average=table.get("average", "probability"), activation=table.get("activation", "sigmoid"),
-    )  # fmt: skip
-
-
-def predictor_of(name: str, device: str, precision: str) -> Predictor:
-    """The recipe's network with drawn weights, the same on every device."""
-    torch.manual_seed(0)
-    network = make_network(template(name), len(LABELS))
-    arrays = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
-    recipe = recipe_of(name)
-    build_network(recipe, recipe.members[0], arrays)
-    return Predictor(recipe, recipe.members[0], arrays, device, precision)
-
-
-def batch_of(name: str, windows: int) -> tuple[Tensor, Any]:
-    """Windows of a drawn clip as the recipe cuts them, and the view."""
-    recipe = recipe_of(name)
-    front_end = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
-    rate = int(recipe.audio.get("sample_rate", 44100)) or 44100
-    view = build(VIEWS, recipe.views[0].name, recipe.views[0].settings, "view")
-    clip = (torch.randn(front_end.shape(8 * rate), generator=torch.Generator().manual_seed(1)) * 10 - 20).numpy()
-    cut = list(view.windows(clip.shape[2]) * windows)[:windows]
-    return stack([clip] * len(cut), cut, view), view
 
 
 def device(name: str, _small: bool) -> dict[str, Any]:
@@ -113,9 +73,10 @@ def parity(name: str, small: bool) -> dict[str, Any]:
             reference = exact.probabilities(exact(batch, view))
             row = []
             for precision in PRECISIONS:
-                other = predictor_of(network, name, precision)
+                other = predictor_of(network, name, precision.replace("tf32", "float32"))
                 inputs = other.prepare(batch, view)
-                answers = other.through(other.in_half(inputs), inputs, other.half is not None)
+                with tf32() if precision == "tf32" else nullcontext():
+                    answers = other.through(other.in_half(inputs), inputs, other.half is not None)
                 answers = other.probabilities(answers)
                 row.append(f"{float((answers.cpu() - reference).abs().max()):.1e}")
             found[network] = dict(zip(PRECISIONS, row, strict=True))
@@ -144,11 +105,11 @@ def idle(name: str, small: bool) -> dict[str, Any]:
     on_device = batch.to(name)
     for _ in range(2):  # half precision is decided, kernels are warm
         predictor(on_device, view)
-    _wait(name)
+    wait(name)
     started = time.perf_counter()
     for _ in range(count):
         predictor(on_device, view)
-    _wait(name)
+    wait(name)
     bare = time.perf_counter() - started
     slots.read = lambda *_: batch[0].numpy()  # type: ignore[assignment]
     results = Results()
@@ -177,36 +138,9 @@ class _Owner:
         """Nothing is kept."""
 
 
-def failures(name: str, _small: bool) -> dict[str, Any]:
-    """What the kit makes of a device without room and of one that breaks."""
-    if name == "cpu":
-        return {"not run": "needs a GPU"}
-    batch, view = batch_of("argus", 8)
-    exact = predictor_of("argus", name, "float32")
-    expected = exact(batch, view).cpu()
-    held = torch.cuda.memory_reserved(name) / torch.cuda.get_device_properties(name).total_memory
-    torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(max(0.002, held / 3), name)
-    answers, losses = answer(exact, view, batch)
-    found: dict[str, Any] = {"splits without room": losses.splits, "windows on the CPU": losses.on_cpu}
-    found["answers differ by"] = "lost" if answers is None else f"{float((answers.cpu() - expected).abs().max()):.1e}"
-    torch.cuda.set_per_process_memory_fraction(1.0, name)
-    try:
-        torch.zeros(4, device=name)[torch.tensor([99], device=name)]
-        torch.cuda.synchronize(name)
-        found["device assert"] = "not raised"
-    except RuntimeError as error:  # what is wanted
-        found["device assert"] = "known as a broken device" if is_broken_device(error) else f"NOT known: {error}"
-    return found
-
-
-def _wait(name: str) -> None:
-    if name != "cpu":
-        torch.cuda.synchronize(name)
-
-
 SECTIONS: dict[str, Section] = {
-    "device": device, "parity": parity, "idle": idle, "ensemble": ensemble, "failures": failures,
+    "device": device, "parity": parity, "idle": idle, "ensemble": ensemble, "ways": ways, "shapes": shapes,
+    "failures": failures,
 }  # fmt: skip
 
 

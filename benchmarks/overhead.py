@@ -19,7 +19,7 @@ from pathlib import Path
 
 from measuring import ROOT, make_clips, run
 
-from soundpost.launch.supervisor import ENGINE_ENVIRONMENT
+from soundpost.resources.engine_environment import ENGINE_ENVIRONMENT
 
 
 def bare(test_dir: Path) -> dict[str, float]:

@@ -22,7 +22,7 @@ COMMANDS = {
     "soundpost.launch.main": ("--time-lmiit", "--time-limit"),
     "soundpost.sample.folder": ("--clisp", "--clips"),
     "soundpost.training": ("--epohcs", "--epochs"),
-    "soundpost.training.recipe_fit": ("--recipe-tempalte", "--recipe-template"),
+    "soundpost.training.recipe_fit": ("--scoer-clips", "--score-clips"),
 }
 
 

@@ -27,6 +27,8 @@ COMMANDS: dict[str, Command] = {
     "build": Command("soundpost.kernel.command", "write kernel.py, which carries source and weights"),
     "push": Command("soundpost.kernel.push", "send kernel and weights to Kaggle"),
     "train": Command("soundpost.training.__main__", "train the members of a plan on labelled clips"),
+    "fit": Command("soundpost.training.fit", "train a template's network briefly, without a plan"),
+    "ensemble": Command("soundpost.training.ensembles.command", "choose which recipes to blend; train second levels"),
     "evaluate": Command("soundpost.evaluation.evaluate", "score members on labelled clips"),
     "import": Command(
         "soundpost.importers.__main__",

@@ -1,20 +1,19 @@
 """soundpost.load(...).predict(...): trained weights asked from Python, without a contest around them.
 
-The answers are those of kernel.py in float32: the same members, views and blend, in memory and on one device.
+The answers are those of kernel.py in float32: the same members, views and blend, in memory, on one device or several.
 """
 
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 
-from soundpost.audio.decode import AudioSettings
-from soundpost.audio.sound import Sound, batches, from_array, hear
+from soundpost.audio.sound import Sound, batches, from_array
 from soundpost.contest.audio_files import find_audio_files
 from soundpost.ensemble.column_blend import blend_columns
 from soundpost.ensemble.columns import map_all
@@ -23,15 +22,16 @@ from soundpost.ensemble.weights_folder import Assets, default_root, find_assets
 from soundpost.errors import ClipError, SettingsError
 from soundpost.inference.devices import choose_devices
 from soundpost.inference.embedding import embed
-from soundpost.inference.in_memory import answer_by, spectrograms_of
+from soundpost.inference.in_memory import answers_by, heard_by
 from soundpost.inference.predictor import Predictor
+from soundpost.inference.spread import Lane, spread
 from soundpost.inference.stacking import ready_blend
-from soundpost.registry import settings_from
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Place = str | os.PathLike[str]
+Answered = tuple[np.ndarray, dict[int, ClipError], dict[str, np.ndarray]]  # rows, unreadable sounds, left out answers
 Heard = tuple[Sequence[int], Sequence[np.ndarray]]  # which of several sounds could be read, and their spectrograms
 
 
@@ -40,7 +40,7 @@ class Tagger:
 
     Args:
         assets: submission, recipes and weights.
-        device: "auto", "cpu", "cuda" or "cuda:1"; one of them is used.
+        devices: which of them answer, each with networks of its own; batches are spread over them.
         members: names such as "compact/1"; empty: all.
         views: how many of each recipe's views, the cheapest first; 0: all.
 
@@ -50,20 +50,26 @@ class Tagger:
         DeviceError: a device that does not work.
     """
 
-    def __init__(self, assets: Assets, device: str, members: Sequence[str], views: int) -> None:
+    def __init__(self, assets: Assets, devices: Sequence[str], members: Sequence[str], views: int) -> None:
         recipes = assets.submission.recipes
         everyone = [(recipe, member) for recipe in recipes for member in recipe.members]
         known = [member.name for _, member in everyone]
         if unknown := sorted(set(members) - set(known)):
             raise SettingsError(f"no members {', '.join(unknown)}; known: {', '.join(known)}. Correct the names.")
         chosen = [(r, m) for r, m in everyone if not members or m.name in members]
-        self.device = choose_devices(device)[0]
+        self.devices: tuple[str, ...] = tuple(dict.fromkeys(devices))
+        self.device = self.devices[0]
         self.labels: tuple[str, ...] = tuple(dict.fromkeys(label for r, _ in chosen for label in r.labels))
         self.members: tuple[str, ...] = tuple(member.name for _, member in chosen)
         self._views = views
-        self._predictors: list[tuple[Recipe, Predictor]] = [
-            (recipe, Predictor(recipe, member, assets.arrays(member), self.device, "")) for recipe, member in chosen
-        ]
+        self._folds: dict[str, list[int]] = {}  # recipe -> numbers of its members
+        for number, (recipe, _) in enumerate(chosen):
+            self._folds.setdefault(recipe.name, []).append(number)
+        self._lanes: list[Lane] = [Lane(device, []) for device in self.devices]
+        for recipe, member in chosen:
+            own = assets.arrays(member)
+            for lane in self._lanes:
+                lane.predictors.append((recipe, Predictor(recipe, member, own, lane.device, "")))
         self._maps = map_all(tuple({r.name: r for r, _ in chosen}.values()), self.labels)
 
         def arrays(_: Recipe, member: Member) -> Mapping[str, np.ndarray]:
@@ -135,17 +141,23 @@ class Tagger:
         """
         if member and member not in self.members:
             raise SettingsError(f"no member {member}; known: {', '.join(self.members)}. Correct the name.")
-        recipe, predictor = self._predictors[self.members.index(member) if member else 0]
+        which = self.members.index(member) if member else 0
         _, sounds, is_one = _sounds(audio, sample_rate)
+
+        def vectors_of(lane: Lane, numbers: list[int]) -> tuple[list[int], np.ndarray | None, dict[int, ClipError]]:
+            recipe, predictor = lane.predictors[which]
+            readable, spectrograms, lost = heard_by(recipe, [sounds[i] for i in numbers], lane.device)
+            return readable, embed(predictor, spectrograms) if readable else None, lost
+
         vectors: list[np.ndarray] = []
-        there: list[int] = []
-        unreadable: dict[int, ClipError] = {}
-        for numbers in batches(sounds):
-            readable, spectrograms, lost = self._spectrograms(recipe, [sounds[i] for i in numbers])
+        there, unreadable = list[int](), dict[int, ClipError]()
+        for numbers, (readable, own, lost) in spread(
+            self._lanes, batches(sounds, -(-len(sounds) // len(self._lanes))), vectors_of
+        ):
             unreadable |= {numbers[i]: error for i, error in lost.items()}
-            if readable:
+            if own is not None:
                 there += [numbers[i] for i in readable]
-                vectors.append(embed(predictor, spectrograms))
+                vectors.append(own)
         if unreadable and not vectors:
             raise next(iter(unreadable.values()))
         found = np.concatenate(vectors)
@@ -158,31 +170,37 @@ class Tagger:
         """Probabilities of many sounds, (sounds, labels) float64, and those that cannot be read, whose rows are NaN."""
         table = np.full((len(sounds), len(self.labels)), np.nan)
         unreadable: dict[int, ClipError] = {}
-        for numbers in batches(sounds):
-            table[numbers], lost = self._answer([sounds[i] for i in numbers])
+        for numbers, (rows, lost, left_out) in spread(
+            self._lanes, batches(sounds, -(-len(sounds) // len(self._lanes))), partial(self._answer, sounds)
+        ):
+            table[numbers] = rows
             unreadable |= {numbers[i]: error for i, error in lost.items()}
+            for name, spoilt in left_out.items():
+                warnings.warn(f"{name} is left out for {spoilt.sum():,} clips: its answer is not finite.", stacklevel=2)
         return table, unreadable
 
-    def _answer(self, sounds: Sequence[Sound]) -> tuple[np.ndarray, dict[int, ClipError]]:
-        """The same for sounds that are in memory together."""
+    def _answer(self, everything: Sequence[Sound], lane: Lane, numbers: Sequence[int]) -> Answered:
+        """The same for sounds that are in memory together, and whose answers are left out."""
+        sounds = [everything[i] for i in numbers]
         heard: dict[str, Heard] = {}
         unreadable: dict[int, ClipError] = {}
-        for recipe, _ in self._predictors:
+        for recipe, _ in lane.predictors:
             if recipe.digest() not in heard:
-                there, spectrograms, lost = self._spectrograms(recipe, sounds)
+                there, spectrograms, lost = heard_by(recipe, sounds, lane.device)
                 heard[recipe.digest()] = (there, spectrograms)
                 unreadable |= lost
-        table, left_out = self.blended(len(sounds), heard)
-        for name, spoilt in left_out.items():
-            warnings.warn(f"{name} is left out for {spoilt.sum():,} clips: its answer is not finite.", stacklevel=2)
-        return table, unreadable
+        table, left_out = self.blended(len(sounds), heard, lane)
+        return table, unreadable, left_out
 
-    def blended(self, n_sounds: int, heard: Mapping[str, Heard]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def blended(
+        self, n_sounds: int, heard: Mapping[str, Heard], lane: Lane | None = None
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Probabilities of sounds whose spectrograms are there.
 
         Args:
             n_sounds: how many there are, those that could not be read among them.
             heard: what each front end made of them, by the recipe's digest.
+            lane: whose networks are asked; None: those of the first device.
 
         Returns:
             (sounds, labels) float64, NaN where nobody has an answer; and whose answers were left out because they are
@@ -191,12 +209,16 @@ class Tagger:
         layers = np.zeros((len(self.members), n_sounds, len(self.labels)), np.float32)
         done = np.zeros(layers.shape[:2], bool)
         knows = np.zeros((len(self.members), len(self.labels)), bool)
-        for number, (recipe, predictor) in enumerate(self._predictors):
+        asked = (lane or self._lanes[0]).predictors
+        for name, numbers in self._folds.items():
+            recipe = asked[numbers[0]][0]
             there, spectrograms = heard[recipe.digest()]
-            if there:
-                answer = answer_by(predictor, spectrograms, self._views or len(recipe.views))
-                columns = self._maps[recipe.name]
-                layers[number][np.ix_(there, columns.columns)] = answer[:, list(columns.classes)]
+            if not there:
+                continue
+            predictors, columns = [asked[i][1] for i in numbers], self._maps[name]
+            answers = answers_by(predictors, spectrograms, self._views or len(recipe.views))
+            for place, number in enumerate(numbers):
+                layers[number][np.ix_(there, columns.columns)] = answers[:, place, list(columns.classes)]
                 knows[number, list(columns.columns)] = True
                 done[number, there] = True
         table = np.full((n_sounds, len(self.labels)), np.nan)
@@ -210,35 +232,33 @@ class Tagger:
             heard: what each front end made of them, by the recipe's digest.
             member: whose network; empty: the first.
         """
-        recipe, predictor = self._predictors[self.members.index(member) if member else 0]
+        recipe, predictor = self._lanes[0].predictors[self.members.index(member) if member else 0]
         return embed(predictor, heard[recipe.digest()][1])
 
-    def _spectrograms(
-        self, recipe: Recipe, sounds: Sequence[Sound]
-    ) -> tuple[list[int], list[np.ndarray], dict[int, ClipError]]:
-        """Numbers of the sounds that can be read, their spectrograms, and the others with the reason."""
-        waveforms = hear(sounds, settings_from(AudioSettings, recipe.audio, "[audio]"))
-        unreadable = {i: found for i, found in enumerate(waveforms) if isinstance(found, ClipError)}
-        readable = [(i, found) for i, found in enumerate(waveforms) if not isinstance(found, ClipError)]
-        made = spectrograms_of(recipe, [waveform for _, waveform in readable], torch.device(self.device))
-        return [i for i, _ in readable], made, unreadable
 
-
-def load(weights: Place | None = None, device: str = "auto", members: Sequence[str] = (), views: int = 0) -> Tagger:
+def load(
+    weights: Place | None = None,
+    device: str = "auto",
+    members: Sequence[str] = (),
+    views: int = 0,
+    devices: Sequence[str] = (),
+) -> Tagger:
     """The members of a folder of weights, ready to answer.
 
     Args:
         weights: folder of submission.toml; None: those that come with Soundpost.
-        device: "auto", "cpu", "cuda" or "cuda:1".
+        device: "auto" (all GPUs that work, else the processor), "cpu", "cuda" (all GPUs), or a name, "cuda:1".
         members: names such as "compact/1"; empty: all.
         views: how many of each recipe's views, the cheapest first, which is quicker; 0: all, as the kernel.
+        devices: names of several in place of device, ["cuda:0", "cuda:1"]; all answer, batches are spread over them.
 
     Raises:
         SettingsError: no submission there, or no such member.
         WeightsError: weights that are missing or altered.
         DeviceError: a device that does not work.
     """
-    return Tagger(find_assets(Path(weights) if weights else default_root()), device, members, views)
+    chosen = choose_devices(",".join(devices) or device)
+    return Tagger(find_assets(Path(weights) if weights else default_root()), chosen, members, views)
 
 
 def _sounds(

@@ -11,6 +11,7 @@ from soundpost.after.apply import apply, steps_of
 from soundpost.after.priors import BIRDCLEF_2026, SiteHourRates, count_rates, site_and_hour
 from soundpost.after.ranks import ranks
 from soundpost.after.table import Table, of_recordings
+from soundpost.archive.recording_steps import WHOLE_TABLE
 from soundpost.errors import SettingsError, ShapeError
 from soundpost.registry import pick
 
@@ -26,7 +27,6 @@ SETTINGS: dict[str, dict[str, Any]] = {  # for steps that need some
     "temperature": {"temperatures": {"b": 2.0}},
     "threshold_stretch": {"thresholds": [0.2, 0.3, 0.4]},
 }
-OF_ALL_ROWS = {"rank_blend", "rank_gate", "taxon_rank", "power_below_rank"}  # a row depends on other recordings
 
 
 def table(seed: int = 1, rows: int = 6) -> Table:
@@ -56,7 +56,7 @@ def test_step_of_any_name_changes_something_or_only_clips(name: str) -> None:
     assert (name == "clip") == bool(np.array_equal(after, before.values))
 
 
-@pytest.mark.parametrize("name", sorted(set(AFTER) - OF_ALL_ROWS))
+@pytest.mark.parametrize("name", sorted(set(AFTER) - set(WHOLE_TABLE)))
 def test_step_of_a_recording_looks_at_no_other_recording(name: str) -> None:
     """A recording alone, and rows in another order of the table, get the same answers."""
     both = table()

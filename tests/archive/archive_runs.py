@@ -23,11 +23,11 @@ def read(out: Path) -> pd.DataFrame:
 
 
 def tagging(weights: Path, folder: Path) -> Tag:
-    """Tags clips on the CPU and gives all rows; further options as on the command line."""
+    """Tags clips, on the CPU where nothing else is said, and gives all rows; further options as on the command line."""
 
-    def run(*arguments: object, out: str = "TAGS.parquet", status: int = 0) -> pd.DataFrame:
+    def run(*arguments: object, out: str = "TAGS.parquet", status: int = 0, device: str = "cpu") -> pd.DataFrame:
         given = [*map(str, arguments), "--out", str(folder / out), "--weights", str(weights)]
-        assert main([*given, "--device", "cpu", "--quiet"]) == status
+        assert main([*given, "--device", device, "--quiet"]) == status
         return read(folder / out)
 
     return run

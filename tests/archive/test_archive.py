@@ -1,7 +1,6 @@
 """An archive as the default engine writes it: the kernel's answers, whole parts, and remarks that are right."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,8 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 import soundfile
-from archive_runs import Tag, parts_of, read, tagging
-from conftest import LABELS, RATE, ClipMaker, RecipeMaker, SettingsMaker, requires_root, waveform
+from archive_runs import Tag, parts_of, tagging
+from conftest import LABELS, RATE, ClipMaker, RecipeMaker, SettingsMaker, waveform
 
 import soundpost
 from soundpost.archive.command import main
@@ -214,27 +213,3 @@ def test_label_called_as_a_column_is_refused(make_clips: ClipMaker, make_assets:
 
     with pytest.raises(SettingsError, match="a label is called 'path'"):
         main([str(clips), "--out", str(tmp_path / "t.parquet"), "--weights", str(weights), "--quiet"])
-
-
-@requires_root
-def test_full_disk_keeps_whole_parts_and_resume_ends_the_rest(make_clips: ClipMaker, tag: Tag, tmp_path: Path) -> None:
-    """A real ENOSPC: no half part is left; with room again nothing is lost and nothing comes twice."""
-    clips = make_clips([0.3] * 30) / "test"
-    whole = tag(clips, "--part", 2, "--embeddings", out="whole.parquet")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this machine mounts no tmpfs")
-    try:
-        with pytest.raises(SettingsError, match=r"cannot be written.*The parts before it stand: make room"):
-            tag(clips, "--part", 2, "--embeddings", out="disk/TAGS.parquet")
-        parts = parts_of(disk / "TAGS.parquet")
-        assert 0 < len(parts) < 15
-        assert [pyarrow.parquet.read_metadata(part).num_rows for part in parts] == [2] * len(parts)
-        assert not list((disk / "TAGS.parquet").glob("_growing*"))
-        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
-        tag(clips, "--part", 2, "--embeddings", "--resume", out="disk/TAGS.parquet")
-        pd.testing.assert_frame_equal(whole, read(disk / "TAGS.parquet"), check_exact=False, rtol=0, atol=1e-6)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -1,51 +1,31 @@
-"""Ray Data on two nodes of one machine gives what the default engine gives, also when actors are killed.
+"""Ray Data on two nodes of one machine gives what the default engine gives, also when what computes is killed.
 
-One small cluster serves all tests of this file; nothing leaves the loopback device.
+One small cluster serves the tests that leave it whole; nothing leaves the loopback device.
 """
 
-import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
-import soundfile
-from archive_runs import Tag, tagging
-from conftest import LABELS, RATE, RecipeMaker, waveform
+import ray_runs
+from archive_runs import Tag, parts_of, tagging
+from conftest import RATE, RecipeMaker
+from ray_runs import assert_equal, kill_one, meanwhile, processes, two_nodes, write_clips
 
 from soundpost.archive import on_ray
+from soundpost.errors import SettingsError
 
-os.environ[on_ray.LOOPBACK] = "0"  # read once, when Ray is imported
-ray = pytest.importorskip("ray", reason="Ray is in requirements-dev.txt and not installed here")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
-STORE_BYTES = 100 * 2**20
-WAIT_SECONDS = 60.0  # until an actor is at work
+pytestmark = ray_runs.MARKS
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of two nodes of one core each, which do not know the package until a call brings it."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    found = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        found.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
-        assert found.address.startswith("127.0.0.1:")
+    """The address of two nodes."""
+    with two_nodes() as found:
         yield found.address
-    finally:
-        ray.shutdown()
-        found.shutdown()
 
 
 @pytest.fixture
@@ -61,24 +41,10 @@ def tag(weights: Path, tmp_path: Path) -> Tag:
     return tagging(weights, tmp_path)
 
 
-def write_clips(folder: Path, count: int) -> Path:
-    """Clips of a few lengths, one that is silent, one cut short, and one that is no sound at all."""
-    folder.mkdir()
-    for number in range(count):
-        soundfile.write(folder / f"clip{number:03}.wav", waveform(0.3 + 0.2 * (number % 5), number % 9), RATE)
-    soundfile.write(folder / "silent.wav", np.zeros(RATE, np.float32), RATE)
-    (folder / "noise.wav").write_bytes(b"no sound")
-    cut = (folder / "clip000.wav").read_bytes()
-    (folder / "cut.wav").write_bytes(cut[: len(cut) * 2 // 3])
-    return folder
-
-
-def assert_equal(expected: pd.DataFrame, found: pd.DataFrame) -> None:
-    """The same rows, numbers within 1e-6, the same remarks."""
-    assert list(expected.index) == list(found.index)
-    np.testing.assert_allclose(expected[list(LABELS)], found[list(LABELS)], rtol=0, atol=1e-6)
-    for column in ("path", "unreadable", "mended", "silent", "incomplete"):
-        assert expected[column].fillna("").tolist() == found[column].fillna("").tolist()
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Tasks and batches of a few clips, so that a run has many; set as soon as the first answers have come."""
+    return ray_runs.small_steps(monkeypatch)
 
 
 def test_engines_agree_whatever_the_blocks(
@@ -88,10 +54,9 @@ def test_engines_agree_whatever_the_blocks(
     clips = write_clips(tmp_path / "clips", 21)
     expected = tag(clips, "--window", 0.6, "--embeddings", out="here.parquet")
     monkeypatch.setattr(on_ray, "TASK_CLIPS", 5)
+    options = ("--window", 0.6, "--embeddings", "--part", 7, "--engine", "ray", "--address", cluster)
 
-    found = tag(
-        clips, "--window", 0.6, "--embeddings", "--part", 7, "--engine", "ray", "--address", cluster, out="ray.parquet"
-    )
+    found = tag(clips, *options, out="ray.parquet")
 
     assert_equal(expected, found)
     there = expected["embedding"].notna()
@@ -101,32 +66,59 @@ def test_engines_agree_whatever_the_blocks(
     )
 
 
-def test_killed_actor_costs_no_row_and_makes_none_twice(cluster: str, tag: Tag, tmp_path: Path) -> None:
-    """SIGKILL to a worker that holds the ensemble, in mid-run: Ray starts it again, and every row comes once."""
+def test_both_nodes_work(cluster: str, tag: Tag, tmp_path: Path, small_steps: threading.Event) -> None:
+    """Each node's own processes decode or answer, whichever has room."""
+    clips = write_clips(tmp_path / "clips", 120)
+    parents: set[int] = set()
+
+    def look() -> bool:
+        for process in processes("MapBatches"):
+            try:
+                parents.add(process.ppid())
+            except psutil.Error:
+                continue
+        return len(parents) == 2
+
+    with meanwhile(look) as both:
+        tag(clips, "--engine", "ray", "--address", cluster)
+
+    assert both, f"only the processes of {len(parents)} node were at work"
+
+
+@pytest.mark.parametrize("step", ["Ensemble", "hear"])
+def test_killed_worker_costs_no_row_and_makes_none_twice(
+    step: str, cluster: str, tag: Tag, tmp_path: Path, small_steps: threading.Event
+) -> None:
+    """SIGKILL to a process that holds the ensemble, or decodes, in mid-run: Ray does its work again, rows come once."""
     clips = write_clips(tmp_path / "clips", 200)
     expected = tag(clips, out="here.parquet")
-    killed: list[int] = []
-    is_over = threading.Event()
-    killer = threading.Thread(target=lambda: killed.extend(kill_actor(tmp_path / "ray.parquet", is_over)))
-    killer.start()
+    small_steps.clear()
 
-    found = tag(clips, "--part", 20, "--engine", "ray", "--address", cluster, out="ray.parquet")
+    with meanwhile(lambda: (step == "hear" or small_steps.is_set()) and kill_one(step)) as killed:
+        found = tag(clips, "--part", 20, "--engine", "ray", "--address", cluster, out="ray.parquet")
 
-    is_over.set()
-    killer.join()
-    assert len(killed) == 1, "no actor could be killed in mid-run"
-    assert found.index.is_unique
+    assert killed, f"no process of {step} could be killed in mid-run"
     assert_equal(expected, found)
 
 
-def kill_actor(out: Path, is_over: threading.Event) -> list[int]:
-    """Kill one actor that holds an ensemble as soon as a part is written; the process that was killed."""
-    until = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < until and not is_over.is_set():
-        if list(out.glob("part-*")):
-            for process in psutil.process_iter(["cmdline"]):
-                if "Ensemble" in " ".join(process.info["cmdline"] or ()) and "ray::" in process.info["cmdline"][0]:
-                    process.kill()
-                    return [process.pid]
-        time.sleep(0.02)
-    return []
+def test_archive_begun_by_one_engine_is_ended_by_the_other(cluster: str, tag: Tag, tmp_path: Path) -> None:
+    """Parts are the same files under the same names, whoever makes them."""
+    clips = write_clips(tmp_path / "clips", 21)
+    expected = tag(clips, "--part", 5, out="whole.parquet")
+    tag(clips, "--part", 5)
+    first, second, *_ = parts_of(tmp_path / "TAGS.parquet")
+    before = first.stat().st_mtime_ns
+    second.unlink()
+
+    found = tag(clips, "--part", 5, "--resume", "--engine", "ray", "--address", cluster)
+
+    assert first.stat().st_mtime_ns == before
+    assert_equal(expected, found)
+
+
+def test_gpu_on_a_cluster_without_one_is_refused(cluster: str, tag: Tag, tmp_path: Path) -> None:
+    """Before anything is computed."""
+    clips = write_clips(tmp_path / "clips", 1)
+
+    with pytest.raises(SettingsError, match="--device cuda: the cluster has no GPU"):
+        tag(clips, "--engine", "ray", "--address", cluster, device="cuda")

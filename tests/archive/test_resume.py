@@ -15,7 +15,7 @@ from archive_runs import parts_of, read, tagging
 from conftest import ClipMaker, RecipeMaker
 
 from soundpost.archive.command import main
-from soundpost.archive.part_files import LOCK
+from soundpost.archive.part_places import LOCK
 from soundpost.errors import SettingsError
 
 KILLS = 10

@@ -51,6 +51,14 @@ def test_readme_is_short_and_its_contents_name_every_chapter() -> None:
     assert re.findall(r"\[([^\]]+)\]\(#", contents) == re.findall(r"^## (.+)$", text, re.MULTILINE)
 
 
+def test_readme_names_every_page() -> None:
+    """No page of docs is left to be found by chance."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)}
+
+    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} - linked == set()
+
+
 def test_list_of_files_is_that_of_the_tree() -> None:
     """docs/files.md holds every source file with the first paragraph of its docstring."""
     command = [sys.executable, str(ROOT / "docs" / "list_files.py"), "--check"]

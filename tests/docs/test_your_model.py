@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -38,9 +37,18 @@ def _block(kind: str, after: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("width", [16, 96], ids=["inside the kernel", "by a dataset"])
+@pytest.mark.parametrize(
+    ("width", "is_split"),
+    [
+        (16, False),
+        (96, False),
+        pytest.param(16, True, marks=pytest.mark.slow),
+        pytest.param(96, True, marks=pytest.mark.slow),
+    ],
+    ids=["inside the kernel", "by a dataset", "of three files, inside the kernel", "of three files, by a dataset"],
+)
 def test_page_followed_to_the_letter_ends_in_a_submission(
-    make_clips: Callable[..., Path], tmp_path: Path, width: int
+    make_clips: Callable[..., Path], tmp_path: Path, width: int, is_split: bool
 ) -> None:
     """The files and commands as they stand: foreign folds answer every clip as their own program does."""
     checkout = tmp_path / "checkout"
@@ -51,10 +59,15 @@ def test_page_followed_to_the_letter_ends_in_a_submission(
     for entry in make_clips((0.4, 1.0, 1.5)).iterdir():
         shutil.move(entry, checkout)
     code = _block("python", "`my_cnn.py`").replace("width: int = 16", f"width: int = {width}")
+    if is_split:
+        (checkout / "nets").mkdir()
+        (checkout / "nets" / "cnn.py").write_text(code.replace("from torch import nn", "from .kinds import nn"))
+        (checkout / "nets" / "kinds.py").write_text("from torch import nn as nn\n")
+        code = "from nets.cnn import MyCnn as MyCnn\n"
     (checkout / "my_cnn.py").write_text(code)
     (checkout / "reference.py").write_text(_block("python", "`reference.py`"))
     (checkout / "mine.toml").write_text(_block("toml", "`mine.toml`"))
-    _train(checkout / "my_cnn.py", checkout)
+    _train(checkout)
     said = "".join(_follow(line, checkout) for line in _commands())
 
     with (checkout / "submission.csv").open(newline="") as file:
@@ -63,6 +76,7 @@ def test_page_followed_to_the_letter_ends_in_a_submission(
     assert len({tuple(row[1:]) for row in rows}) == 3
     assert said.count("verdict: fits: 2 passes over 3,361 clips") == 1
     assert "2 of 2 passes complete" in said
+    assert f"code that travels: {3 if is_split else 1} files, " in said
     assert (checkout / "dist" / "weights-dataset").is_dir() == (width == 96)
     assert [line.split()[:2] for line in said.splitlines() if " agrees " in line] == [
         ["waveform", "agrees"],
@@ -72,15 +86,17 @@ def test_page_followed_to_the_letter_ends_in_a_submission(
     assert said.rstrip().endswith("mine answers as mine.npz does")
 
 
-def _train(code: Path, folder: Path) -> None:
+def _train(folder: Path) -> None:
     """Two checkpoints as a training loop would leave them: inside a wrapper."""
-    holder: dict[str, Any] = {"__name__": "my_cnn"}
-    exec(compile(code.read_text(), str(code), "exec"), holder)
-    for fold in (0, 1):
-        torch.manual_seed(fold)
-        network = holder["MyCnn"](len(LABELS))
-        state = {f"net.{name}": array for name, array in network.state_dict().items()}
-        torch.save({"epoch": 9, "state_dict": state}, folder / f"fold{fold}.pth")
+    program = (
+        "import torch\nfrom my_cnn import MyCnn\n"
+        "for fold in (0, 1):\n"
+        "    torch.manual_seed(fold)\n"
+        f"    arrays = MyCnn({len(LABELS)}).state_dict()\n"
+        "    state = {f'net.{name}': array for name, array in arrays.items()}\n"
+        "    torch.save({'epoch': 9, 'state_dict': state}, f'fold{fold}.pth')\n"
+    )
+    subprocess.run([sys.executable, "-B", "-c", program], cwd=folder, check=True)
 
 
 def _commands() -> list[str]:

@@ -137,9 +137,9 @@ def idle_share(
     """How long a device with one lane is idle from the first cut to the last answer, as a share; what was answered."""
     clock = Clock()
 
-    def slow_stack(*rest: object) -> Tensor:
+    def slow_stack(*rest: object, **options: bool) -> Tensor:
         clock.lane += stacking
-        return stack(*rest)
+        return stack(*rest, **options)
 
     monkeypatch.setattr(lanes, "stack", slow_stack)
     monkeypatch.setattr(lanes.slots, "read", lambda slot, number, pages: np.full((1, 4, 8), number, np.float32))

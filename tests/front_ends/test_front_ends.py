@@ -19,7 +19,7 @@ from soundpost.front_ends.axis_picture import AxisPicture, AxisPictureSettings, 
 from soundpost.front_ends.colour_tables import TABLES, colour_table
 from soundpost.front_ends.log_mel import LogMel, LogMelSettings
 from soundpost.front_ends.log_stft import LogStft, LogStftSettings
-from soundpost.front_ends.pcen import Pcen, PcenSettings, TrainablePcen, smoothed
+from soundpost.front_ends.pcen import Pcen, PcenSettings
 from soundpost.front_ends.picture import Picture, PictureSettings
 from soundpost.front_ends.picture_stack import PictureStackSettings
 from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings
@@ -27,7 +27,9 @@ from soundpost.front_ends.reassignment import reassigned
 from soundpost.front_ends.rendering import luminance, resized
 from soundpost.functional import stft
 from soundpost.functional.mel import Bands, mel_bank, mel_power
+from soundpost.functional.pcen import smoothed
 from soundpost.functional.stft import Framing, padded, power_spectra
+from soundpost.models.trainable_pcen import TrainablePcen
 from soundpost.registry import pick
 
 RATE = 44100  # Hz

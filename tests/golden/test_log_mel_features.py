@@ -15,9 +15,10 @@ from soundpost.audio.trim import trim
 from soundpost.errors import ClipError
 from soundpost.front_ends.log_mel import LogMel, LogMelSettings
 from soundpost.front_ends.log_stft import LogStft, LogStftSettings
-from soundpost.front_ends.pcen import Pcen, PcenSettings, TrainablePcen
+from soundpost.front_ends.pcen import Pcen, PcenSettings
 from soundpost.front_ends.picture import Picture, PictureSettings
 from soundpost.functional.mel import Bands, mel_bank, mel_power
+from soundpost.models.trainable_pcen import TrainablePcen
 
 ARGUS = AudioSettings(trim_db=60.0, length_rule="at_least_from_head", length_samples=22050)
 ERC = AudioSettings(sample_rate=16000, trim_db=60.0, length_rule="at_least", length_samples=32000)

@@ -49,20 +49,38 @@ def test_plateau_and_stop_of_argus_follow_the_published_series(place: TrainingSe
 @pytest.mark.parametrize(("place", "case"), training("argus", "tile_draw"))
 def test_second_level_of_argus_hears_the_published_tiles(place: TrainingSet, case: dict[str, Any]) -> None:
     """A run, then a subset of it, and their mean."""
-    answers, draws = made(case["input"]), case["draws"]
-    kept = torch.arange(len(answers))
+    answers, draws = torch.from_numpy(made(case["input"])), case["draws"]
+    kept = torch.ones(1, len(answers), dtype=torch.bool)
     assert ("run" in draws) == (draws["run_drawn"] < 0.5)
     assert ("subset" in draws) == (draws["subset_drawn"] < 0.5)
     if "run" in draws:
-        kept = tiles.run_of(kept, draws["run"]["start"], draws["run"]["length"])
+        start, length = (torch.tensor([draws["run"][key]]) for key in ("start", "length"))
+        kept = tiles.run_of(len(answers), start, length)
     if "subset" in draws:
-        kept = kept[draws["subset"]["positions_in_what_is_left"]]
-    assert case["expected"]["kept_tiles"] == kept.tolist()
-    mean = tiles.apply(answers, kept)
+        left = kept[0].nonzero()[:, 0][draws["subset"]["positions_in_what_is_left"]]
+        kept = torch.zeros_like(kept).index_fill(1, left, True)
+    assert sorted(case["expected"]["kept_tiles"]) == kept[0].nonzero()[:, 0].tolist()
+    mean = tiles.apply(answers[None], kept)[0].numpy()
     assert_close(place.array(case["expected"]["mean"]), mean, case["tolerance"]["abs"], "mean")
-    drawn = [tiles.draw(tiles.TileDrawSettings(), len(answers), torch.Generator().manual_seed(i)) for i in range(60)]
-    assert {len(set(some.tolist())) == len(some) > 0 for some in drawn} == {True}
-    assert {len(some) for some in drawn} <= set(range(1, len(answers) + 1))
+
+
+def test_second_level_of_argus_draws_runs_and_subsets_evenly() -> None:
+    """None of 40,000 clips of 1 to 6 tiles is left without one; shares of runs, sizes and places are as published."""
+    clips = 40_000
+    counts = torch.arange(clips) % 6 + 1
+    kept = tiles.draw(tiles.TileDrawSettings(), counts, torch.Generator().manual_seed(0))
+    assert (kept.sum(1) >= 1).all()
+    assert not (kept & (torch.arange(6) >= counts[:, None])).any()
+    longest = kept[counts == 6].double()
+    whole = (longest.sum(1) == 6).double().mean().item()
+    # Neither; a run of all of them; a subset of all of them; or both.
+    assert whole == pytest.approx(0.25 + 0.25 / 6 + 0.25 / 6 + 0.25 / 36, abs=0.025)
+    only_run = tiles.draw(tiles.TileDrawSettings(1.0, 0.0), counts, torch.Generator().manual_seed(1))
+    # Lengths are even, and so are starts: the mean place of what is heard lies in the middle.
+    sizes = torch.bincount(only_run[counts == 6].sum(1), minlength=7)[1:] / (counts == 6).sum()
+    assert sizes.tolist() == pytest.approx([1 / 6] * 6, abs=0.02)
+    only_subset = tiles.draw(tiles.TileDrawSettings(0.0, 1.0), counts, torch.Generator().manual_seed(2))
+    assert only_subset[counts == 6].double().mean(0).tolist() == pytest.approx([3.5 / 6] * 6, abs=0.025)
 
 
 @pytest.mark.parametrize(("place", "case"), training("argus", "random_search"))

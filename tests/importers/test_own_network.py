@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import torchvision_beside_cpu_torch  # noqa: F401  lets torchvision be imported
 from torchvision_beside_cpu_torch import has_timm
 
+import soundpost
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.errors import BundleError, KitError, SettingsError, WeightsError
@@ -47,6 +49,8 @@ class Net(nn.Module):
         logits = self.head(self.body(x / 40).mean(dim=(2, 3)))
         if self.answer == "dict":
             return {"embedding": x, "heads": [logits * 2, logits]}
+        if self.answer == "tuple":
+            return x, logits
         return logits.sigmoid() if self.answer == "probabilities" else logits
 """
 
@@ -135,6 +139,15 @@ def test_add_output_of_a_dict_is_taken_by_key(trained: Trained, output: str) -> 
 def test_chosen_output_of_a_tuple_is_taken_by_place() -> None:
     """As torchaudio's and torchvision's networks answer."""
     assert chosen((torch.zeros(1), torch.ones(2)), "1").tolist() == [1.0, 1.0]
+
+
+def test_add_output_of_a_tuple_is_taken_by_place(trained: Trained) -> None:
+    """As torchaudio's pipelines and many a notebook's networks answer."""
+    trained.write(CODE, answer="tuple")
+
+    assert trained.add({"answer": "tuple", "output": "1"}).model.settings["output"] == "1"
+    with pytest.raises(SettingsError, match=r"answers with tuple: 0 \(2, 1, 16, \d+\), 1 \(2, 3\)"):
+        trained.add({"answer": "tuple"}, replace=True)
 
 
 def test_add_axes_and_channels_fit_networks_of_other_habits(trained: Trained) -> None:
@@ -294,9 +307,11 @@ def test_add_recipe_that_is_there_stays_until_it_is_said_to_go(trained: Trained)
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("import einops", r"net\.py:1: imports einops, which is not among what a kernel may use"),
-        ("from . import layers", r"net\.py:1: imports from \., a file beside it"),
-        ("import layers", r"net\.py:1: imports layers, a file beside it\. A network travels as one file"),
+        ("import einops", r"net\.py:1: imports einops, which is no file beside it and not among what a kernel may use"),
+        ("from . import blocks", r"net\.py:1: imports blocks from the folder .*, which has no such module"),
+        ("from .. import layers", r"net\.py:1: imports from \.\., above the folder that the network was named in"),
+        ("import blocks.layers", r"net\.py:1: imports blocks\.layers, which is no file beside it and not among"),
+        ("import layers.cnn", r"net\.py:1: imports layers\.cnn, and .*layers/cnn\.py is not there"),
         ("import distutils", r"net\.py:1: imports distutils"),
         ("def (", r"net\.py:1: invalid syntax"),
     ],
@@ -400,3 +415,58 @@ def test_add_needs_nothing_of_the_developers_packages(trained: Trained) -> None:
 
     assert done.returncode == 0, done.stderr
     assert (trained.weights / "mine" / "recipe.toml").is_file()
+
+
+def test_add_takes_prefixes_and_extra_arrays_off_by_pattern(trained: Trained) -> None:
+    """--strip, --drop and --rename of the command line: the recipe holds the network's arrays and no other."""
+    state = torch.load(trained.checkpoint, weights_only=False)["model"]
+    named = {f"net_3.{name.replace('head.', 'fc.')}": array for name, array in state.items()}
+    torch.save({**named, "net_3.mel.filters": torch.ones(3), "ema.body.bias": torch.ones(4)}, trained.checkpoint)
+    patterns = ["--drop", "ema.*", "--drop", "*.mel.*", "--strip", "net_*.", "--rename", "fc.=head."]
+
+    assert main(command(trained, *patterns)) == 0
+
+    assets = find_assets(trained.weights)
+    (recipe,) = assets.submission.recipes
+    arrays = assets.arrays(recipe.members[0])
+    assert {name.removeprefix("network."): array.tolist() for name, array in arrays.items()} == {
+        name: array.tolist() for name, array in state.items()
+    }
+
+
+def test_add_score_outside_a_probability_is_refused(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    """On either side, before anything is read."""
+    for score in ("-0.1", "81"):
+        assert main(command(trained, "--score", score)) == 2
+        assert f"--score {float(score):g} is no lwlrap, which lies within [0, 1]" in capsys.readouterr().err
+
+
+def test_add_labels_that_are_no_utf8_are_refused(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, by the file."""
+    words = command(trained)
+    (trained.folder / "labels.txt").write_bytes("Ger\xe4usch\nRain\nSiren\n".encode("latin-1"))
+
+    assert main(words) == 2
+    assert "labels.txt: 'utf-8' codec can't decode byte" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("scale", "status"), [(1.0, 0), (2.0, 3)])
+def test_add_with_a_reference_compares_at_once(
+    trained: Trained, capsys: pytest.CaptureFixture[str], scale: float, status: int
+) -> None:
+    """--reference and --clips: the person's own answers, or others."""
+    clips = trained.folder / "clips"
+    clips.mkdir()
+    soundfile.write(clips / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16000), 16000)
+    trained.add()
+    name_in_submission(trained.weights, "mine", alone=True)
+    probabilities = soundpost.load(trained.weights, device="cpu").predict([clips / "a.wav"]).to_numpy()
+    logits = scale * np.log(probabilities / (1 - probabilities))
+    np.savez(trained.folder / "mine.npz", clips=["a.wav"], logits=logits)
+    asked = ["--reference", str(trained.folder / "mine.npz"), "--clips", str(clips), "--replace"]
+
+    assert main(command(trained, *asked)) == status
+
+    printed = capsys.readouterr().out
+    assert "3 labels" in printed
+    assert printed.rstrip().endswith("mine.npz does") == (status == 0)

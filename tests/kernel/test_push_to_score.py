@@ -1,6 +1,10 @@
 """From a push to its score: the real client follows, fetches and submits against a stub on loopback."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +16,11 @@ from soundpost.contest.inputs import locate
 from soundpost.errors import SettingsError
 from soundpost.kernel import push
 from soundpost.kernel.client import Answer, PushError, client
-from soundpost.kernel.follow import Ended, Outside, follow, holds_answers, log_lines, reason
+from soundpost.kernel.follow import POLL_SECONDS, Ended, Outside, follow, holds_answers, log_lines, reason
 from soundpost.kernel.metadata import kernel_metadata
 from soundpost.kernel.submit import Pushed
 
+ROOT = Path(__file__).resolve().parents[2]
 CONTEST = "freesound-audio-tagging-2019"
 KERNEL = "somebody/soundpost-freesound"
 ANSWERS = b"fname,Bark,Rain\na.wav,0.9,0.1\nb.wav,0.2,0.7\n"
@@ -208,7 +213,50 @@ def test_follow_interrupted_leaves_the_run_and_says_how_to_look_again(
 
     assert "Kaggle goes on by itself" in follower.text
     assert f"soundpost push --attach, or kaggle kernels status {KERNEL}" in follower.text
-    assert kaggle.requests == []
+    assert {request.name for request in kaggle.requests} == {"GetKernelSessionStatus"}
+
+
+def test_push_interrupted_by_a_terminal_leaves_the_run_and_says_how_to_look_again(kaggle: Stub, dist: Path) -> None:
+    """SIGINT to the whole process group, as Ctrl-C sends it, while the real client follows: nothing is cancelled."""
+    kaggle.runs = [Run(["RUNNING"])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    following = subprocess.Popen(
+        [sys.executable, "-m", "soundpost.cli", "push", str(dist), "--yes", "--wait"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert following.stdout is not None
+    printed = []
+    for line in following.stdout:
+        printed.append(line)
+        if "running, " in line:
+            break
+    os.killpg(following.pid, signal.SIGINT)
+    rest, errors = following.communicate(timeout=60)
+
+    said = "".join(printed) + rest
+    assert following.returncode == 130, said + errors
+    assert "not followed any further; Kaggle goes on by itself" in rest
+    assert f"soundpost push --attach, or kaggle kernels status {KERNEL}" in rest
+    assert "Traceback" not in errors
+    assert json.loads((dist / "pushed.json").read_text())["version"] == 1
+    assert {request.name for request in kaggle.requests} == {"SaveKernel", "GetKernelSessionStatus"}
+
+
+@pytest.mark.parametrize(("version", "is_older", "waited"), [(1, False, 0.0), (2, False, POLL_SECONDS), (2, True, 0.0)])
+def test_follow_asks_at_once_where_no_earlier_run_can_be_meant(
+    kaggle: Stub, dist: Path, follower: Follower, version: int, is_older: bool, waited: float
+) -> None:
+    """A first push, or one that is looked at again; behind a further push the run before it may still be listed."""
+    kaggle.runs = [Run(["COMPLETE"], as_kaggle_keeps_it("done"), outputs=DONE)]
+
+    assert push.to_the_end(dist, Pushed(KERNEL, version, CONTEST), "", follower.outside, is_older) == 0
+
+    assert follower.seconds == waited
+    assert f"{KERNEL}: complete, {waited:.0f} s after the push" in follower.said
 
 
 def test_push_with_wait_from_the_command_line_pushes_follows_and_remembers(

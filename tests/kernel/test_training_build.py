@@ -18,7 +18,8 @@ from soundpost.training.plan import plan_names
 
 CONTEST = "freesound-audio-tagging-2019"
 TOGETHER = "argus/auxiliary_016,simongrest/six_folds"
-IMAGE = {*RUNTIME, "scipy", "sklearn", "timm"}  # packages of Kaggle's image that a training kernel may import
+# Packages of Kaggle's image that a training kernel may import.
+IMAGE = {*RUNTIME, "scipy", "sklearn", "timm", "matplotlib"}
 
 
 @pytest.fixture(scope="module")

@@ -162,6 +162,48 @@ def test_each_recording_gets_a_label_track_in_its_own_folder(archive: Path, weig
     assert label.split(" ")[0] in LABELS
 
 
+@pytest.mark.parametrize("kind", sorted(tables.FORMATS))
+def test_each_recording_gets_a_table_of_its_own_in_every_format(
+    archive: Path, weights: Path, tmp_path: Path, kind: str
+) -> None:
+    """One file a recording, named as its format is, with that recording's rows alone and times from its beginning."""
+    each = tmp_path / "each"
+
+    tag(weights, archive, "--each", each, "--format", kind, "--top", "1", "--window", "3")
+
+    suffix = tables.SUFFIXES[kind]
+    files = sorted(path.relative_to(each).as_posix() for path in each.rglob("*") if path.is_file())
+    assert files == [f"deeper/still/long.flac{suffix}", f"short.wav{suffix}"]
+    long = each / files[0]
+    if kind in ("csv", "parquet"):
+        frame = read(long) if kind == "csv" else pd.read_parquet(long)
+        times, names = list(zip(frame["start"], frame["end"], strict=True)), set(frame["file"])
+        assert names == {"deeper/still/long.flac"}
+    elif kind == "raven":
+        rows = list(csv.DictReader(long.read_text().splitlines(), delimiter="\t"))
+        times = [(float(row["Begin Time (s)"]), float(row["End Time (s)"])) for row in rows]
+        assert {row["Begin File"] for row in rows} == {"long.flac"}
+    else:
+        times = [tuple(map(float, line.split("\t")[:2])) for line in long.read_text().splitlines()]
+    assert times == [pytest.approx((0.0, 3.0)), pytest.approx((3.0, 5.2))]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_table_of_either_kind_is_gone_on_with(archive: Path, weights: Path, tmp_path: Path, kind: str) -> None:
+    """--skip-existing reads back what it wrote, parquet too: the rows that were there are kept as they are."""
+    out = tmp_path / "tags"
+    tag(weights, archive / "short.wav", "--out", out, "--format", kind, "--top", "1")
+    marked = read(out) if kind == "csv" else pd.read_parquet(out)
+    marked["label"] = ["marked by hand"]
+    marked.to_csv(out, index=False) if kind == "csv" else marked.to_parquet(out, index=False)
+
+    tag(weights, archive, "--out", out, "--format", kind, "--top", "1", "--skip-existing")
+
+    frame = read(out) if kind == "csv" else pd.read_parquet(out)
+    assert list(frame["file"]) == ["short.wav", "deeper/still/long.flac"]
+    assert frame["label"][0] == "marked by hand"
+
+
 def test_recordings_that_a_table_has_are_not_answered_again(
     archive: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

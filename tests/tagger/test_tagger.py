@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ import soundpost
 from soundpost.audio import sound
 from soundpost.engine.run import run as run_engine
 from soundpost.errors import ClipError, DeviceError, SettingsError
+from soundpost.inference.predictor import Predictor
 
 SAME_ANSWER = 1e-5  # between batches of other sizes, and nine digits of a csv
 
@@ -199,6 +202,72 @@ def test_tagger_warns_of_nothing_where_all_is_well(make_assets: RecipeMaker, mak
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         soundpost.load(make_assets({}), device="cpu").predict(make_clips([0.3]) / "test")
+
+
+def test_several_devices_all_answer_and_together_as_one_does(
+    make_assets: RecipeMaker, make_clips: ClipMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processors that pass for GPUs: each waits until the other has a batch, too; rows keep their order."""
+    clips = make_clips([0.5, 0.3, 0.7, 0.4, 0.6]) / "test"
+    (clips / "clip003.wav").write_bytes(b"nothing that sounds")
+    assets = make_assets({"folds": 2})
+    with pytest.warns(UserWarning, match="1 of 5 clips cannot be read"):
+        expected = soundpost.load(assets, device="cpu").predict(clips)
+    both = threading.Barrier(2)
+    seen: list[str] = []
+    own = Predictor.prepare
+
+    def noted(predictor: Predictor, *given: Any) -> Any:
+        if str(predictor.device) not in seen:
+            seen.append(str(predictor.device))
+            both.wait(timeout=60)
+        return own(predictor, *given)
+
+    monkeypatch.setattr(Predictor, "prepare", noted)
+    tagger = soundpost.load(assets, devices=["cpu:0", "cpu:1"])
+    with pytest.warns(UserWarning, match="1 of 5 clips cannot be read"):
+        frame = tagger.predict(clips)
+
+    assert tagger.devices == ("cpu:0", "cpu:1")
+    assert sorted(seen) == ["cpu:0", "cpu:1"]
+    np.testing.assert_allclose(frame, expected, atol=SAME_ANSWER)
+    assert list(frame.index) == list(expected.index)
+
+
+def test_several_devices_embed_together_as_one_does(make_assets: RecipeMaker, make_clips: ClipMaker) -> None:
+    """Vectors come in the order of the clips."""
+    clips = make_clips([0.5, 0.3, 0.7]) / "test"
+    assets = make_assets({"folds": 1})
+
+    both = soundpost.load(assets, devices=["cpu:0", "cpu:1"]).embed(clips)
+
+    np.testing.assert_allclose(both, soundpost.load(assets, device="cpu").embed(clips), atol=SAME_ANSWER)
+
+
+def test_device_that_fails_among_several_is_an_error(
+    make_assets: RecipeMaker, make_clips: ClipMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No clip is left without an answer in silence."""
+    clips = make_clips([0.5, 0.3, 0.7, 0.4]) / "test"
+    tagger = soundpost.load(make_assets({"folds": 1}), devices=["cpu:0", "cpu:1"])
+    has_failed = threading.Event()
+    own = Predictor.prepare
+
+    def broken(predictor: Predictor, *given: Any) -> Any:
+        if str(predictor.device) == "cpu:1":
+            has_failed.set()
+            raise RuntimeError("the second device is gone")
+        assert has_failed.wait(timeout=60)
+        return own(predictor, *given)
+
+    monkeypatch.setattr(Predictor, "prepare", broken)
+    with pytest.raises(RuntimeError, match="the second device is gone"):
+        tagger.predict(clips)
+
+
+def test_processor_named_twice_is_one_device(make_assets: RecipeMaker) -> None:
+    """All of its cores compute each batch."""
+    assert soundpost.load(make_assets({"folds": 1}), device="cpu").devices == ("cpu",)
 
 
 @pytest.mark.requires_cuda

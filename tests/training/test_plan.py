@@ -5,15 +5,9 @@ import pytest
 from soundpost.errors import SettingsError
 from soundpost.models import MODELS
 from soundpost.registry import build, pick
-from soundpost.training.augmentations import AUGMENTATIONS
-from soundpost.training.criterion import Criterion
-from soundpost.training.folds import FOLDS
-from soundpost.training.inputs import INPUTS
-from soundpost.training.mixing import Mixing, MixSettings
-from soundpost.training.noisy import NOISY
+from soundpost.training.checked import check_plan
 from soundpost.training.optimisers import OptimiserSettings, freeze, optimiser
-from soundpost.training.plan import LossSettings, SetSettings, find_plan, plan_names, plan_of, read_plan, strict
-from soundpost.training.samplers import SAMPLERS
+from soundpost.training.plan import SetSettings, find_plan, plan_names, plan_of, read_plan, strict
 from soundpost.training.schedules import SCHEDULES
 from soundpost.training.schedules.schedule import Length
 from soundpost.training.sets import SETS
@@ -38,12 +32,34 @@ def test_plan_with_a_wrong_key_is_refused_with_the_nearest(table: dict[str, obje
         plan_of(table, "plan.toml")
 
 
+LATE = [
+    ({"augment": [{"name": "crop", "frame": 4}]}, "unknown setting frame; known: frames"),
+    ({"augment": [{"name": "corp"}]}, "augmentation 'corp' is not known"),
+    ({"stages": [{}, {"select": {"noisy": {"name": "agreement"}}}]}, r"no \[sets.noisy\]; sets are curated"),
+    (
+        {"sets": {"curated": {}, "noisy": {}}, "stages": [{"select": {"noisy": {"name": "agreement", "parts": 1}}}]},
+        "parts = 1",
+    ),
+    ({"stages": [{}, {"schedule": {"name": "plateau", "patince": 3}}]}, "unknown key patince; did you mean patience"),
+    ({"out_of_fold": {"name": "tiles", "stp": 3}}, "unknown setting stp"),
+    ({"stages": [{"begin": "new"}]}, "begin = 'new'; known: on, anew"),
+    ({"validation": {"clips": "all"}}, "clips = 'all'; known: held_out, heard"),
+]
+
+
+@pytest.mark.parametrize(("table", "message"), LATE, ids=[message for _, message in LATE])
+def test_plan_is_checked_to_its_last_stage_before_anything_is_done(table: dict[str, object], message: str) -> None:
+    """Entries and settings that only a later stage would build."""
+    with pytest.raises(SettingsError, match=message):
+        check_plan(plan_of(table, "plan.toml"))
+
+
 @pytest.mark.parametrize("name", plan_names())
 def test_published_plan_can_be_built_from_its_tables(name: str) -> None:
     """Every entry that a plan names is there and takes its settings, in every stage."""
     path = find_plan(name)
     plan = read_plan(path)
-    build(FOLDS, plan.folds["name"], plan.folds, "fold rule")
+    check_plan(plan)
     for table in plan.sets.values():
         settings = strict(SetSettings, table, name)
         for one in settings.rules:
@@ -54,19 +70,9 @@ def test_published_plan_can_be_built_from_its_tables(name: str) -> None:
     names = [name for name, _ in network.named_parameters()]
     for number in range(len(plan.stages)):
         stage = plan.stage(number)
-        Mixing(strict(MixSettings, stage.mix or {}, name))
-        Criterion(strict(LossSettings, stage.loss or {}, name), list(plan.sets))
-        build(SAMPLERS, stage.sampler["name"], stage.sampler, "sampler")
-        for one in stage.augment or ():
-            own = {key: value for key, value in one.items() if key != "off_from"}
-            build(AUGMENTATIONS, one["name"], own, "augmentation")
-        for one in stage.select.values():
-            build(NOISY, one["name"], one, "rule")
-        assert set(stage.heard) | set(stage.select) <= set(plan.sets)
         freeze(network, stage.trainable)
         moved = optimiser(strict(OptimiserSettings, stage.optimiser or {}, name), network)
         assert sum(len(group["params"]) for group in moved.param_groups) <= len(names)
         entry = pick(SCHEDULES, stage.schedule["name"], "schedule")
         own = {key: value for key, value in stage.schedule.items() if key != "name"}
         entry(moved, strict(entry.Settings, own, name), Length(stage.epochs, 7))
-    assert plan.input["name"] in INPUTS

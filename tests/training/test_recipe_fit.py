@@ -14,7 +14,7 @@ from soundpost.ensemble.recipes import parse_recipe
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.evaluation import evaluate
 from soundpost.models.qrfaction_stacker import Stacker, StackerSettings
-from soundpost.training import recipe_fit
+from soundpost.training import fit
 from soundpost.training.recipe_fit import LearnerSettings, train_second_level
 from soundpost.training.windows import Windows
 from soundpost.views.tiles import Tiles, TilesSettings
@@ -62,9 +62,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _fit(folder: Path, out: str, *more: str) -> Path:
-    where = ["--clips", str(folder), "--csv", str(folder / "clips.csv"), "--recipe-template"]
+    where = ["--clips", str(folder), "--csv", str(folder / "clips.csv"), "--out"]
     learns = ["--batch", "4", "--device", "cpu", "--epochs", "4"]
-    assert recipe_fit.main([*where, str(folder / "template.toml"), "--out", str(folder / out), *learns, *more]) == 0
+    assert fit.main([str(folder / "template.toml"), *where, str(folder / out), *learns, *more]) == 0
     return folder / out
 
 
@@ -116,8 +116,8 @@ def test_recipe_fit_folds_named_by_only_make_a_recipe_of_their_own(
     recipe = parse_recipe((out / "recipe.toml").read_text(), "recipe.toml")
     assert [member.fold for member in recipe.members] == ["2"]
     template, table = str(folder / "template.toml"), str(folder / "clips.csv")
-    where = ["--clips", str(folder), "--csv", table, "--out", str(out), "--recipe-template", template]
-    assert recipe_fit.main([*where, "--only", "7"]) == 2
+    where = ["--clips", str(folder), "--csv", table, "--out", str(out), template]
+    assert fit.main([*where, "--only", "7"]) == 2
     assert "no fold 7; folds are 1, 2. Correct --only." in capsys.readouterr().err
 
 

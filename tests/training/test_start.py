@@ -10,7 +10,7 @@ import tomli_w
 import torch
 from safetensors.torch import load_file
 
-from soundpost.training import recipe_fit
+from soundpost.training import fit
 
 COMPACT = Path(__file__).resolve().parents[2] / "weights" / "compact"  # written by `soundpost train`
 
@@ -29,9 +29,9 @@ def test_recipe_fit_starts_with_the_weights_that_come_with_soundpost(tmp_path: P
     with (tmp_path / "clips.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     where = ["--clips", str(tmp_path), "--csv", str(tmp_path / "clips.csv"), "--out", str(tmp_path / "further")]
-    where += ["--recipe-template", str(tmp_path / "template.toml"), "--start", str(COMPACT)]
+    where += ["--start", str(COMPACT), str(tmp_path / "template.toml")]
 
-    status = recipe_fit.main([*where, "--epochs", "1", "--batch", "2", "--learning-rate", "1e-12", "--device", "cpu"])
+    status = fit.main([*where, "--epochs", "1", "--batch", "2", "--learning-rate", "1e-12", "--device", "cpu"])
 
     assert status == 0
     first, second = (load_file(tmp_path / "further" / f"fold{fold}.safetensors")["stem.weight"] for fold in "12")

@@ -20,6 +20,8 @@ REFUSED = [
     (["--limit", "soon"], "--limit soon is no duration. Write 11h30m, 45m or 90s."),
     (["--folds", "9"], "--folds 9: folds are 1, 2. Correct --folds."),
     (["--start", "nowhere"], "--start nowhere: no fold1.safetensors there."),
+    (["--curated", "away.csv:{}"], "away.csv: no such file. Give the csv of the clips."),
+    (["--curated", "away.csv:away"], "--curated away.csv:away: no folder away."),
 ]
 
 
@@ -28,10 +30,34 @@ def test_training_refuses_in_one_line(
     folder: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Status 2 and what to do."""
-    assert main(words(folder, "waveforms", "out", *more)) == 2
+    assert main(words(folder, "waveforms", "out", *(word.format(folder) for word in more))) == 2
     said = capsys.readouterr().err
+    assert "Traceback" not in said
     assert message in said
     assert len([line for line in said.splitlines() if line.startswith("error:")]) == 1
+
+
+def test_training_of_a_plan_that_is_not_there_names_the_published_ones(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A word without a suffix was meant for one of them."""
+    given = words(folder, "waveforms", "out")[1:]
+    assert main(["argus/none", *given]) == 2
+    assert (
+        "plan argus/none: No such file or directory. Name a training.toml. Published plans: argus/auxiliary_016,"
+        in (capsys.readouterr().err)
+    )
+
+
+def test_training_of_one_fold_says_that_its_member_would_hear_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All clips in fold 1: before anything is decoded."""
+    text = (folder / "curated.csv").read_text()
+    (folder / "curated.csv").write_text(text.replace(",2\n", ",1\n"))
+    assert main(words(folder, "waveforms", "out")) == 2
+    assert "fold 1 hears no clip of any set. Give a second fold" in capsys.readouterr().err
+    assert not (folder / "out" / "features").exists()
 
 
 CSVS = [

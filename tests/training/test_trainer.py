@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from trained import RATE, SPECTROGRAMS, make_folder, members, same_but_for_the_n
 from soundpost.errors import SettingsError
 from soundpost.training.__main__ import main
 from soundpost.training.duration import seconds_of
+from soundpost.training.ensembles.command import main as choose
 from soundpost.training.inputs.chain import ChainMaterial
 from soundpost.training.inputs.rows import Rows
 from soundpost.training.norms import RunningStatistics
@@ -65,13 +67,61 @@ def _paused_when(is_time: object) -> object:
     return look
 
 
-def _history(out: Path) -> list[list[str]]:
-    """Stage, epoch, rate, loss and score of every epoch of every member; seconds differ."""
+def _history(
+    out: Path, columns: Sequence[str] = ("stage", "epoch", "rate", "loss", "score", "skipped")
+) -> list[list[str]]:
+    """What every epoch of every member was like; seconds differ."""
     rows = []
     for path in sorted(out.glob("history_*.csv")):
         with path.open(newline="") as file:
-            rows += [[row[key] for key in ("stage", "epoch", "rate", "loss", "score")] for row in csv.DictReader(file)]
+            rows += [[row[key] for key in columns] for row in csv.DictReader(file)]
     return rows
+
+
+def test_loss_scaling_paused_at_every_step_equals_uninterrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a GPU's scaler, so bold that it overflows: skipped steps are counted, scale and counts resumed."""
+
+    def bold(device: torch.device, half: torch.dtype | None) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(device.type, init_scale=2.0**112, growth_interval=3)
+
+    monkeypatch.setattr("soundpost.training.trainer.loss_scaler", bold)
+    plan = folder / "spectrograms.toml"
+    plan.write_text(plan.read_text().replace("[loss]\n", "[loss]\nheads = [65536.0]\n"))
+    assert main(words(folder, "spectrograms", "uninterrupted")) == 0
+    kept = _history(folder / "uninterrupted", ("scale", "skipped"))
+    assert sum(int(skipped) for _, skipped in kept) >= 2
+    assert len({scale for scale, _ in kept}) > 1
+    steps = 0
+
+    def is_time() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps % 2 == 0
+
+    monkeypatch.setattr(Trainer, "_look_at_the_clock", _paused_when(is_time))
+    for _ in range(200):
+        assert main(words(folder, "spectrograms", "bit_by_bit")) == 0
+        if (folder / "bit_by_bit" / "recipe.toml").is_file():
+            break
+    assert same_but_for_the_name(folder / "uninterrupted", folder / "bit_by_bit")
+    assert kept == _history(folder / "bit_by_bit", ("scale", "skipped"))
+
+
+def test_step_that_overflows_moves_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients that are not finite are left out, and the next step is taken at a lower scale."""
+    monkeypatch.setattr(
+        "soundpost.training.trainer.loss_scaler",
+        lambda device, half: torch.amp.GradScaler(device.type, init_scale=2.0**127, backoff_factor=2.0**-64),
+    )
+    plan = plan_of({"optimiser": {"name": "sgd", "rate": 1.0}, "stages": [{"epochs": 1}]}, "plan")
+    rows = Rows(np.full((2, 1), 100.0, np.float32), np.ones((2, 1), np.float32), 2)
+    network = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(network.weight, -1.0)
+    trainer = Trainer(plan, network, Hooks(lambda *given: rows, lambda *given: 1.0), 0, "")
+    trainer.run(None, "overflow")
+    assert network.weight.item() == -1.0
+    assert trainer.history[-1]["skipped"] == 1
+    assert trainer.history[-1]["scale"] == 2.0**63
 
 
 def test_training_killed_and_called_again_equals_uninterrupted(folder: Path) -> None:
@@ -132,7 +182,7 @@ def test_training_shows_scores_on_the_way_and_ends_with_the_next_command(
     with (folder / "out" / "history_1.csv").open(newline="") as file:
         scores = [f"{float(row['score']):.4f}" for row in csv.DictReader(file)]
     assert f"score={scores[-1]}" in said.err
-    assert said.out.splitlines()[-1] == "python build_kernel.py"
+    assert said.out.splitlines()[-1].startswith("soundpost ensemble choose ")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("11h30m", 41400), ("90s", 90), ("45m", 2700)])
@@ -171,9 +221,14 @@ def test_training_of_other_labels_into_the_same_folder_is_refused(
     said = capsys.readouterr().err
     assert "fold1.safetensors is of another training: digest " in said
     assert "here (plan, csv, seed, fold). Give another --out" in said
+    assert main(words(folder, "waveforms", "out", "--epochs", "2")) == 2
+    assert "fold1.safetensors is of another training" in capsys.readouterr().err
     text = (folder / "curated.csv").read_text()
-    (folder / "curated.csv").write_text(text.replace("0.wav,low", "0.wav,high", 1))
-    assert main(words(folder, "waveforms", "out")) == 2
+    for line, other in (("0.wav,low,1", "0.wav,high,1"), ("0.wav,low,1", "0.wav,low,2")):
+        assert line in text
+        (folder / "curated.csv").write_text(text.replace(line, other, 1))
+        assert main(words(folder, "waveforms", "out")) == 2
+        assert "fold1.safetensors is of another training" in capsys.readouterr().err
 
 
 def test_checkpoint_of_another_plan_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,6 +236,30 @@ def test_checkpoint_of_another_plan_is_refused(folder: Path, capsys: pytest.Capt
     assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
     assert main(words(folder, "waveforms", "out", "--epochs", "5")) == 2
     assert "fold1.checkpoint is of another training" in capsys.readouterr().err
+
+
+def test_finished_training_says_what_it_came_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scores of folds and of all, worst and rarest classes, a picture of the histories, and a command that works."""
+    assert main(words(folder, "waveforms", "birds")) == 0
+    said = capsys.readouterr().out
+    for heading in ("| fold | clips | lwlrap | accuracy |", "| all | 12 |", "| worst classes |", "| rarest classes |"):
+        assert heading in said
+    assert (folder / "birds" / "history.png").read_bytes()[1:4] == b"PNG"
+    after = said.splitlines()[-1].split()
+    assert after[:3] == ["soundpost", "ensemble", "choose"]
+    assert choose(after[2:]) == 0
+    assert (folder / "submission.toml").is_file()
+
+
+def test_picture_without_matplotlib_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what to install, and the training is finished all the same."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(words(folder, "waveforms", "birds")) == 0
+    assert "no picture of the histories without matplotlib; pip install 'soundpost[train]'" in capsys.readouterr().out
+    assert not (folder / "birds" / "history.png").exists()
+    assert (folder / "birds" / "recipe.toml").is_file()
 
 
 def test_recipe_is_named_after_its_folder(folder: Path) -> None:

@@ -10,13 +10,19 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/gpu.py"
 SECONDS = 300
+INJURED = "| run, injury {} | injured {}, status 0, valid True, in time True, "
 
 
 @pytest.mark.parametrize(
     ("sections", "lines"),
     [
-        ("device,idle,failures", ["| trouble | none |", "| idle share | ", "| not run | needs a GPU |"]),
-        ("parity", ["| front end log_mel | 0.0e+00 |", "| ex4sperans_1d | float32 "]),
+        ("device,idle", ["| trouble | none |", "| idle share | "]),
+        (
+            "ways,shapes",
+            ["float16, contiguous ", "tf32, channels_last ", "launch alone, float16 ", "ms a new convolution "],
+        ),
+        ("failures", [INJURED.format("none", False), INJURED.format("kill", True), "| without room | needs a GPU |"]),
+        ("parity", ["| front end log_mel | 0.0e+00 |", "| ex4sperans_1d | float32 ", ", tf32 "]),
         ("ensemble", ["| networks | 50 |", "| predicted | 3 of 3 clips predicted |"]),
     ],
 )

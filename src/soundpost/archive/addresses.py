@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from soundpost.contest.clips import AUDIO_SUFFIXES
-from soundpost.errors import ClipError, SettingsError
+from soundpost.errors import ClipError, SettingsError, sentence
 
 FETCHERS = 8  # files fetched at once: most of the time of each is waiting
 
@@ -33,15 +34,21 @@ def opened(address: str) -> Iterator[BinaryIO]:
 
     Raises:
         SettingsError: its kind of address needs a library that is not there.
-        OSError: it cannot be read.
+        OSError: it cannot be read, whatever a library of addresses raises then.
     """
     if not is_remote(address):
         with Path(address).open("rb") as file:
             yield file
         return
-    system, path = _system(address)
-    with system.open(path, "rb") as file:
-        yield file
+    system, path = system_of(address)
+    try:
+        source = system.open(path, "rb")
+    except OSError:
+        raise
+    except Exception as error:  # a library's own, as where there are no credentials
+        raise OSError(sentence(error)) from error
+    with source:
+        yield source
 
 
 def audio_below(address: str) -> list[tuple[str, str]]:
@@ -50,7 +57,7 @@ def audio_below(address: str) -> list[tuple[str, str]]:
     Raises:
         SettingsError: nothing there, or it cannot be listed.
     """
-    system, path = _system(address)
+    system, path = system_of(address)
     try:
         if any(sign in path for sign in "*?["):
             found, base = sorted(system.glob(path)), path.partition("*")[0].rpartition("/")[0]
@@ -60,7 +67,7 @@ def audio_below(address: str) -> list[tuple[str, str]]:
             found, base = [path] if system.exists(path) else [], path.rpartition("/")[0]
     except Exception as error:
         raise SettingsError(
-            f"{address} cannot be listed ({error}). Correct the address or the access to it."
+            f"{address} cannot be listed ({sentence(error)}). Correct the address or the access to it."
         ) from error
     audio = [one for one in found if one == path or os.path.splitext(one)[1].lower() in AUDIO_SUFFIXES]
     if not audio:
@@ -104,7 +111,13 @@ def fetch_all(addresses: Sequence[str], folder: Path) -> list[Path | ClipError]:
         return list(pool.map(one, range(len(addresses))))
 
 
-def _system(address: str) -> tuple[Any, str]:
+def has_threads() -> bool:
+    """Whether a remote place has been asked in this process, so that threads are there and it must not be forked."""
+    loops = sys.modules.get("fsspec.asyn")
+    return loops is not None and loops.iothread[0] is not None
+
+
+def system_of(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path within it.
 
     Raises:

@@ -5,7 +5,7 @@ and what to do with them stand in docs/archive.md. A call that was ended in any 
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from soundpost.archive.bar import Bar
 from soundpost.archive.clip_list import list_clips
 from soundpost.archive.part_files import PartFiles, opened
 from soundpost.archive.plan import Answer, Plan
+from soundpost.archive.recording_steps import RecordingSteps
 from soundpost.arguments import Parser
 from soundpost.ensemble.weights_folder import default_root
 from soundpost.errors import SettingsError
@@ -32,7 +33,7 @@ def parser() -> Parser:
     )
     add = parser.add_argument
     add("clips", nargs="+", metavar="CLIPS", help="files, folders, globs, csv or parquet of paths, addresses")
-    add("--out", type=Path, required=True, metavar="TAGS.parquet", help="folder of the part files")
+    add("--out", required=True, metavar="TAGS.parquet", help="folder of the part files, or an address such as s3://")
     add(
         "--root", default="", metavar="DIR", help="what relative paths in tables lie below (default: the table's place)"
     )
@@ -47,6 +48,7 @@ def parser() -> Parser:
     add("--weights", type=Path, metavar="DIR", help="folder of submission.toml (default: Soundpost's own)")
     add("--members", default="", metavar="NAMES", help="only these: compact/1,compact/3 (default: all)")
     add("--views", type=int, default=0, metavar="N", help="only the N cheapest views, which is quicker (default: all)")
+    add("--no-after", action="store_true", help="leave out the steps of [[after]] (default: recording by recording)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
     add("--precision", choices=PRECISIONS, default="float32", help="of the networks (default: float32)")
     add("--engine", choices=ENGINES, default="here", help="this machine, or a cluster of Ray (default: here)")
@@ -68,12 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     plan = _plan(options)
     table.check_labels(plan)
+    steps = RecordingSteps(plan)
     with opened(options.out, plan, options.resume) as parts:
         missing = parts.missing()
         done = len(plan.clips) - sum(len(plan.items(part)) for part in missing)
         bar = Bar(len(plan.clips), done, options.quiet)
         try:
-            rows, unreadable = _write(plan, parts, _engine(options, plan, missing, bar) if missing else iter(()))
+            rows, unreadable = _write(plan, parts, steps, _engine(options, plan, missing, bar) if missing else ())
         finally:
             bar.close()
     before = f", {done:,} clips from before" if done else ""
@@ -81,12 +84,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return STATUS_NOTHING if rows and rows == unreadable and not done else STATUS_OK
 
 
-def _write(plan: Plan, parts: PartFiles, answered: Iterator[tuple[int, list[Answer]]]) -> tuple[int, int]:
+def _write(
+    plan: Plan, parts: PartFiles, steps: RecordingSteps, answered: Iterable[tuple[int, list[Answer]]]
+) -> tuple[int, int]:
     """Write part after part as they come; how many rows there were, and how many of them unreadable."""
     rows = unreadable = 0
     features = parts.features()
     for part, answers in answered:
         features = features or next((len(a.embedding) for a in answers if a.embedding is not None), 0)
+        steps.apply(answers)
         parts.write(part, table.table_of(plan, answers, features))
         rows += len(answers)
         unreadable += sum(bool(answer.unreadable) for answer in answers)
@@ -128,6 +134,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         part_clips=options.part,
         precision=options.precision,
         device=options.device,
+        has_steps=not options.no_after,
         embedding="" if options.embeddings == "first" else options.embeddings,
     )
     return replace(plan, embedding=plan.chosen[0][1].name) if options.embeddings == "first" else plan

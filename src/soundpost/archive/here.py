@@ -1,7 +1,8 @@
 """The default engine: this machine, through the cache, the batches and the lanes of kernel.py, one part after another.
 
 Workers, cache and lanes are made once and serve all parts; each part is a contest of its own, whose rows are its clips.
-Nothing grows with their number.
+Nothing grows with their number: spectrograms beyond a bound that goes by the cores lie on disk, all of a part's are
+dropped with it, and the allocator then gives back what it holds unused.
 """
 
 import csv
@@ -30,8 +31,12 @@ from soundpost.engine.run import Run
 from soundpost.engine.session import Session
 from soundpost.ensemble.passes import Pass
 from soundpost.errors import DeviceError, WeightsError
+from soundpost.resources.engine_environment import settle
+from soundpost.resources.memory import MIB, cores, is_in_memory, return_free_memory
 from soundpost.settings import RunSettings
 
+CACHE_BYTES = 32 * MIB  # spectrograms in memory, for each core; the others of a part are spilled
+BATCH_BYTES = 64 * MIB  # a batch on a core; larger ones are hardly quicker, and only large parts fill them
 FOREVER_SECONDS = 1e9  # an archive has no time limit
 
 
@@ -50,9 +55,11 @@ def answer_here(
         SettingsError, WeightsError: what is asked for cannot be had.
         DeviceError: a device broke; --resume goes on from the last part.
     """
+    settle()
     with TemporaryDirectory(prefix="soundpost-archive-", dir=scratch) as folder, ExitStack() as stack:
         session = stack.enter_context(provisioned(_settings(plan, Path(folder))))
         _refuse_skipped(session.report.members_skipped)
+        _bound_batches(session)
         ahead = stack.enter_context(ThreadPoolExecutor(1, "fetch"))  # after the workers were forked
         coming: Future[list[Row]] | None = None
         for number, part in enumerate(parts):
@@ -61,6 +68,7 @@ def answer_here(
             coming = ahead.submit(_rows, plan, following[0], Path(folder)) if following else None
             yield part, _Part(plan, session, rows, bar, Path(folder) / f"part-{part}").answers()
             shutil.rmtree(_fetched(Path(folder), part), ignore_errors=True)
+            return_free_memory()
 
 
 def _settings(plan: Plan, folder: Path) -> RunSettings:
@@ -68,7 +76,7 @@ def _settings(plan: Plan, folder: Path) -> RunSettings:
     sample = folder / "columns.csv"
     with sample.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(["id", *plan.labels])
-    any_remote = any(map(addresses.is_remote, plan.clips["path"].to_pylist()))
+    any_remote = any(addresses.is_remote(path.as_py()) for path in plan.clips["path"])
     return RunSettings(
         assets=str(plan.weights),
         test_dir=str(folder / "none"),
@@ -82,8 +90,18 @@ def _settings(plan: Plan, folder: Path) -> RunSettings:
         members=tuple(member.name for _, member in plan.chosen),
         progress="none",
         dry_run=True,  # no submission.csv is written
-        start_method="spawn" if any_remote else "auto",  # what lists remote folders has threads
+        cache_memory_bytes=0 if is_in_memory(folder) else CACHE_BYTES * cores(),  # 0: what the machine allows
+        start_method="spawn" if any_remote or addresses.has_threads() else "auto",
     )
+
+
+def _bound_batches(session: Session) -> None:
+    """Let no lane on a core take more than BATCH_BYTES for a batch, so that memory does not go by how full they are."""
+    lane_bytes = (session.expected_bytes - session.memory.used_bytes) / len(session.lanes)
+    if session.on_gpu or lane_bytes <= BATCH_BYTES:
+        return
+    frames = session.batch_frames
+    frames.update({recipe: max(1, int(count * BATCH_BYTES / lane_bytes)) for recipe, count in frames.items()})
 
 
 def _rows(plan: Plan, part: int, folder: Path) -> list[Row]:
@@ -158,6 +176,7 @@ class _Part:
             done += works
             if not run.run_pass(works, done):
                 return
+            return_free_memory()
 
     def _embed(self, run: Run) -> None:
         """A pass of one member that gives embeddings; its spectrograms stay for those that follow."""
@@ -195,7 +214,7 @@ class _Part:
             there = int(seen[:, i].sum())
             why = report.unfinished.get(name) or report.too_large.get(name) or report.unreadable.get(name, "")
             if there:
-                answer.probabilities = table[i].astype(np.float32)
+                answer.probabilities = table[i]
                 if there < len(passes):
                     lost = len(passes) - there
                     answer.incomplete = f"{lost} of {len(passes)} passes gave no answer. {why}".strip()

@@ -29,13 +29,13 @@ from soundpost.resources.memory import cores
 TASK_CLIPS = 16  # clips of one task that decodes
 BATCH_ROWS = 64  # rows that an actor is given together
 # Actors and tasks reserve less than a core each, so that both kinds are at work at once and the system shares the cores
-# out. The two numbers differ, as Ray would else make one step of both, and decode where the ensemble is.
-TASK_CORES, ACTOR_CORES = 0.5, 0.4
+# out; an actor so little that there is room for a task even where most nodes were lost and their actors came together.
+TASK_CORES, ACTOR_CORES = 0.5, 0.1
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens at 127.0.0.1, on any system
 
 
 def answer_on_ray(
-    plan: Plan, parts: Sequence[int], bar: Bar, address: str = "", actors: int = 0, batch_rows: int = BATCH_ROWS
+    plan: Plan, parts: Sequence[int], bar: Bar, address: str = "", actors: int = 0
 ) -> Iterator[tuple[int, list[Answer]]]:
     """Answers of all rows, part by part, in the order in which parts are complete.
 
@@ -43,27 +43,31 @@ def answer_on_ray(
         plan: what is asked for.
         parts: numbers of the parts that are wanted.
         bar: told how far it is.
-        address: where a cluster is that `ray start` made; empty: the one that this process is in, else a new one.
+        address: where a cluster is that `ray start` made; empty: the one that this process or its environment
+            (RAY_ADDRESS) is in, else a new one.
         actors: copies of the ensemble; 0: one for each GPU of the cluster, or for each core where it has none.
-        batch_rows: rows that an actor is given together.
 
     Raises:
         SettingsError: Ray is not installed, or the cluster does not answer.
     """
+    address = address or os.environ.get("RAY_ADDRESS", "")
     ray = _ray(is_alone=not address)
     with _connected(ray, address):
-        rows = _rows(ray, plan, parts, actors, batch_rows)
+        rows = _rows(ray, plan, parts, actors)
         yield from _in_parts(plan, parts, rows, bar)
 
 
-def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: int) -> Iterator[dict[str, Any]]:
+def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int) -> Iterator[dict[str, Any]]:
     """Every answered row as Ray hands it over."""
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if plan.device != "cpu" else 0
-    count = actors or gpus or max(1, int(resources.get("CPU", 1)))
-    steps = ray_steps.Steps.of(plan)
+    if not gpus and plan.device not in ("auto", "cpu"):
+        raise SettingsError(f"--device {plan.device}: the cluster has no GPU. Add nodes that do, or take --device cpu.")
+    at_once = max(1, int(resources.get("CPU", 1)))
+    steps = ray_steps.Steps.of(plan, "cuda" if gpus else "cpu")
     blocks = [block for part in parts for block in _blocks(plan, part)]
-    count = min(count, -(-len(blocks) * TASK_CLIPS // batch_rows))  # an actor that gets no batch would load for nothing
+    # An actor that gets no batch would load for nothing.
+    count = min(actors or gpus or at_once, -(-len(blocks) * TASK_CLIPS // BATCH_ROWS))
     data = ray.data.from_arrow(blocks)
     data = data.map_batches(
         ray_steps.hear,
@@ -71,11 +75,12 @@ def _rows(ray: Any, plan: Plan, parts: Sequence[int], actors: int, batch_rows: i
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=TASK_CORES,
+        compute=ray.data.TaskPoolStrategy(size=min(at_once, len(blocks))),
     )
     data = data.map_batches(
         ray_steps.Ensemble,
         fn_constructor_args=(steps, partial(ray.get, ray.put(ray_steps.packed(plan.weights)))),
-        batch_size=batch_rows,
+        batch_size=BATCH_ROWS,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=count),
         num_cpus=0 if gpus else ACTOR_CORES,
@@ -161,6 +166,7 @@ def _ray(is_alone: bool) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else all that computes would give way to whoever else does
     if is_alone:
         os.environ.setdefault(LOOPBACK, "0")
     try:
@@ -191,9 +197,10 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
             source = str(Path(soundpost.__file__).parent)  # nodes need not have it installed
             ray.init(address=address, runtime_env={"py_modules": [source]}, **quiet)
         else:
-            ray.init(num_cpus=cores(), include_dashboard=False, **quiet)
+            ray.init(address="local", num_cpus=cores(), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise SettingsError(f"--address {address or 'of this machine'}: {error}. Start it with ray start.") from error
+        said = str(error).rstrip(".")
+        raise SettingsError(f"--address {address or 'of this machine'}: {said}. Start it with ray start.") from error
     try:
         yield
     finally:

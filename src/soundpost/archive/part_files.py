@@ -1,52 +1,50 @@
 """TAGS.parquet: a folder of part files, each there whole or not at all.
 
 A part holds the rows of the same clips in every run, so a run that was killed at any moment goes on with the parts
-that are not there yet: no clip twice, none left out. A part grows in a file beside it, is flushed to the disk, and gets
-its name last. Names that begin with an underscore are no parts, for whoever reads the folder.
+that are not there yet: no clip twice, none left out.
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet
 
+from soundpost.archive.part_places import Place, place_of
 from soundpost.archive.plan import Plan
 from soundpost.errors import SettingsError
 
-BOOK, LOCK, ASIDE = "_archive.json", "_lock", "_growing"
+BOOK = "_archive.json"
 
 
 class PartFiles:
-    """The parts of one plan in one folder. Made by opened()."""
+    """The parts of one plan in one place. Made by opened()."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self.folder = folder
+    def __init__(self, place: Place, plan: Plan) -> None:
+        self._place = place
         self._plan = plan
-
-    def path(self, part: int) -> Path:
-        """The file of a part."""
-        return self.folder / f"part-{part:06}.parquet"
 
     def missing(self) -> list[int]:
         """Numbers of the parts that are not there, or cannot be read, in order."""
-        return [part for part in range(self._plan.n_parts) if not self._is_there(part)]
+        there = set(self._place.names())
+        return [part for part in range(self._plan.n_parts) if _name(part) not in there or not self._is_whole(part)]
 
-    def _is_there(self, part: int) -> bool:
+    def _is_whole(self, part: int) -> bool:
         try:
-            return bool(pyarrow.parquet.read_metadata(self.path(part)).num_rows >= len(self._plan.items(part)))
+            with self._place.open(_name(part)) as file:
+                return bool(pyarrow.parquet.read_metadata(file).num_rows >= len(self._plan.items(part)))
         except (OSError, pa.ArrowInvalid):
             return False
 
     def features(self) -> int:
         """Length of the embeddings of the parts that are there; 0 where none has any."""
+        there = set(self._place.names()) if self._plan.embedding else set()
         for part in range(self._plan.n_parts):
-            if self._plan.embedding and self._is_there(part):
-                size = pyarrow.parquet.read_schema(self.path(part)).field("embedding").type.list_size
+            if _name(part) in there and self._is_whole(part):
+                with self._place.open(_name(part)) as file:
+                    size = pyarrow.parquet.read_schema(file).field("embedding").type.list_size
                 if size:
                     return int(size)
         return 0
@@ -57,91 +55,68 @@ class PartFiles:
         Raises:
             SettingsError: the disk is full or cannot be written; the parts before it stand.
         """
-        aside = self.folder / f"{ASIDE}-{part:06}"
+
+        def write(file: BinaryIO) -> None:
+            pyarrow.parquet.write_table(table, file, compression="zstd")
+
         try:
-            with aside.open("wb") as file:
-                pyarrow.parquet.write_table(table, file, compression="zstd")
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.path(part))
-            _flush(self.folder)
+            self._place.put(_name(part), write)
         except OSError as error:
             raise SettingsError(
-                f"{self.path(part)}: cannot be written ({error.strerror or error}). The parts before it stand: make "
-                "room, and go on with --resume."
+                f"{self._place.name}/{_name(part)}: cannot be written ({error.strerror or error}). The parts before it "
+                "stand: make room, and go on with --resume."
             ) from error
-        finally:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
 
 
 @contextmanager
-def opened(folder: Path, plan: Plan, resume: bool) -> Iterator[PartFiles]:
-    """The folder of the parts, to be written by this process alone.
+def opened(out: str, plan: Plan, resume: bool) -> Iterator[PartFiles]:
+    """The place of the parts, to be written by this process alone as far as the place allows.
 
     Args:
-        folder: TAGS.parquet; made where it is not there.
+        out: TAGS.parquet, a path or an address; made where it is not there.
         plan: what is asked for.
         resume: whether parts that are there already are kept.
 
     Raises:
         SettingsError: there is something else, another plan's parts, parts that nobody spoke of, or another process.
     """
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise SettingsError(f"{folder} is a file, and a folder of part files is to be written. Name another --out.")
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("w") as lock:
-            _lock(lock.fileno(), folder)
-            _keep_book(folder, plan, resume)
-            for aside in folder.glob(f"{ASIDE}-*"):
-                aside.unlink()
-            yield PartFiles(folder, plan)
-    except OSError as error:
-        raise SettingsError(f"{folder}: cannot be written ({error.strerror or error}). Name another --out.") from error
+    place = place_of(out)
+    with place.kept():
+        _keep_book(place, plan, resume)
+        yield PartFiles(place, plan)
 
 
-def _lock(descriptor: int, folder: Path) -> None:
-    """Lock for this process alone; workers that outlive a killed one by a moment do not inherit it."""
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise SettingsError(f"{folder} is being written by another process. Wait for it, or name another --out.") from (
-            error
-        )
+def _name(part: int) -> str:
+    return f"part-{part:06}.parquet"
 
 
-def _keep_book(folder: Path, plan: Plan, resume: bool) -> None:
+def _keep_book(place: Place, plan: Plan, resume: bool) -> None:
     """See that the folder is this plan's, or make it so."""
-    book = folder / BOOK
     told = {"format": 1, "plan": plan.digest(), "clips": len(plan.clips), "part_clips": plan.part_clips}
-    if book.is_file():
+    names = place.names()
+    if BOOK in names:
         try:
-            found = json.loads(book.read_text())
+            with place.open(BOOK) as file:
+                found = json.loads(file.read())
         except ValueError as error:
-            raise SettingsError(f"{book} is no book of an archive ({error}). Name another --out.") from error
+            raise SettingsError(
+                f"{place.name}/{BOOK} is no book of an archive ({error}). Name another --out."
+            ) from error
         if not resume:
             raise SettingsError(
-                f"{folder} is there already, {found.get('clips')} clips. Go on with --resume, or name another --out."
+                f"{place.name} is there already, {found.get('clips')} clips. Go on with --resume, or name another "
+                "--out."
             )
         if found != told:
             raise SettingsError(
-                f"{folder} belongs to other clips, weights or settings, so its parts do not fit. Repeat the call as it "
-                "was, or name another --out."
+                f"{place.name} belongs to other clips, weights or settings, so its parts do not fit. Repeat the call "
+                "as it was, or name another --out."
             )
         return
-    others = [path.name for path in folder.iterdir() if not path.name.startswith("_")]
-    if others:
-        raise SettingsError(f"{folder} holds {others[0]}, which no archive wrote. Name another --out.")
-    aside = folder / (BOOK + ".part")
-    aside.write_text(json.dumps(told) + "\n")
-    aside.replace(book)
+    if others := [name for name in names if not name.startswith("_")]:
+        raise SettingsError(f"{place.name} holds {others[0]}, which no archive wrote. Name another --out.")
+    place.put(BOOK, lambda file: _write_json(file, told))
 
 
-def _flush(folder: Path) -> None:
-    """The folder's own entries reach the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_json(file: BinaryIO, told: dict[str, object]) -> None:
+    file.write(json.dumps(told).encode() + b"\n")

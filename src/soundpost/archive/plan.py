@@ -14,7 +14,7 @@ import pyarrow as pa
 from soundpost.archive.clip_list import fragment
 from soundpost.audio.decode import probe
 from soundpost.audio.stretches import cut
-from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.ensemble.recipes import Member, Recipe, Submission
 from soundpost.ensemble.weights_folder import find_assets
 from soundpost.errors import ClipError, SettingsError
 
@@ -36,6 +36,16 @@ class Plan:
     part_clips: int = 2000  # clips of a part file
     precision: str = "float32"  # "float32", "float16", "bfloat16", "auto"
     device: str = "auto"
+    has_steps: bool = True  # whether [[after]] of the submission is applied
+
+    @cached_property
+    def _submission(self) -> Submission:
+        return find_assets(self.weights).submission
+
+    @property
+    def after(self) -> tuple[Mapping[str, Any], ...]:
+        """The steps on blended answers, as submission.toml has them."""
+        return self._submission.after if self.has_steps else ()
 
     @cached_property
     def chosen(self) -> tuple[tuple[Recipe, Member], ...]:
@@ -45,7 +55,7 @@ class Plan:
             SettingsError: a name that no member has, or embeddings of an ONNX file whose recipe names none.
             WeightsError: no weights there.
         """
-        everyone = [(r, m) for r in find_assets(self.weights).submission.recipes for m in r.members]
+        everyone = [(r, m) for r in self._submission.recipes for m in r.members]
         known = [member.name for _, member in everyone]
         asked = {*self.members, *([self.embedding] if self.embedding else [])}
         if unknown := sorted(asked - set(self.members or known)) or sorted(asked - set(known)):
@@ -80,6 +90,7 @@ class Plan:
             "recipes": sorted({recipe.digest() for recipe, _ in self.chosen}),
             "settings": [self.views, self.window_seconds, self.hop_seconds, self.top, self.embedding],
             "part": [self.part_clips, self.precision],
+            "after": [dict(step) for step in self.after],
         }
         found = hashlib.sha256(json.dumps(told).encode())
         for row in self.clips.to_batches(max_chunksize=10_000):
@@ -124,7 +135,7 @@ class Answer:
     """One row as it is written."""
 
     row: Row
-    probabilities: np.ndarray | None = None  # (labels,) float32; None where nothing could be heard
+    probabilities: np.ndarray | None = None  # (labels,) float; None where nothing could be heard
     embedding: np.ndarray | None = None  # (features,) float32
     unreadable: str = ""  # sentences, empty where there is nothing to say
     mended: str = ""

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset
 
+from soundpost.archive import addresses
 from soundpost.archive.table import TOP_LABELS, labels_of
 from soundpost.arguments import Parser
 from soundpost.errors import SettingsError
@@ -56,7 +57,7 @@ def parser() -> Parser:
         prog="soundpost pseudo-label", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("tags", type=Path, metavar="TAGS.parquet", help="what soundpost tag --out wrote")
+    add("tags", metavar="TAGS.parquet", help="what soundpost tag --out wrote")
     add("--rule", required=True, metavar="RULE", help="threshold=0.8, top=1, or both with a comma between")
     add("--out", type=Path, default=Path("train_noisy.csv"), metavar="FILE", help="(default: train_noisy.csv)")
     return parser
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     aside = options.out.with_name(options.out.name + ".part")
     try:
         with aside.open("w", encoding="utf-8", newline="") as file:
-            kept, rows = _write(file, data, labels_of(data.schema, str(options.tags)), rule)
+            kept, rows = _write(file, data, labels_of(data.schema, options.tags), rule)
         aside.replace(options.out)
     except OSError as error:
         raise SettingsError(f"{options.out}: cannot be written ({error.strerror}). Name another --out.") from error
@@ -88,9 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return STATUS_OK if kept else STATUS_NOTHING
 
 
-def _opened(tags: Path) -> Any:
+def _opened(tags: str) -> Any:
+    system, path = addresses.system_of(tags) if addresses.is_remote(tags) else (None, tags)
     try:
-        return pyarrow.dataset.dataset(str(tags), format="parquet")
+        return pyarrow.dataset.dataset(path, format="parquet", filesystem=system)
     except (OSError, pa.ArrowInvalid) as error:
         raise SettingsError(f"{tags} is no archive ({error}). Name the --out of soundpost tag.") from error
 

@@ -6,6 +6,7 @@ Nothing here knows Ray: tables of pyarrow in, tables of pyarrow out.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gethostname
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -16,9 +17,10 @@ from soundpost.archive import addresses
 from soundpost.archive.plan import Plan, Row, rows_of
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipes import Recipe
-from soundpost.errors import ClipError
+from soundpost.errors import ClipError, DeviceError
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.registry import build, settings_from
+from soundpost.resources.engine_environment import settle
 from soundpost.tagger import Heard, load
 
 # What a row says of itself from the first step to the last.
@@ -48,16 +50,16 @@ class Steps:
     members: tuple[str, ...]
     views: int
     embedding: str
-    device: str
+    device: str  # "cuda", the one that Ray gives an actor, or "cpu"
 
     @staticmethod
-    def of(plan: Plan) -> "Steps":
-        """The plan's."""
+    def of(plan: Plan, device: str) -> "Steps":
+        """The plan's, for actors on a device."""
         recipes = {recipe.digest(): recipe for recipe, _ in plan.chosen}
         members = tuple(member.name for _, member in plan.chosen)
         return Steps(
             tuple(recipes.values()), plan.window_seconds, plan.hop_seconds, members, plan.views, plan.embedding,
-            plan.device,
+            device,
         )  # fmt: skip
 
 
@@ -68,6 +70,7 @@ def hear(clips: pa.Table, steps: Steps) -> Iterator[pa.Table]:
         clips: columns clip, id, path, start, end.
         steps: what both steps know of the plan.
     """
+    settle()
     torch.set_num_threads(1)
     for clip in clips.to_pylist():
         with TemporaryDirectory(prefix="soundpost-archive-") as folder:
@@ -120,11 +123,19 @@ class Ensemble:
     Args:
         steps: what both steps know of the plan.
         weights: gives the files of the folder of weights, as packed has them.
+
+    Raises:
+        DeviceError: the GPU that it was promised is none for torch.
     """
 
     def __init__(self, steps: Steps, weights: Callable[[], Mapping[str, bytes]]) -> None:
-        if steps.device == "cpu" or not torch.cuda.is_available():
-            torch.set_num_threads(1)  # parallel actors, not parallel kernels
+        settle()
+        torch.set_num_threads(1)  # parallel actors, not parallel kernels
+        if steps.device == "cuda" and not torch.cuda.is_available():
+            raise DeviceError(
+                f"node {gethostname()} has a GPU by what Ray counts, and its torch {torch.__version__} finds none. "
+                "Install a torch with CUDA there, or add --device cpu."
+            )
         self._steps = steps
         with TemporaryDirectory(prefix="soundpost-weights-") as folder:
             for name, content in weights().items():

@@ -62,13 +62,19 @@ def from_array(audio: np.ndarray, sample_rate: int) -> Sound:
     return Sound(mono, sample_rate)
 
 
-def batches(sounds: Sequence[Sound]) -> Iterator[list[int]]:
-    """Numbers of sounds that are heard together, in order: at most BATCH of them and BATCH_SECONDS of audio."""
+def batches(sounds: Sequence[Sound], most: int = 0) -> Iterator[list[int]]:
+    """Numbers of sounds that are heard together, in order: at most BATCH of them and BATCH_SECONDS of audio.
+
+    Args:
+        sounds: all of them.
+        most: so many in a batch, where that is less than BATCH; 0: BATCH.
+    """
+    limit = min(BATCH, most or BATCH)
     numbers: list[int] = []
     total = 0.0
     for number, sound in enumerate(sounds):
         seconds = sound.seconds()
-        if numbers and (len(numbers) == BATCH or total + seconds > BATCH_SECONDS):
+        if numbers and (len(numbers) == limit or total + seconds > BATCH_SECONDS):
             yield numbers
             numbers, total = [], 0.0
         numbers.append(number)

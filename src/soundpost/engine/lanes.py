@@ -21,7 +21,7 @@ from soundpost.errors import sentence
 from soundpost.inference.batch_model import BatchModel
 from soundpost.inference.device_errors import is_broken_device
 from soundpost.inference.host_buffers import HostBuffers
-from soundpost.inference.out_of_memory import BatchAnswers, MemoryLosses, answer
+from soundpost.inference.out_of_memory import BatchAnswers, MemoryLosses, answer, finished
 from soundpost.spectrograms.cache import slots
 from soundpost.spectrograms.cache.memory_tier import SharedPages
 from soundpost.spectrograms.cache.slots import Slot
@@ -189,7 +189,10 @@ class Lane:
             return Done(job, damaged=damaged)
         units, windows, spectrograms = zip(*there, strict=True)
         room = self._buffers.for_batch if self._is_cuda else None
-        answers, losses = answer(job.predictor, job.view, stack(spectrograms, windows, job.view, room), self._buffers)
+        batch = stack(spectrograms, windows, job.view, room, is_plain=self._is_cuda)
+        if self._is_cuda:
+            batch = finished(batch, windows, job.view, job.predictor.device)
+        answers, losses = answer(job.predictor, job.view, batch, self._buffers)
         if answers is None:
             return Done(job, units, damaged=damaged, losses=losses)
         return _Begun(job, units, damaged, answers, losses, started)

@@ -136,7 +136,7 @@ class Run:
         """Begin to load what the pass after this one needs, and those that will share its batches."""
         following = self.scheduler.next(done)
         if following is not None:
-            for work in self.scheduler.sharing(following, done):
+            for work in self.scheduler.sharing(following, done, is_guessed=self.session.on_gpu):
                 self.session.models.load(work.member)
 
     def _digests_after(self, done: Sequence[Pass]) -> set[str]:

@@ -29,10 +29,16 @@ class Scheduler:
         left = FIRST_SHARE * max(0.0, self._session.deadline.left())
         return next_pass(self._session.models.open_passes(), done, self.expected_seconds, left)
 
-    def sharing(self, work: Pass, done: Sequence[Pass]) -> list[Pass]:
-        """The pass with those that share its batches: as many as surely end in time, once one like it was measured."""
+    def sharing(self, work: Pass, done: Sequence[Pass], is_guessed: bool = False) -> list[Pass]:
+        """The pass with those that share its batches: as many as surely end in time, once one like it was measured.
+
+        Args:
+            work: the pass.
+            done: those that have run, without it.
+            is_guessed: whether before that the try-out's speed will do, so that networks are there in time.
+        """
         recipe, _ = self._members[work.member]
-        seconds = self._pass_seconds.get((recipe.name, work.view))
+        seconds = self._pass_seconds.get((recipe.name, work.view)) or (self.expected_seconds(work) if is_guessed else 0)
         if not seconds:
             return [work]
         most = min(self._most_sharing(work), int(SHARED_TIME * self._session.deadline.left() / seconds))

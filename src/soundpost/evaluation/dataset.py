@@ -47,8 +47,12 @@ def seconds_in(paths: Sequence[Path]) -> str:
     return f"{sum(seconds):,.0f} s" + (f" ({unknown} of them of no known length)" if unknown else "")
 
 
-def read_frame(path: Path) -> pd.DataFrame:
+def read_frame(path: Path, has_stretches: bool = False) -> pd.DataFrame:
     """A csv with columns fname and labels, checked: nothing empty, nothing twice, labels stripped.
+
+    Args:
+        path: the csv.
+        has_stretches: a file may stand there again with other values in the columns start and end.
 
     Raises:
         SettingsError: the file, a column or a value is missing, or a clip stands there twice; lines are named.
@@ -74,7 +78,8 @@ def read_frame(path: Path) -> pd.DataFrame:
     _refuse(path, pd.Series(is_odd), "an empty or quoted label", "Write labels as Bark,Rain.")
     repeated = [len(set(row.split(","))) < row.count(",") + 1 for row in csv["labels"]]
     _refuse(path, pd.Series(repeated), "a label twice", "Write it once.")
-    _refuse(path, csv["fname"].duplicated(), "a clip that stood in a line before", "Give every clip one line.")
+    named = [name for name in ("fname", "start", "end") if name in csv] if has_stretches else ["fname"]
+    _refuse(path, csv.duplicated(named), "a clip that stood in a line before", "Give every clip one line.")
     if "fold" in csv:
         csv = csv.assign(fold=csv["fold"].str.strip())
         _refuse(path, csv["fold"] == "", "no fold", "Fill the column, or leave it out.")

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from soundpost.errors import SettingsError
 from soundpost.functional.mel import Bands, mel_power
+from soundpost.functional.pcen import pcen
 from soundpost.functional.stft import Framing, check_waveforms
 
-STRETCH = 64  # frames that are smoothed by one matrix product
 PerBand = float | tuple[float, ...]  # one number for all bands, or one for each
 
 
@@ -73,63 +73,3 @@ class Pcen:
         """Weight of the newest frame for which the smoother's step response reaches 1 - 1/e after time_constant."""
         frames = self.settings.time_constant * self.settings.sample_rate / self.settings.hop_length
         return ((1 + 4 * frames**2) ** 0.5 - 1) / (2 * frames**2)
-
-
-class TrainablePcen(nn.Module):
-    """The same normalisation inside a network, its constants trained as logarithms, shared or one for each band."""
-
-    def __init__(self, s: float, alpha: float, delta: float, r: float, eps: float, n_bands: int = 1) -> None:
-        super().__init__()
-        self.eps = eps
-        self.log_s, self.log_alpha, self.log_delta, self.log_r = (
-            nn.Parameter(torch.full((n_bands,), constant).log()) for constant in (s, alpha, delta, r)
-        )
-
-    def forward(self, power: Tensor) -> Tensor:
-        """(batch, 1, mels, frames) mel power -> the same axes; the input stays as it is."""
-        logs = (self.log_s, self.log_alpha, self.log_delta, self.log_r)
-        smoothing, gain, bias, exponent = (log.exp().reshape(-1, 1) for log in logs)
-        return pcen(power, smoothing, gain, bias, exponent, self.eps, 0.0)
-
-
-def pcen(
-    power: Tensor, smoothing: Tensor, gain: Tensor, bias: Tensor, exponent: Tensor, eps: float, start: float
-) -> Tensor:
-    """(power / (eps + loudness) ** gain + bias) ** exponent - bias ** exponent.
-
-    Args:
-        power: (..., mels, frames).
-        smoothing: (1 or mels, 1), weight of the newest frame in the loudness.
-        gain: (1 or mels, 1).
-        bias: (1 or mels, 1).
-        exponent: (1 or mels, 1).
-        eps: added to the loudness.
-        start: the loudness before the first frame.
-
-    Source: Wang et al., "Trainable frontend for robust and far-field keyword spotting", 2017; librosa.pcen.
-    """
-    loudness = smoothed(power, smoothing, start)
-    return (power / (eps + loudness) ** gain + bias) ** exponent - bias**exponent
-
-
-def smoothed(power: Tensor, weight: Tensor, start: float) -> Tensor:
-    """m[t] = (1 - weight) m[t - 1] + weight power[t], in stretches: a sum over the stretch and what decays into it.
-
-    Args:
-        power: (..., mels, frames).
-        weight: (1 or mels, 1).
-        start: m before the first frame.
-    """
-    steps = torch.arange(STRETCH, device=power.device)
-    age = steps[:, None] - steps  # frames from the frame that is heard to the frame that hears it
-    decay = (1 - weight)[..., None]
-    response = (weight[..., None] * decay ** age.clamp(min=0) * (age >= 0)).mT  # (1 or mels, heard, hearing)
-    fading = decay[..., 0] ** (steps + 1)
-    last = torch.full_like(power[..., :1], start)
-    pieces = []
-    for piece in power.split(STRETCH, dim=-1):
-        frames = piece.shape[-1]
-        heard = (piece[..., None, :] @ response[:, :frames, :frames]).squeeze(-2)
-        pieces.append(heard + last * fading[:, :frames])
-        last = pieces[-1][..., -1:]
-    return torch.cat(pieces, -1)

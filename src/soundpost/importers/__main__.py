@@ -79,6 +79,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SettingsError(f"labels {path}: {error.strerror}. Give a sample_submission.csv or a list.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"labels {path}: {error}. Save it as UTF-8.") from error
     lines = text.splitlines()
     labels = (
         next(csv.reader(lines))[1:] if path.suffix == ".csv" and lines else [line for line in lines if line.strip()]

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +18,11 @@ from soundpost.ensemble.recipes import FORMAT, Recipe
 from soundpost.ensemble.weights_folder import SUBMISSION, find_assets
 from soundpost.errors import SettingsError
 from soundpost.importers.matching import adapted, matched, refuse_unfit
-from soundpost.importers.network_source import network_source
+from soundpost.importers.network_source import SOURCE, network_source, refuse_unseen
 from soundpost.importers.probe import probe
 from soundpost.importers.shown_settings import refuse_other_rates
 from soundpost.importers.state_dicts import read_state_dict
+from soundpost.kernel.own_source import OwnSource, refuse_too_large
 from soundpost.models import MODELS
 from soundpost.registry import build
 
@@ -69,26 +72,39 @@ def add(
     refuse_incomplete(table, name, said)
     refuse_scores(said.scores, len(checkpoints))
     refuse_other_rates(table, f"settings of {name}")
+    before = set(sys.modules)
     source = network_source(said.network, table.get("model", {}), len(labels))
     whole = {**table, "model": source.model}
-    network = _network(source.model, source.file, labels, name)
-    wanted = network.state_dict()
-    members = []
-    for fold, path in enumerate(checkpoints):
-        own = adapted(read_state_dict(path), said.drop, said.strip, said.renames, str(path))
-        arrays = matched(own, wanted, str(path))
-        refuse_unfit(arrays, str(path))
-        network.load_state_dict(arrays)
-        probe(network, whole, len(labels), str(path), said.is_logits)
-        score = {"lwlrap": said.scores[fold]} if said.scores else {}
-        members.append(NewMember(str(fold), {key: array.numpy() for key, array in arrays.items()}, score))
-    members.sort(key=lambda member: -member.scores.get("lwlrap", 0.0))
+    with tempfile.TemporaryDirectory(prefix="soundpost-add-") as apart:
+        copied = Path(apart)
+        if source.code:
+            copy_code(source.code, copied)
+        members = _members(checkpoints, whole, labels, name, said, copied)
+    if source.code:
+        refuse_unseen(source.code, before)
+        refuse_too_large(SOURCE, source.code)
     if folder.is_dir():
         shutil.rmtree(folder)
     recipe = write_recipe(folder, name, whole, labels, members)
-    if source.file:
-        shutil.copyfile(source.file, folder / source.file.name)
+    if source.code:
+        copy_code(source.code, folder)
     return recipe
+
+
+def copy_code(code: OwnSource, folder: Path) -> None:
+    """The person's files under a folder, as they lie under their root, and nothing else from there."""
+    for file in code.files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(code.root / file, folder / file)
+
+
+def code_lines(folder: Path, recipe: Recipe) -> list[str]:
+    """The files of code that travel with a recipe, each with its size; none for a network of a library."""
+    settings = recipe.model.settings
+    files = [settings["file"], *settings.get("files", ())] if "file" in settings else []
+    sizes = [(folder / file).stat().st_size for file in files]
+    listed = [f"    {file:<30} {size:>9,} bytes" for file, size in zip(files, sizes, strict=True)]
+    return [f"code that travels: {len(files)} files, {sum(sizes):,} bytes", *listed] if files else []
 
 
 def free_folder(weights: Path, name: str, replace: bool) -> Path:
@@ -159,8 +175,31 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise SettingsError(f"--settings {path}: {error}. Write it as docs/your_model.md shows.") from error
 
 
-def _network(model: Mapping[str, Any], file: Path | None, labels: tuple[str, ...], name: str) -> torch.nn.Module:
-    placed = {**model, "folder": str(file.parent)} if file else model
+def _members(
+    checkpoints: Sequence[Path],
+    table: Mapping[str, Any],
+    labels: tuple[str, ...],
+    name: str,
+    said: Adding,
+    folder: Path,
+) -> list[NewMember]:
+    """Every fold, loaded into the network of the copied files and shown noise; best first."""
+    network = _network(table["model"], folder, labels, name)
+    wanted = network.state_dict()
+    members = []
+    for fold, path in enumerate(checkpoints):
+        own = adapted(read_state_dict(path), said.drop, said.strip, said.renames, str(path))
+        arrays = matched(own, wanted, str(path))
+        refuse_unfit(arrays, str(path))
+        network.load_state_dict(arrays)
+        probe(network, table, len(labels), str(path), said.is_logits)
+        score = {"lwlrap": said.scores[fold]} if said.scores else {}
+        members.append(NewMember(str(fold), {key: array.numpy() for key, array in arrays.items()}, score))
+    return sorted(members, key=lambda member: -member.scores.get("lwlrap", 0.0))
+
+
+def _network(model: Mapping[str, Any], folder: Path, labels: tuple[str, ...], name: str) -> torch.nn.Module:
+    placed = {**model, "folder": str(folder)} if "file" in model else model
     network: torch.nn.Module = build(
         MODELS, model.get("name", ""), placed, "model", len(labels), where=f"{name} [model]"
     )

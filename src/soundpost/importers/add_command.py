@@ -6,7 +6,15 @@ from pathlib import Path
 from soundpost.arguments import Parser
 from soundpost.ensemble.weights_folder import RECIPE, SUBMISSION, default_root
 from soundpost.exit_status import STATUS_OK, refusing
-from soundpost.importers.add import Adding, add, free_folder, name_in_submission, read_settings, refuse_scores
+from soundpost.importers.add import (
+    Adding,
+    add,
+    code_lines,
+    free_folder,
+    name_in_submission,
+    read_settings,
+    refuse_scores,
+)
 from soundpost.importers.compare import compare
 from soundpost.importers.matching import read_renames
 from soundpost.importers.onnx_member import add_onnx, read_aliases
@@ -46,6 +54,8 @@ def main(arguments: Sequence[str], labels_of: Callable[[Path], tuple[str, ...]])
     name_in_submission(given.weights, recipe.name, given.only)
     print("\n".join(lines(table, recipe.name)))
     folder = given.weights / recipe.name
+    for line in code_lines(folder, recipe):
+        print(line)
     print(f"{folder / RECIPE}: {len(recipe.members)} folds of {recipe.model.name}, {len(recipe.labels)} labels")
     print(f"{given.weights / SUBMISSION} names it. Next: python build_kernel.py")
     if given.reference:

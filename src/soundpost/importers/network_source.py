@@ -1,18 +1,20 @@
-"""--network: where the code of a network stands -> [model] of a recipe, and the file that is to travel with it."""
+"""--network: where the code of a network stands -> [model] of a recipe, and the files that are to travel with it."""
 
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from soundpost.errors import BundleError, SettingsError
-from soundpost.kernel.dependencies import collect
-from soundpost.kernel.own_source import IMAGE, needs
+from soundpost.kernel.dependencies import PACKAGE, collect
+from soundpost.kernel.own_source import IMAGE, OwnSource, own_source
 from soundpost.models import MODELS
 from soundpost.models.own_network import OwnNetworkSettings
-from soundpost.own_code import own_code
+from soundpost.own_code.by_name import own_code
+from soundpost.own_code.modules import PREFIX
 from soundpost.registry import settings_from
 
 SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package
@@ -28,10 +30,10 @@ OWN = {field.name for field in fields(OwnNetworkSettings)}  # settings of [model
 
 @dataclass(frozen=True)
 class NetworkSource:
-    """[model] as it goes into the recipe, and the person's file, if the network stands in one."""
+    """[model] as it goes into the recipe, and the person's files, if the network stands in one."""
 
     model: dict[str, Any]
-    file: Path | None = None
+    code: OwnSource | None = None
 
 
 def network_source(text: str, given: Mapping[str, Any], n_classes: int) -> NetworkSource:
@@ -45,7 +47,7 @@ def network_source(text: str, given: Mapping[str, Any], n_classes: int) -> Netwo
 
     Raises:
         SettingsError: nothing is there under that name, or arguments that it does not take.
-        BundleError: its file needs what a kernel cannot have.
+        BundleError: its file, or one that it imports, needs what a kernel cannot have.
     """
     if not text:
         return NetworkSource(_of_the_kit(given))
@@ -58,19 +60,43 @@ def network_source(text: str, given: Mapping[str, Any], n_classes: int) -> Netwo
     arguments = {key: value for key, value in _nameless(given).items() if key not in OWN}
     arguments |= given.get("arguments", {})
     allowed = tuple(own.get("packages", ()))
-    file = None
+    code = None
     if library == "torchvision":
         own = {"channels": 3, **own, "module": "torchvision.models", "packages": ["torchvision", *allowed]}
-    elif (file := _file(library)) is not None:
-        packages = needs(_text(file), file, allowed).packages
-        own |= {"file": file.name, "packages": sorted({*packages, *allowed})}
+    elif (found := _file(library)) is not None:
+        code = own_source(*found, allowed)
+        own |= {"file": code.file, "packages": sorted({*code.packages, *allowed})}
+        own |= {"files": list(code.others)} if code.others else {}
     else:
         own |= {"module": library, "packages": sorted({library.partition(".")[0], *allowed})}
     own["attribute"] = name
     settings_from(OwnNetworkSettings, own, "[model]")
-    found = own_code(own.get("file", ""), own.get("module", ""), name, str(file.parent) if file else "")
-    own["arguments"] = _filled(found, arguments, n_classes, text)
-    return NetworkSource({"name": "own", **own}, file)
+    others = code.others if code else ()
+    maker = own_code(own.get("file", ""), own.get("module", ""), name, str(code.root) if code else "", others)
+    own["arguments"] = _filled(maker, arguments, n_classes, text)
+    return NetworkSource({"name": "own", **own}, code)
+
+
+def refuse_unseen(code: OwnSource, before: Container[str]) -> None:
+    """Refuse a network that, now that it was made, has loaded files of the person's that no import statement names.
+
+    Args:
+        code: the files that were found by reading.
+        before: names of the modules that were there before it was made.
+
+    Raises:
+        BundleError: with the module and its file.
+    """
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or name in before or name.partition(".")[0] in (PACKAGE, "__mp_main__") or name.startswith(PREFIX):
+            continue
+        path = Path(file)
+        if path.suffix == ".py" and path.is_relative_to(code.root) and "site-packages" not in path.parts:
+            raise BundleError(
+                f"{code.file} loads {path} as {name}, and no import statement says so: a kernel would not have it. "
+                f"Import it by a statement, import {path.stem}."
+            )
 
 
 def _of_the_kit(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,21 +107,25 @@ def _of_the_kit(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given)
 
 
-def _file(place: str) -> Path | None:
-    """The person's file that is meant; None for a module of an installed package.
+def _file(place: str) -> tuple[Path, list[Path]] | None:
+    """The person's file that is meant, and where its imports may begin; None for a module of an installed package.
 
     Raises:
         SettingsError: there is neither.
     """
+    here = Path.cwd().resolve()
     if place.endswith(".py"):
-        if not Path(place).is_file():
-            raise SettingsError(f"--network: no file {Path(place).absolute()}. Correct the path.")
-        return Path(place).resolve()
+        path = Path(place).resolve()
+        if not path.is_file():
+            raise SettingsError(f"--network: no file {path}. Correct the path.")
+        folder = next(folder for folder in path.parents if not (folder / "__init__.py").is_file())
+        above = [root for root in folder.parents if root.is_relative_to(here)]
+        return path, [folder, *above]
     top = place.partition(".")[0]
     beside = Path(*place.split("."))
     for path in (beside.with_suffix(".py"), beside / "__init__.py"):
         if path.is_file():
-            return path.resolve()
+            return path.resolve(), [here]
     try:
         spec = find_spec(place)
     except (ImportError, ValueError) as error:
@@ -105,19 +135,14 @@ def _file(place: str) -> Path | None:
     if top in IMAGE:
         return None
     if spec.origin and "site-packages" not in spec.origin:
-        return Path(spec.origin)
+        path = Path(spec.origin).resolve()
+        depth = place.count(".") + (path.stem == "__init__")
+        return path, [path.parents[depth]]
     raise BundleError(
         f"--network {place}: {top} is installed here, but is not among the packages of Kaggle's image that a kernel "
         f"may use ({', '.join(IMAGE)}). Put the network into a file of your own, or import it there and say packages = "
         f'["{top}"] in [model] where you know that it is installed.'
     )
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--network {file}: {error}. Give a file of Python in UTF-8.") from error
 
 
 def _filled(found: Any, arguments: Mapping[str, Any], n_classes: int, text: str) -> dict[str, Any]:

@@ -6,17 +6,8 @@ from typing import Any
 
 from soundpost.ensemble.recipes import Recipe
 from soundpost.importers.state_dicts import Published, import_state_dicts
+from soundpost.models.resnet import TORCHVISION
 
-# Beginnings of torchvision's names -> of fastai's; its one linear layer is the head "linear".
-TORCHVISION = {
-    "conv1.": "0.0.",
-    "bn1.": "0.1.",
-    "layer1.": "0.4.",
-    "layer2.": "0.5.",
-    "layer3.": "0.6.",
-    "layer4.": "0.7.",
-    "fc.": "1.2.",
-}
 LAYERS = {"resnet34": (3, 4, 6, 3), "resnet18": (2, 2, 2, 2)}  # the deeper first: its names hold all of the other's
 TELLING = {"resnet34": "6.5.conv1.weight", "resnet18": "4.0.conv1.weight"}
 COLOUR = {"n_mels": 672, "colours": 3}

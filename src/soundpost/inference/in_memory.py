@@ -7,11 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soundpost.audio.decode import AudioSettings
+from soundpost.audio.sound import Sound, hear
 from soundpost.ensemble.recipes import Member, Recipe
+from soundpost.errors import ClipError
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.activation import probabilities_of_array
+from soundpost.inference.fold_group import FoldGroup
 from soundpost.inference.predictor import Predictor
-from soundpost.registry import build
+from soundpost.registry import build, settings_from
 from soundpost.views import VIEWS
 from soundpost.views.batch import stack
 from soundpost.views.view import View, Window
@@ -23,6 +27,17 @@ def spectrograms_of(recipe: Recipe, waveforms: Sequence[np.ndarray], device: tor
     """What the recipe's front end makes of each waveform (samples,): (channels, bins, frames)."""
     front_end = build(FRONT_ENDS, recipe.front_end.name, recipe.front_end.settings, "front end")
     return [front_end(torch.from_numpy(waveform).to(device)[None])[0].cpu().numpy() for waveform in waveforms]
+
+
+def heard_by(
+    recipe: Recipe, sounds: Sequence[Sound], device: str
+) -> tuple[list[int], list[np.ndarray], dict[int, ClipError]]:
+    """Numbers of the sounds that a recipe can hear, their spectrograms, and the others with the reason."""
+    waveforms = hear(sounds, settings_from(AudioSettings, recipe.audio, "[audio]"))
+    unreadable = {i: found for i, found in enumerate(waveforms) if isinstance(found, ClipError)}
+    readable = [(i, found) for i, found in enumerate(waveforms) if not isinstance(found, ClipError)]
+    made = spectrograms_of(recipe, [waveform for _, waveform in readable], torch.device(device))
+    return [i for i, _ in readable], made, unreadable
 
 
 def answer(
@@ -46,14 +61,21 @@ def answer(
     Returns:
         (clips, classes) float64.
     """
-    return answer_by(Predictor(recipe, member, arrays, device, ""), spectrograms, n_views)
+    return answers_by([Predictor(recipe, member, arrays, device, "")], spectrograms, n_views)[:, 0]
 
 
-def answer_by(predictor: Predictor, spectrograms: Sequence[np.ndarray], n_views: int) -> np.ndarray:
-    """What answer() gives, by a predictor that is there already and may be asked again: (clips, classes) float64."""
-    recipe = predictor.recipe
+def answers_by(predictors: Sequence[Predictor], spectrograms: Sequence[np.ndarray], n_views: int) -> np.ndarray:
+    """What answer() gives, by several members of one recipe that share batches: (clips, members, classes) float64."""
+    recipe = predictors[0].recipe
+    network = FoldGroup(predictors)
     views = [build(VIEWS, view.name, view.settings, "view") for view in recipe.views[:n_views]]
-    total = np.mean([over_windows(predictor, spectrograms, view, len(recipe.labels)) for view in views], axis=0)
+
+    def side_by_side(batch: Tensor, view: View) -> Tensor:
+        return network(batch, view).flatten(1)
+
+    width = len(predictors) * len(recipe.labels)
+    flat = np.mean([over_windows(side_by_side, spectrograms, view, width) for view in views], axis=0)
+    total = flat.reshape(len(spectrograms), len(predictors), len(recipe.labels))
     return probabilities_of_array(total, recipe.activation) if recipe.average == "logit" else total
 
 

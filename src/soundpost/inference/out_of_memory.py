@@ -3,7 +3,7 @@
 What fits nowhere costs its own clip the answer of these networks, never that of its batch mates.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from soundpost.inference.batch_model import BatchModel
 from soundpost.inference.device_errors import is_ambiguous, is_out_of_memory
 from soundpost.inference.devices import verify
 from soundpost.inference.host_buffers import HostBuffers
-from soundpost.views.view import Divisible, View
+from soundpost.views.view import Divisible, Finishing, View, Window
 
 
 @dataclass
@@ -104,11 +104,35 @@ def answer(
     Raises:
         Whatever the network raises that is no lack of memory.
     """
-    losses = MemoryLosses(unpinned=int(model.device.type == "cuda" and not batch.is_pinned()))
+    is_unpinned = model.device.type == "cuda" and batch.device.type == "cpu" and not batch.is_pinned()
+    losses = MemoryLosses(unpinned=int(is_unpinned))
     rows = _joined(_halved(model, view, batch, losses, first=0))
     if rows is None:
         return None, losses
     return BatchAnswers(rows, model, view, batch, losses, buffers or HostBuffers()), losses
+
+
+def finished(batch: Tensor, windows: Sequence[Window], view: View, device: torch.device) -> Tensor:
+    """Plain pieces made into windows on a device; on the CPU where the device has no room; as they are where cut.
+
+    Args:
+        batch: (windows, channels, bins, frames), stacked plain where the view can finish them.
+        windows: what each is to be.
+        view: the rule that cut them.
+        device: the network's.
+
+    Raises:
+        Whatever the device raises that is no lack of memory.
+    """
+    if not isinstance(view, Finishing):
+        return batch
+    try:
+        return view.finish(batch.to(device, non_blocking=True), windows)
+    except (RuntimeError, MemoryError) as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()
+    return view.finish(batch, windows)
 
 
 def _joined(rows: list[Tensor | None]) -> Tensor | None:

@@ -16,7 +16,7 @@ from soundpost.functional.strips import Run, Stage, laid, maps_of_run, worth_sha
 from soundpost.inference.fuse_batch_norm import logits_of
 from soundpost.views.view import Overlapping, View
 
-GROUP_WINDOWS = 4  # a lane on a CPU should have room for so many that overlap
+GROUP_WINDOWS = 8  # a lane on a CPU should have room for so many that overlap
 LONE_WINDOWS = 2  # windows that overlap with no other come so few at once: a batch that shares is a large one
 
 

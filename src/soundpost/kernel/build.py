@@ -130,13 +130,15 @@ def _registered(source: Path, assets: Assets, has_runtimes: bool) -> list[str]:
 
 
 def _asked_by(assets: Assets) -> list[str]:
-    """Modules of the kit that networks in files of their own import; what else these import is checked."""
+    """Modules of the kit that networks in files of their own import; what else these import is checked again."""
     return [
         module
         for recipe in assets.submission.recipes
-        for path, text in files_of(recipe, assets.root).items()
+        for path in files_of(recipe, assets.root)
         for module in needs(
-            text, assets.root.joinpath(*Path(path).parts[1:]), recipe.model.settings.get("packages", ())
+            assets.root / recipe.name,
+            path.removeprefix(f"weights/{recipe.name}/"),
+            recipe.model.settings.get("packages", ()),
         ).modules
     ]
 

@@ -21,6 +21,7 @@ RUNTIME = ("torch", "numpy", "soundfile", "psutil", "librosa", "soxr", "pandas",
 BY_NAME = {
     "soundpost.models.timm_body": ("timm",),
     "soundpost.report_page.charts": ("matplotlib",),
+    "soundpost.training.history_picture": ("matplotlib",),
     "soundpost.report_page.page": ("jinja2", "markupsafe"),
 }
 # In the standard library of 3.11 and no more in 3.13; Kaggle's image may have either.

@@ -49,19 +49,22 @@ class Ended:
         return self.status != COMPLETE and any(EMPTY_INPUT in line for line in self.log)
 
 
-def follow(kernel: str, outside: Outside) -> Ended:
+def follow(kernel: str, outside: Outside, at_once: bool = False) -> Ended:
     """Wait until the latest run of a kernel has ended; each change of its status is said.
 
     Args:
         kernel: owner/slug.
         outside: client, clock and log.
+        at_once: whether there is no earlier run that could be taken for this one, so that nothing is waited for first.
 
     Raises:
         PushError: the client does not tell the status, or the run goes on longer than any session can.
     """
     began, before, failures = outside.clock(), "", 0
     while True:
-        outside.sleep(POLL_SECONDS)  # first of all, so that the run before this one is not taken for it
+        if not at_once:
+            outside.sleep(POLL_SECONDS)
+        at_once = False
         answer = outside.run("kernels", "status", kernel)
         status = status_of(answer)
         failures = 0 if status else failures + 1

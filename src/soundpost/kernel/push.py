@@ -195,11 +195,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         pushed = Pushed(table["id"], version, (table["competition_sources"] or [""])[0])
         pushed.write(note)
     if arguments.wait or arguments.attach or arguments.submit:
-        return to_the_end(arguments.folder, pushed, arguments.submit, outside)
+        return to_the_end(arguments.folder, pushed, arguments.submit, outside, arguments.attach)
     return 0
 
 
-def to_the_end(folder: Path, pushed: Pushed, message: str, outside: Outside) -> int:
+def to_the_end(folder: Path, pushed: Pushed, message: str, outside: Outside, is_older: bool = False) -> int:
     """Follow the run, once more where its input was not mounted yet; show what it left; submit that where asked.
 
     Args:
@@ -207,6 +207,8 @@ def to_the_end(folder: Path, pushed: Pushed, message: str, outside: Outside) -> 
         pushed: kernel, version and contest.
         message: what the submission is called; "" submits nothing.
         outside: client, clock and log.
+        is_older: it was pushed some time ago. Its status, and that of a first version, is asked at once; another one
+            that was pushed just now waits a little, lest the run before it is taken for it.
 
     Returns:
         0, or 130 where a person has seen enough; the run goes on then.
@@ -216,7 +218,7 @@ def to_the_end(folder: Path, pushed: Pushed, message: str, outside: Outside) -> 
     """
     hint = look_again(pushed.kernel)
     try:
-        ended = follow(pushed.kernel, outside)
+        ended = follow(pushed.kernel, outside, is_older or pushed.version == 1)
         if ended.had_no_input:
             outside.say("it began before its sources were mounted: the same version is pushed once more")
             spare = pushed.kernel if is_training(folder) else ""

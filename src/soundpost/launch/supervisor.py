@@ -26,7 +26,8 @@ from soundpost.launch.run_record import RunRecord
 from soundpost.launch.scratch import private_folder, remove_dead
 from soundpost.launch.signals import signals_noted
 from soundpost.resources.deadline import kill_seconds
-from soundpost.resources.memory import MIB, memory_allowed
+from soundpost.resources.engine_environment import ENGINE_ENVIRONMENT
+from soundpost.resources.memory import memory_allowed
 from soundpost.resources.memory_budget import SHRINK_SHARE
 from soundpost.settings import RunSettings
 
@@ -36,17 +37,6 @@ ATTEMPTS = 3  # engines in one run; the last one works without a GPU
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)  # how a process ends that a driver or a library broke
 SHOWN_BYTES = 200  # so much of a line that is no event is said
 LEAST_SECONDS = 6.0  # the time that must be left for another engine to be worth its start
-ENGINE_ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # idle cores sleep instead of spinning
-    "KMP_BLOCKTIME": "0",
-    "MALLOC_ARENA_MAX": "4",
-    # Maps of a network are given back and taken again at every layer: from the heap, without a page fault each time.
-    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
-    "MALLOC_TRIM_THRESHOLD_": str(64 * MIB),
-    # Kernels are generated for every length of clip; those of lengths long past would pile up to hundreds of MB.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
-    "LRU_CACHE_CAPACITY": "16",  # torch's own list of them
-}
 
 
 class Supervisor:

@@ -137,7 +137,11 @@ class SkipAttention(nn.Module):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The blocks that overlapping windows can share: two convolutions of 3 x 3 each, halved."""
-        return tuple(Stage(block, reach=2, stride=2) for block in (self.conv1, self.conv2, self.conv3))
+        return tuple(Stage(block, reach=2, stride=2) for block in self._blocks)
+
+    @property
+    def _blocks(self) -> tuple[ConvolutionBlock, ...]:
+        return self.conv1, self.conv2, self.conv3, self.conv4
 
     def entrance(self, batch: Tensor) -> Tensor:
         """What the first block takes: the batch (batch, 3, mels, frames) itself."""
@@ -151,14 +155,13 @@ class SkipAttention(nn.Module):
         return self.after_stages(maps)
 
     def after_stages(self, maps: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
-        """Logits (batch, classes) of what the first three blocks give."""
+        """Logits (batch, classes) of what the four blocks give."""
         merged, _ = self.features(maps)
         return self.fc(self.summary(merged))
 
     def features(self, maps: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """The merged map of all blocks (batch, channels, mels // 16, frames // 16), and the three skip maps."""
-        x1, x2, x3 = maps
-        x4 = self.conv4(x3)
+        x1, x2, x3, x4 = maps
         skips = self.skip1(x1), self.skip2(x2), self.skip3(x3)
         return self.merge(self.attention(torch.cat([x4, *skips], 1))), skips
 

@@ -1,6 +1,7 @@
 """A network of somebody's own: made by a class or function in a file beside recipe.toml, or in an installed package.
 
-The file is run when the network is made: it is the person's own code, and it travels with their kernel.
+The file, and those that it imports, are run when the network is made: they are the person's own code, and they travel
+with their kernel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from soundpost.errors import SettingsError, WeightsError
-from soundpost.own_code import own_code
+from soundpost.errors import KitError, SettingsError, WeightsError, sentence
+from soundpost.own_code.by_name import own_code
 
 AXES = ("batch", "channels", "bins", "frames")
 
@@ -20,7 +21,8 @@ class OwnNetworkSettings:
     """What makes the network, what it takes, and which of its outputs is the answer."""
 
     attribute: str  # class or function that gives the network
-    file: str = ""  # where it stands, beside recipe.toml; this file travels with the kernel
+    file: str = ""  # where it stands, below the folder of recipe.toml; this file travels with the kernel
+    files: tuple[str, ...] = ()  # the files that it imports; they lie there too, and travel as well
     module: str = ""  # or in which module of an installed package, such as torchvision.models
     arguments: Mapping[str, Any] = field(default_factory=dict)  # what it is called with, by name
     packages: tuple[str, ...] = ()  # which it needs beside those that every kernel has
@@ -45,8 +47,16 @@ class OwnNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         self.n_classes = n_classes
-        maker = own_code(settings.file, settings.module, settings.attribute, settings.folder)
-        network = maker(**settings.arguments)
+        maker = own_code(settings.file, settings.module, settings.attribute, settings.folder, settings.files)
+        try:
+            network = maker(**settings.arguments)
+        except (KitError, MemoryError):
+            raise
+        except Exception as error:  # code of somebody else may raise anything
+            raise SettingsError(
+                f"{settings.attribute} of {settings.file or settings.module} cannot be made: {sentence(error)}. "
+                "Correct its code or its arguments in [model]. Files beside it that are not Python do not travel."
+            ) from error
         if not isinstance(network, nn.Module):
             raise WeightsError(
                 f"{settings.attribute} gives {type(network).__name__}, which is no torch.nn.Module. Name the class."

@@ -15,6 +15,16 @@ from torch.nn import functional as F
 from soundpost.errors import SettingsError
 from soundpost.models.layers import residual_stage
 
+# Beginnings of torchvision's names -> of fastai's; its one linear layer is the head "linear".
+TORCHVISION = {
+    "conv1.": "0.0.",
+    "bn1.": "0.1.",
+    "layer1.": "0.4.",
+    "layer2.": "0.5.",
+    "layer3.": "0.6.",
+    "layer4.": "0.7.",
+    "fc.": "1.2.",
+}
 EXPANSION = 4  # a bottleneck's output channels over its planes
 
 

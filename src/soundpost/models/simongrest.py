@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from soundpost.errors import ShapeError
+from soundpost.models.trainable_pcen import TrainablePcen
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class SimongrestSettings:
     cap: int = 512  # channels that a block adds at most; until there each adds twice as many as the one before
     blocks: int = 8  # each halves both axes; behind the last one cell is left
     heads: int = 8  # linear layers whose logits are averaged
+    # Smoothing, gain, bias, power and eps with which a trainable PCEN begins; none: the front end has normalised.
+    pcen: tuple[float, ...] = ()
 
 
 class DenseBlock(nn.Module):
@@ -59,6 +62,10 @@ class Simongrest(nn.Module):
     def __init__(self, settings: SimongrestSettings, n_classes: int) -> None:
         super().__init__()
         self.sizes = 2**settings.blocks, 2 ** (settings.blocks + 1) - 1
+        self.pcen: nn.Module = nn.Identity()
+        if settings.pcen:
+            s, alpha, delta, r, eps = settings.pcen
+            self.pcen = TrainablePcen(s, alpha, delta, r, eps)
         self.first_conv = nn.Conv2d(1, settings.base - 1, 3, padding=1, bias=False)
         layers: list[nn.Module] = []
         channels = settings.base
@@ -70,12 +77,13 @@ class Simongrest(nn.Module):
         self.linears = nn.ModuleList(nn.Linear(channels, n_classes) for _ in range(settings.heads))
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Logits (batch, classes) of normalised spectrograms (batch, 1, bins, frames).
+        """Logits (batch, classes) of normalised spectrograms (batch, 1, bins, frames), or of mel power for PCEN.
 
         Raises:
             ShapeError: so few or so many bins or frames that not one cell is left.
         """
         _check_sizes(batch, self.sizes)
+        batch = self.pcen(batch)
         maps = self.se_dense_layers(torch.cat([batch, self.first_conv(batch)], 1))
         features = maps.flatten(1)
         return torch.stack([linear(features) for linear in self.linears]).mean(0)

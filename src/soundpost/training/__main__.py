@@ -4,27 +4,33 @@ PLAN is a training.toml, or the name of a published one (see --list). Called aga
 """
 
 import argparse
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 from soundpost.arguments import Parser
-from soundpost.errors import DeviceError, SettingsError
+from soundpost.errors import SettingsError
 from soundpost.exit_status import refusing
+from soundpost.resources.processes import die_with_parent
+from soundpost.training.begin import start_file
+from soundpost.training.checked import check_plan
 from soundpost.training.clips import Clips, Source, read_clips
+from soundpost.training.device import working_device
 from soundpost.training.duration import seconds_of
-from soundpost.training.finish import leave_recipe, members_there, score
+from soundpost.training.finish import finish
+from soundpost.training.forecast import listing
 from soundpost.training.inputs.material import Shared
-from soundpost.training.plan import Plan, find_plan, plan_names, read_plan
+from soundpost.training.interrupt import interruptible
+from soundpost.training.jobs import MEMBERS_ONLY, devices_of, run_jobs
+from soundpost.training.plan import Plan, find_plan, read_plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Paused
+
+COMMON = ("curated", "noisy", "epochs", "start", "seed", "save_every")  # options that every member's process is given
 
 
 @refusing
@@ -32,21 +38,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; exit status 0, also where a limit stopped it, or 2 with the reason."""
     parser = Parser(prog="soundpost train", description=__doc__)
     parser.add_argument("plan", nargs="?", help="training.toml, or the name of a published plan")
-    parser.add_argument("--list", action="store_true", help="name the published plans")
+    parser.add_argument(
+        "--list", action="store_true", help="name the published plans, what they cost, and a forecast of hours"
+    )
     parser.add_argument("--curated", help="CSV:DIR, clips with trusted labels and their folder")
     parser.add_argument("--noisy", help="CSV:DIR, clips whose labels may be wrong")
     parser.add_argument("--out", type=Path, help="folder of the recipe, whose name is the recipe's")
     parser.add_argument("--folds", help="train these members alone, comma separated; default: all")
     parser.add_argument("--epochs", type=int, help="of every stage, instead of the plan's")
-    parser.add_argument("--start", type=Path, help="folder of a recipe whose members are begun with, where they fit")
+    parser.add_argument("--start", type=Path, help="recipe folder, or .safetensors or .pth file, to begin with")
     parser.add_argument("--limit", help="stop in good order after so long, such as 11h30m")
     parser.add_argument("--save-every", default="60s", help="at most so long between two checkpoints (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu, cuda:0 ...; several members at once by cuda:0,cuda:1 or cpu:2",
+    )
+    parser.add_argument(MEMBERS_ONLY, action="store_true", help="train members and write no recipe")
     options = parser.parse_args(arguments)
     if options.list:
-        print("\n".join(plan_names()))
+        print(listing(working_device(options.device)))
         return 0
+    if options.members_only:
+        die_with_parent()
     _train(options)
     return 0
 
@@ -54,30 +69,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> None:
     plan, clips = _asked_for(options)
     print(clips.summary(), flush=True)
-    device = _device(options.device)
+    devices = devices_of(options.device)
+    first, *_ = [working_device(name) for name in devices]
     ends = time.monotonic() + seconds_of(options.limit) if options.limit else None
-    with _interruptible() as was_interrupted:
-        campaign = Campaign(
-            Shared(plan, clips, device, options.out / "features"),
-            options.out,
-            options.seed,
-            options.start,
-            lambda: was_interrupted() or (ends is not None and time.monotonic() > ends),
-            seconds_of(options.save_every, "--save-every"),
-        )
+    with interruptible() as was_interrupted:
+
+        def is_time() -> bool:
+            return was_interrupted() or (ends is not None and time.monotonic() > ends)
+
+        shared = Shared(plan, clips, first, options.out / "features")
+        save_every = seconds_of(options.save_every, "--save-every")
+        campaign = Campaign(shared, options.out, options.seed, options.start, is_time, save_every)
         chosen = tuple(options.folds.split(",")) if options.folds else campaign.folds
         if unknown := sorted(set(chosen) - set(campaign.folds)):
             raise SettingsError(f"--folds {','.join(unknown)}: folds are {', '.join(campaign.folds)}. Correct --folds.")
-        done: list[str] = []
+        if len(devices) > 1:
+            done, paused = _in_jobs(campaign, chosen, devices, options, was_interrupted, ends), ""
+        else:
+            done, paused = _one_by_one(campaign, chosen)
+    if len(done) < len(chosen):
+        print(f"{len(done)} of {len(chosen)} members done{paused}.")
+        print(f"Go on with the same command: {_command(options)}")
+    elif not options.members_only:
+        everything = _command(argparse.Namespace(**{**vars(options), "folds": None}))
+        finish(campaign, everything, first.type, options.curated.rpartition(":")[0])
+
+
+def _one_by_one(campaign: Campaign, chosen: Sequence[str]) -> tuple[list[str], str]:
+    """Members that are there, trained in this process until it is time, and where that was."""
+    done: list[str] = []
+    for fold in chosen:
         try:
-            for fold in chosen:
-                campaign.member(fold)
-                done.append(fold)
+            campaign.member(fold)
         except Paused as pause:
-            print(f"{len(done)} of {len(chosen)} members done; paused in fold {chosen[len(done)]}, {pause}.")
-            print(f"Go on with the same command: {_command(options)}")
-            return
-    _finish(campaign, options)
+            return done, f"; paused in fold {fold}, {pause}"
+        done.append(fold)
+    return done, ""
+
+
+def _in_jobs(
+    campaign: Campaign,
+    chosen: Sequence[str],
+    devices: Sequence[str],
+    options: argparse.Namespace,
+    was_interrupted: Callable[[], bool],
+    ends: float | None,
+) -> list[str]:
+    """Members that are there, trained in processes of their own until it is time."""
+    campaign.out.mkdir(parents=True, exist_ok=True)
+    for fold in chosen:  # what is of another training is refused before any process begins
+        campaign.is_finished(fold)
+        if options.start:
+            start_file(options.start, fold)
+    campaign.input.ready()
+    given = {name.replace("_", "-"): getattr(options, name) for name in COMMON}
+    words = {f"--{name}": str(value) for name, value in given.items() if value is not None}
+
+    def left() -> float | None:
+        return None if ends is None else ends - time.monotonic()
+
+    return run_jobs(words, options.plan, campaign.out, chosen, devices, was_interrupted, left)
 
 
 def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:
@@ -90,6 +141,7 @@ def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:
     plan = replace(read_plan(path), name=options.out.name)
     if options.epochs:
         plan = replace(plan, stages=tuple({**stage, "epochs": options.epochs} for stage in plan.stages))
+    check_plan(plan)
     given = {name: _source(getattr(options, name), name) for name in ("curated", "noisy") if getattr(options, name)}
     return plan, read_clips(plan, given, path.parent)
 
@@ -103,55 +155,10 @@ def _source(text: str, name: str) -> Source:
     return Source(Path(csv), Path(folder))
 
 
-def _device(name: str) -> torch.device:
-    """The device, which works.
-
-    Raises:
-        DeviceError: it does not.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise DeviceError(f"--device {name} does not work here ({first}). Use --device cpu.") from error
-    return device
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks for a stop in good order; a second one ends the process as usual."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _command(options: argparse.Namespace) -> str:
-    names = ("curated", "noisy", "out", "folds", "epochs", "start", "limit", "seed", "device")
-    given = [f"--{name} {value}" for name in names if (value := getattr(options, name)) is not None]
+    names = (*COMMON, "out", "folds", "limit", "device")
+    given = [f"--{name.replace('_', '-')} {value}" for name in names if (value := getattr(options, name)) is not None]
     return " ".join(["soundpost train", options.plan, *given])
-
-
-def _finish(campaign: Campaign, options: argparse.Namespace) -> None:
-    """Recipe, out-of-fold answers and scores of the members that are there."""
-    out, there = campaign.out, members_there(campaign)
-    if missing := [fold for fold in campaign.folds if fold not in there]:
-        print(f"members {', '.join(there)} are done; {', '.join(missing)} are not, so there is no recipe yet.")
-        print(f"Go on with: {_command(argparse.Namespace(**{**vars(options), 'folds': None}))}")
-        return
-    for told in score(campaign, leave_recipe(campaign, there), str(options.device)):
-        print(told)
-    print(f"{out / 'recipe.toml'} is there. Next: name {out.name} in {out.parent / 'submission.toml'}, then")
-    print("python build_kernel.py")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Labelled clips from a folder and a csv, and their mel powers at several speeds, ready to be composed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+AT_ONCE = 1 << 18  # samples whose places at another speed are computed at once, in several arrays of 64 bits
 SILENCE = 0.01  # below the peak; what is quieter at a recording's ends is not part of the sound
 
 
@@ -27,8 +28,8 @@ def trim(waveform: np.ndarray) -> np.ndarray:
     peak = level.max(initial=0.0)
     if peak == 0:
         return waveform
-    loud = np.flatnonzero(level > SILENCE * peak)
-    return waveform[loud[0] : loud[-1] + 1] / peak
+    is_loud = level > SILENCE * peak
+    return waveform[is_loud.argmax() : len(is_loud) - is_loud[::-1].argmax()] / peak
 
 
 def at_speed(waveform: Tensor, speed: float) -> Tensor:
@@ -36,14 +37,18 @@ def at_speed(waveform: Tensor, speed: float) -> Tensor:
     if speed == 1:
         return waveform
     last = len(waveform) - 1
-    at = torch.arange(max(1, int(len(waveform) / speed)), device=waveform.device, dtype=torch.float64) * speed
-    before = at.long().clamp(max=last)
-    after = (before + 1).clamp(max=last)
-    return torch.lerp(waveform[before], waveform[after], (at - before).to(waveform.dtype))
+    played = waveform.new_empty(max(1, int(len(waveform) / speed)))
+    for first in range(0, len(played), AT_ONCE):
+        end = min(first + AT_ONCE, len(played))
+        at = torch.arange(first, end, device=waveform.device, dtype=torch.float64) * speed
+        before = at.long().clamp(max=last)
+        after = (before + 1).clamp(max=last)
+        played[first:end] = torch.lerp(waveform[before], waveform[after], (at - before).to(waveform.dtype))
+    return played
 
 
 def build_bank(
-    waveforms: Sequence[np.ndarray],
+    waveforms: Iterable[np.ndarray],
     truth: np.ndarray,
     front_end: Callable[[Tensor], Tensor],
     speeds: Sequence[float],
@@ -52,17 +57,17 @@ def build_bank(
     """Mel powers of every waveform, trimmed, at every speed.
 
     Args:
-        waveforms: one (samples,) per source.
+        waveforms: one (samples,) per source; one at a time is held.
         truth: (sources, classes).
         front_end: (batch, samples) -> (batch, 1, mels, frames) in dB.
         speeds: 1 is the recording's own.
         device: where the bank lives.
     """
     parts: list[Tensor] = []
-    for waveform in tqdm(waveforms, desc="mel powers", unit="clip"):
+    for waveform in tqdm(waveforms, desc="mel powers", unit="clip", total=len(truth)):
         trimmed = torch.from_numpy(trim(waveform)).to(device)
         parts += [10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10) for speed in speeds]
     lengths = torch.tensor([len(part) for part in parts], device=device)
     begins = lengths.cumsum(0) - lengths
-    shape = len(waveforms), len(speeds)
+    shape = len(truth), len(speeds)
     return Bank(torch.cat(parts), begins.view(shape).T, lengths.view(shape).T, torch.from_numpy(truth).to(device))

@@ -1,5 +1,6 @@
 """What augmentations and mixers work on: clips of one batch, whatever their lengths."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,6 +45,18 @@ class Batch:
         if self.inputs.dim() == 4:
             heard = heard[:, None, None]
         return self.inputs.masked_fill(~heard, torch.inf).flatten(1).amin(1)
+
+
+def side_by_side(clips: Sequence[Batch], device: torch.device) -> Batch:
+    """Clips of batches as one batch, on a device; what is shorter than the longest ends in zeros."""
+    longest = max(clip.inputs.shape[-1] for clip in clips)
+    padded = [torch.nn.functional.pad(clip.inputs, (0, longest - clip.inputs.shape[-1])) for clip in clips]
+    return Batch(
+        torch.cat(padded).to(device),
+        torch.cat([clip.lengths for clip in clips]),
+        torch.cat([clip.targets for clip in clips]).to(device),
+        torch.cat([clip.sources for clip in clips]),
+    )
 
 
 def gathered(batch: Batch, columns: Tensor, lengths: Tensor, fill: Tensor | None = None) -> Batch:

@@ -15,6 +15,7 @@ from soundpost.registry import build
 from soundpost.training.folds import FOLDS
 from soundpost.training.plan import Plan, SetSettings, strict
 from soundpost.training.sets import SETS
+from soundpost.training.soft_labels import read_extras, soft_truth
 
 HEARD = ("other_folds", "own_fold", "all")
 VALIDATED = "curated"  # the set whose folds are held out
@@ -37,10 +38,12 @@ class Clips:
     copies: tuple[str, ...]  # which copy of the file it is, "": the file itself
     sources: tuple[str, ...]  # name of the set of each clip
     labels: tuple[str, ...]
-    truth: np.ndarray  # (clips, classes) float32
+    truth: np.ndarray  # (clips, classes) float32 in [0, 1]
     folds: tuple[str, ...]
     heard: Mapping[str, str]  # set -> one of HEARD
     files: tuple[str, ...]
+    # Begin and length in seconds of each clip within its file, None: all of it; empty where no csv says so.
+    stretches: tuple[tuple[float, float] | None, ...] = ()
 
     @cached_property
     def table(self) -> Table:
@@ -68,6 +71,11 @@ class Clips:
         return [row for row, name in enumerate(self.sources) if name == source and not self.copies[row]]
 
     @cached_property
+    def _places(self) -> list[Path]:
+        """Where each file lies, however it was named."""
+        return [path.resolve() for path in self.paths]
+
+    @cached_property
     def scored(self) -> list[int]:
         """Rows of the curated set's own clips."""
         return self._rows_of(VALIDATED)
@@ -77,12 +85,12 @@ class Clips:
 
         A file that is held out is not heard under the name of another set either.
         """
-        held_out = {self.paths[row] for row in self.scored if self.folds[row] == fold}
+        held_out = {self._places[row] for row in self.scored if self.folds[row] == fold}
         rows = []
         for row, name in enumerate(self.sources):
             rule, own = self.heard[name], self.folds[row] == fold
             wanted = rule == "all" or (rule == "other_folds" and not own) or (rule == "own_fold" and own)
-            if wanted and (not sets or name in sets) and self.paths[row] not in held_out:
+            if wanted and (not sets or name in sets) and self._places[row] not in held_out:
                 rows.append(row)
         return rows
 
@@ -100,9 +108,13 @@ def read_clips(plan: Plan, given: Mapping[str, Source], folder: Path) -> Clips:
     """
     if VALIDATED not in plan.sets:
         raise SettingsError(f"plan {plan.name}: no [sets.{VALIDATED}]. Its clips are those that are scored; add it.")
-    frames = {name: read_frame(source.csv) for name, source in given.items()}
+    frames = {
+        name: read_extras(read_frame(source.csv, name != VALIDATED), source.csv) for name, source in given.items()
+    }
+    if (known := frames.get(VALIDATED)) is not None and known["likely"].notna().any():
+        raise SettingsError(f"{given[VALIDATED].csv}: a column scores. Curated labels are certain; give it as --noisy.")
     for name, source in given.items():
-        missing_files(source.folder, list(frames[name]["fname"]))
+        missing_files(source.folder, list(dict.fromkeys(frames[name]["fname"])))
     parts: list[pd.DataFrame] = []
     heard = {}
     ordered = [VALIDATED, *(name for name in plan.sets if name != VALIDATED)]
@@ -127,10 +139,11 @@ def read_clips(plan: Plan, given: Mapping[str, Source], folder: Path) -> Clips:
         tuple(whole["copy"]),
         tuple(whole["source"]),
         labels,
-        truth_of(list(whole["labels"]), labels),
+        soft_truth(list(whole["labels"]), labels, list(whole["likely"])),
         tuple(whole["assigned"]),
         heard,
         tuple(whole["fname"]),
+        tuple(whole["stretch"]) if whole["stretch"].notna().any() else (),
     )
 
 
@@ -151,7 +164,11 @@ def _part(
         column = list(frame["fold"]) if "fold" in frame else []
         # Folds are of the table as given, so that corrections move no clip from one fold to another.
         folds = rule(list(frame["fname"]), truth_of(list(frame["labels"]), labels), column)
-    part = frame.assign(assigned=list(folds), copy="")
+    part = frame.assign(assigned=list(folds), copy="", given=frame["labels"])
     for one in settings.rules:
         part = build(SETS, one["name"], one, "set", where=f"[sets.{name}] rules")(part, folder)
-    return part.assign(source=name, path=[source.folder / file for file in part["fname"]])
+    # What a map of corrections has said is certain.
+    is_soft = settings.soft & (part["labels"] == part["given"])
+    likely = [scores if soft else None for scores, soft in zip(part["likely"], is_soft, strict=True)]
+    paths = [source.folder / file for file in part["fname"]]
+    return part.assign(likely=pd.Series(likely, part.index, object), source=name, path=paths)

@@ -1,6 +1,6 @@
 """Running statistics of batch norms in training: the layer's own, settled soon, or as Keras kept them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,18 +50,22 @@ class RunningStatistics:
 
     @contextmanager
     def during(self, batches: int) -> Iterator[None]:
-        """Around the forward pass of the batch before which so many were seen in this stage."""
+        """Around forward and backward pass of the batch before which so many were seen in this stage."""
         if self.way == "own":
             yield
             return
         momentum = keras_momentum if self.way == "keras" else settled_momentum
+        corrections: list[Callable[[], None]] = []
         hooks = []
         for layer, own in self._layers:
             layer.momentum = momentum(own, batches)
             if self.way == "keras":
-                hooks.append(layer.register_forward_hook(_corrector(layer)))
+                hooks.append(layer.register_forward_hook(_corrector(layer, corrections)))
         try:
             yield
+            # Not sooner: a backward pass wants the statistics as the forward pass left them.
+            for correct in corrections:
+                correct()
         finally:
             for hook in hooks:
                 hook.remove()
@@ -69,19 +73,23 @@ class RunningStatistics:
                 layer.momentum = own
 
 
-def _corrector(layer: nn.modules.batchnorm._BatchNorm) -> Any:
-    """A hook that corrects what the coming forward pass adds to the running variance."""
+def _corrector(layer: nn.modules.batchnorm._BatchNorm, corrections: list[Callable[[], None]]) -> Any:
+    """A hook that notes how to correct what the coming forward pass adds to the running variance."""
     assert layer.running_var is not None
     before = layer.running_var.clone()
 
-    def correct(module: nn.modules.batchnorm._BatchNorm, given: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(module: nn.modules.batchnorm._BatchNorm, given: tuple[Tensor, ...], output: Tensor) -> None:
         if not module.training or module.running_var is None or module.momentum is None:
             return
         n = given[0].numel() / given[0].shape[1]
         # torch has put n / (n - 1) into what is new; layers over pictures keep it, the others do not.
         factor = n / (n - 1 - KERAS_EPSILON) if given[0].dim() == 4 else (n - 1) / (n - 1 - KERAS_EPSILON)
-        with torch.no_grad():
-            old = before * (1 - module.momentum)
-            module.running_var.copy_(old + (module.running_var - old) * factor)
+        variance, old = module.running_var, before * (1 - module.momentum)
 
-    return correct
+        def correct() -> None:
+            with torch.no_grad():
+                variance.copy_(old + (variance - old) * factor)
+
+        corrections.append(correct)
+
+    return note

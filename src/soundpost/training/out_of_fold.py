@@ -10,19 +10,28 @@ from soundpost.ensemble import recipe_folder
 from soundpost.ensemble.recipe_folder import OUT_OF_FOLD, NewMember
 from soundpost.ensemble.recipes import Recipe
 from soundpost.evaluation.dataset import Table
-from soundpost.evaluation.metrics import accuracy, lwlrap
+from soundpost.evaluation.metrics import accuracy, lwlrap, lwlrap_of_classes
 from soundpost.training.plan import Plan
 
+MOST_COLUMNS = 20  # classes of a table of confusions that a person can read
+SHOWN = 5  # classes in a list
 DIGITS = 6  # so many are written of probabilities and scores
 
 
 def write_out_of_fold(out: Path, table: Table, held_out: np.ndarray) -> None:
     """out_of_fold.csv: fname, fold, then one probability per label, each by the member that never heard the clip."""
-    with (out / OUT_OF_FOLD).open("w", newline="", encoding="utf-8") as file:
+    write_table(out / OUT_OF_FOLD, table.files, table.folds, table.labels, held_out)
+
+
+def write_table(
+    path: Path, files: Sequence[str], folds: Sequence[str], labels: Sequence[str], answers: np.ndarray
+) -> None:
+    """A csv of clips, their folds and answers (clips, classes), to six significant digits: small ones are no zeros."""
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["fname", "fold", *table.labels])
-        for name, fold, row in zip(table.files, table.folds, held_out, strict=True):
-            writer.writerow([name, fold, *(f"{value:.{DIGITS}f}" for value in row)])
+        writer.writerow(["fname", "fold", *labels])
+        for name, fold, row in zip(files, folds, answers, strict=True):
+            writer.writerow([name, fold, *(f"{value:.{DIGITS}g}" for value in row)])
 
 
 def fold_scores(table: Table, held_out: np.ndarray) -> dict[str, dict[str, float]]:
@@ -81,9 +90,26 @@ def score_tables(table: Table, held_out: np.ndarray) -> str:
         lines.append(f"| {fold} | {clips} | {score['lwlrap']:.4f} | {score['accuracy']:.4f} |")
     total = lwlrap(table.truth, held_out), accuracy(table.truth, held_out)
     lines.append(f"| all | {len(table.files)} | {total[0]:.4f} | {total[1]:.4f} |")
-    if (table.truth.sum(1) == 1).all():
+    if (table.truth.sum(1) == 1).all() and len(table.labels) <= MOST_COLUMNS:
         lines += ["", *_confusion(table, held_out)]
     return "\n".join(lines) + "\n"
+
+
+def class_tables(table: Table, held_out: np.ndarray) -> str:
+    """Markdown: the worst and the rarest classes, and what they are taken for most often."""
+    precision, _ = lwlrap_of_classes(table.truth, held_out)
+    counts = table.truth.sum(0)
+    known = np.flatnonzero(counts)
+    lines = []
+    for title, order in (("worst", precision[known]), ("rarest", counts[known])):
+        lines += [f"| {title} classes | clips | precision | most often taken for |", "|---|---|---|---|"]
+        for number in known[np.argsort(order, kind="stable")[:SHOWN]].tolist():
+            guesses = held_out[table.truth[:, number] > 0].argmax(1)
+            wrong = np.bincount(guesses, minlength=len(table.labels)) * (np.arange(len(table.labels)) != number)
+            other = f"{table.labels[wrong.argmax()]} ({wrong.max()})" if wrong.any() else ""
+            lines.append(f"| {table.labels[number]} | {int(counts[number])} | {precision[number]:.4f} | {other} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _confusion(table: Table, held_out: np.ndarray) -> list[str]:

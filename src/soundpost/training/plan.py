@@ -8,6 +8,7 @@ name = "compact"; template = "argus"      a published recipe whose tables are ta
 [input]                                   what a batch is made of, see soundpost.training.inputs
 [[stages]]                                one after the other; each may have its own sampler, augment, mix, loss,
                                           optimiser, validation and heard instead of the plan's
+[out_of_fold]                             a view; out-of-fold answers are kept for each of its windows, too
 [aliases]                                 label -> column of the submission
 """
 
@@ -43,6 +44,7 @@ class SetSettings:
     rules: tuple[Mapping[str, Any], ...] = NO_TABLES  # tables of SETS, one after the other
     folds: Mapping[str, Any] = field(default_factory=dict)  # a table of FOLDS; empty: the plan's for curated, else none
     heard: str = "other_folds"  # by the member of a fold: "other_folds", "own_fold" or "all"
+    soft: bool = True  # where the csv has a column scores, labels are as likely as it says; False: certain
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class ValidationSettings:
     measure: str = "lwlrap"  # one of soundpost.training.measures
     batch: int = 200  # clips, for measures that are a mean of batches
     every: int = 1  # epochs
+    # "held_out": the fold's own, as published mostly; or "heard": curated clips of the other folds, for stages that do
+    # not train on them: then nothing of the member depends on its fold.
+    clips: str = "held_out"
 
 
 @dataclass(frozen=True)
@@ -74,15 +79,15 @@ class StageSettings:
     batch: int = 32
     drops_last: bool = False  # the last batch of an epoch where it is short
     schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    begin: str = "on"  # where the stage before ended; or "anew", with fresh weights
     keep: str = "last"  # or "best": the epoch of the highest score
     best: Mapping[str, Any] = field(default_factory=dict)  # BestEpochSettings
     slow_starts: int = 0  # epochs of patience after which a first batch runs slower; 0: never
     slow_factor: float = 0.3
     trainable: tuple[str, ...] = ()  # prefixes of names, or "norms"; empty: everything
     heard: tuple[str, ...] = ()  # names of sets; empty: all
-    select: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # set -> table of NOISY, by what was learnt before this stage
+    # Set -> table of NOISY, by what was learnt before this stage; with `parts`, a member hears one part of them.
+    select: Mapping[str, Any] = field(default_factory=dict)
     augment: tuple[Mapping[str, Any], ...] | None = None
     sampler: Mapping[str, Any] | None = None
     mix: Mapping[str, Any] | None = None
@@ -132,6 +137,7 @@ class Plan:
     autocast: str = "none"  # "bfloat16", or "float16", which is bfloat16 on a processor
     average_decay: float = 0.0  # per step, of a moving average of the weights that is what is kept; 0: none
     stages: tuple[Mapping[str, Any], ...] = ({},)
+    out_of_fold: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def stage(self, number: int) -> StageSettings:
@@ -141,8 +147,9 @@ class Plan:
         return dataclasses.replace(own, **{name: getattr(self, name) for name in names if getattr(own, name) is None})
 
     def digest(self) -> str:
-        """sha256 of everything the plan says but its name, in hexadecimal."""
+        """sha256 of everything the plan says that decides a member, in hexadecimal."""
         said = dataclasses.asdict(dataclasses.replace(self, name="", note="", aliases={}))
+        del said["out_of_fold"]
         text = json.dumps(said, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -206,9 +213,14 @@ def plan_of(table: Mapping[str, Any], where: str) -> Plan:
         strict(MixSettings, stage.mix or {}, f"{where} [mix]")
         strict(LossSettings, stage.loss or {}, f"{where} [loss]")
         strict(OptimiserSettings, stage.optimiser or {}, f"{where} [optimiser]")
-        strict(ValidationSettings, stage.validation or {}, f"{where} [validation]")
-        if stage.keep not in ("last", "best"):
-            raise SettingsError(f"{where} [[stages]] {stage.name}: keep = '{stage.keep}'; known: last, best.")
+        validation = strict(ValidationSettings, stage.validation or {}, f"{where} [validation]")
+        if validation.clips not in ("held_out", "heard"):
+            said = f"{where} [validation] clips = '{validation.clips}'"
+            raise SettingsError(f"{said}; known: held_out, heard. Correct it.")
+        for key, known in (("keep", ("last", "best")), ("begin", ("on", "anew"))):
+            if (value := getattr(stage, key)) not in known:
+                said = f"{where} [[stages]] {stage.name}: {key} = '{value}'"
+                raise SettingsError(f"{said}; known: {', '.join(known)}. Correct it.")
     return plan
 
 

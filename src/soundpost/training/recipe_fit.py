@@ -1,18 +1,13 @@
-"""Trains the network of any recipe for a few epochs, one member for each fold, and writes the recipe.
+"""Trains the network of any recipe for a few epochs, one member for each fold, and writes the recipe: soundpost fit.
 
-    python -m soundpost.training.recipe_fit --recipe-template T.toml --clips DIR --csv FILE --out DIR
-
-The template is a recipe.toml without name, labels and members, such as those of soundpost/importers/templates. It alone
-says what the network sees: its [audio], its front end and its first view, of whose windows every epoch shows one of
-each clip. Nothing is done to the sounds; this is to see a recipe work, not to win with it. It is a plan of one stage
-for the trainer of soundpost.training.
+The template is a recipe.toml without name, labels and members. It alone says what the network sees: its [audio], its
+front end and its first view, of whose windows every epoch shows one of each clip. It is a plan of one stage for the
+trainer of soundpost.training.
 """
 
-import argparse
-import sys
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import runpy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from soundpost.arguments import Parser
 from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipe_folder import NewMember, write_recipe
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
 from soundpost.errors import SettingsError
-from soundpost.evaluation.dataset import Table, missing_files, read_table
+from soundpost.evaluation.dataset import Table, missing_files
 from soundpost.evaluation.metrics import accuracy, lwlrap
-from soundpost.exit_status import refusing
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.inference.in_memory import answer
 from soundpost.models import MODELS
@@ -38,7 +31,7 @@ from soundpost.registry import build, settings_from
 from soundpost.training.clips import VALIDATED, Clips
 from soundpost.training.inputs.material import Shared
 from soundpost.training.inputs.rows import Rows
-from soundpost.training.plan import Plan, read_plan
+from soundpost.training.plan import Plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Hooks, Trainer
 
@@ -56,6 +49,14 @@ class LearnerSettings:
     heads: tuple[float, ...] = (1.0,)  # weights of the losses of the network's outputs, the first that of prediction
     mixup: float = 0.0  # both parameters of the Beta distribution of shares; 0 mixes nothing
     longest: int = 0  # frames that windows are cut to, at a place drawn for each; 0 cuts nothing
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch", 1), ("weight_decay", 0), ("mixup", 0), ("longest", 0)):
+            if getattr(self, name) < least:
+                option = name.replace("_", "-")
+                raise SettingsError(f"--{option} {getattr(self, name)}: at least {least} is needed.")
+        if not self.learning_rate > 0:
+            raise SettingsError(f"--learning-rate {self.learning_rate:g}: more than 0 is needed.")
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def train(
     n_scored: int = 0,
     seed: int = 0,
     device: str = "cpu",
+    is_time: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Members of one recipe; those that a former call has finished are taken as they are.
 
@@ -129,23 +131,18 @@ def train(
         n_scored: clips of its fold that a member is scored by, spread over the table; 0: all.
         seed: decides everything random.
         device: the one that trains and answers.
+        is_time: whether to stop at the next step.
+
+    Raises:
+        Paused: it was time; the member's checkpoint is there.
+        SettingsError: a fold that is not there, or what another training has left.
     """
     chosen = tuple(folds) or table.fold_names
     if unknown := sorted(set(chosen) - set(table.fold_names)):
         raise SettingsError(f"no fold {', '.join(unknown)}; folds are {', '.join(table.fold_names)}. Correct --only.")
-    count = len(table.files)
-    clips = Clips(
-        paths=tuple(Path(file) for file in table.files),
-        copies=("",) * count,
-        sources=(VALIDATED,) * count,
-        labels=table.labels,
-        truth=table.truth,
-        folds=table.folds,
-        heard={VALIDATED: "other_folds"},
-        files=table.files,
-    )
-    shared = Shared(plan_of(name, template, settings), clips, torch.device(device), out / "features", spectrograms)
-    campaign = Campaign(shared, out, seed, start)
+    plan, clips = plan_of(name, template, settings), _clips_of(table)
+    shared = Shared(plan, clips, torch.device(device), out / "features", spectrograms)
+    campaign = Campaign(shared, out, seed, start, is_time)
     arrays = {fold: load_file(campaign.member(fold)) for fold in chosen}
     losses = {fold: campaign.losses(fold) for fold in chosen}
     priors = [round(float(prior), DIGITS) for prior in table.truth.mean(0)]
@@ -155,6 +152,21 @@ def train(
     scored = [NewMember(fold, scores=_scores(table, held_out, fold)) for fold in arrays]
     scored.sort(key=lambda member: -member.scores["lwlrap"])
     return Trained(write_recipe(out, name, whole, table.labels, scored), held_out, losses)
+
+
+def _clips_of(table: Table) -> Clips:
+    """The clips of a table as those of a plan: one set, each clip heard by the members of the other folds."""
+    count = len(table.files)
+    return Clips(
+        paths=tuple(Path(file) for file in table.files),
+        copies=("",) * count,
+        sources=(VALIDATED,) * count,
+        labels=table.labels,
+        truth=table.truth,
+        folds=table.folds,
+        heard={VALIDATED: "other_folds"},
+        files=table.files,
+    )
 
 
 def train_second_level(
@@ -205,63 +217,5 @@ def _scores(table: Table, held_out: np.ndarray, fold: str) -> dict[str, float]:
     return {"lwlrap": round(lwlrap(truth, given), DIGITS), "accuracy": round(accuracy(truth, given), DIGITS)}
 
 
-@refusing
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says; exit status 0, or 2 with the reason."""
-    parser = Parser(
-        prog="python -m soundpost.training.recipe_fit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--recipe-template", type=Path, required=True, help="recipe.toml without labels and members")
-    parser.add_argument("--clips", type=Path, required=True, help="folder of the recordings")
-    parser.add_argument("--csv", type=Path, required=True, help="fname,labels[,fold]; several labels comma separated")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the recipe; its name is the recipe's")
-    parser.add_argument("--plan", type=Path, help="TOML file whose [aliases] name columns of the submission")
-    parser.add_argument("--folds", type=int, help="deal the clips into so many folds; default: the column fold")
-    parser.add_argument("--only", help="members of these folds alone, comma separated")
-    parser.add_argument("--start", type=Path, help="folder of a recipe whose members are begun with, where they fit")
-    parser.add_argument("--score-clips", type=int, default=0, help="of its fold, that score a member (default: all)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--heads", help="weights of the losses of a network's outputs, such as 1,0.4,0.2,0.1")
-    for field in fields(LearnerSettings):
-        if field.name != "heads":
-            parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)
-    options = parser.parse_args(arguments)
-    _fit(options)
-    return 0
-
-
-def _fit(options: argparse.Namespace) -> None:
-    try:
-        template = tomllib.loads(options.recipe_template.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"--recipe-template {options.recipe_template}: {error}. Give a template.") from error
-    table = read_table(options.csv, options.folds, options.seed)
-    missing_files(options.clips, table.files)
-    print(table.summary([options.clips / file for file in table.files]), flush=True)
-    given = {field.name: getattr(options, field.name) for field in fields(LearnerSettings)}
-    given["heads"] = tuple(map(float, options.heads.split(","))) if options.heads else LearnerSettings.heads
-    trained = train(
-        options.out.name,
-        template,
-        table,
-        spectrograms_of(template, options.clips, table.files),
-        options.out,
-        LearnerSettings(**given),
-        options.only.split(",") if options.only else (),
-        read_plan(options.plan).aliases if options.plan else {},
-        options.start,
-        options.score_clips,
-        options.seed,
-        options.device,
-    )
-    for member in trained.recipe.members:
-        first, last = trained.losses[member.fold][0], trained.losses[member.fold][-1]
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in member.scores.items())
-        print(f"{member.name}: loss {first:.4f} in the first epoch, {last:.4f} in the last; never heard: {scores}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # the same as soundpost fit
+    runpy.run_module("soundpost.training.fit", run_name="__main__")

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -15,27 +14,40 @@ class TileDrawSettings:
     subset: float = 0.5  # probability that, of what is left, any of them are kept
 
 
-def draw(settings: TileDrawSettings, tiles: int, generator: Generator) -> Tensor:
-    """Which tiles of a clip are heard, (kept,) int64, at least one.
+def draw(settings: TileDrawSettings, counts: Tensor, generator: Generator) -> Tensor:
+    """Which tiles of each clip are heard, (clips, tiles of the longest) bool, at least one of each.
+
+    Args:
+        settings: how often.
+        counts: (clips,) int64, tiles of each.
+        generator: decides.
 
     Source: systems specification of argus.
     """
-    kept = torch.arange(tiles)
-    if torch.rand((), generator=generator) < settings.run:
-        length = int(torch.randint(1, len(kept) + 1, (), generator=generator))
-        start = int(torch.randint(len(kept) - length + 1, (), generator=generator))
-        kept = run_of(kept, start, length)
-    if torch.rand((), generator=generator) < settings.subset:
-        size = int(torch.randint(1, len(kept) + 1, (), generator=generator))
-        kept = kept[torch.randperm(len(kept), generator=generator)[:size]]
-    return kept
+    clips, most = len(counts), int(counts.max())
+    kept = run_of(most, torch.zeros_like(counts), counts)
+    length = 1 + _below(counts, generator)
+    start = _below(counts - length + 1, generator)
+    has_run = torch.rand(clips, generator=generator) < settings.run
+    kept = torch.where(has_run[:, None], run_of(most, start, length), kept)
+    size = 1 + _below(kept.sum(1), generator)
+    places = torch.rand(clips, most, generator=generator).masked_fill(~kept, 2.0).argsort(1).argsort(1)
+    has_subset = torch.rand(clips, generator=generator) < settings.subset
+    return kept & (~has_subset[:, None] | (places < size[:, None]))
 
 
-def run_of(kept: Tensor, start: int, length: int) -> Tensor:
-    """Neighbouring tiles."""
-    return kept[start : start + length]
+def _below(counts: Tensor, generator: Generator) -> Tensor:
+    """A number from 0 to below each count, (clips,) int64."""
+    return (torch.rand(len(counts), generator=generator, dtype=torch.float64) * counts).long()
 
 
-def apply(answers: np.ndarray, kept: Tensor) -> np.ndarray:
-    """Mean of the answers (tiles, answers) to the tiles that are heard."""
-    return answers[kept.numpy()].mean(0)
+def run_of(most: int, start: Tensor, length: Tensor) -> Tensor:
+    """Neighbouring tiles, (clips, most) bool, by their first and how many they are."""
+    place = torch.arange(most)
+    return (place >= start[:, None]) & (place < (start + length)[:, None])
+
+
+def apply(answers: Tensor, kept: Tensor) -> Tensor:
+    """Mean of the answers (clips, tiles, answers) to the tiles that are heard, (clips, answers)."""
+    shares = kept / kept.sum(1, keepdim=True)
+    return torch.einsum("cta,ct->ca", answers, shares.to(answers.dtype))

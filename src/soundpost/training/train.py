@@ -5,12 +5,10 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -19,21 +17,20 @@ from soundpost.errors import SettingsError
 from soundpost.inference.in_memory import over_windows
 from soundpost.models import MODELS
 from soundpost.registry import build
+from soundpost.training.begin import begin_with, digest_of_start, start_file
+from soundpost.training.history_picture import history_file, read_history
 from soundpost.training.initialise import initialise
 from soundpost.training.inputs import INPUTS
 from soundpost.training.inputs.material import Heard, Input, Material, Shared
 from soundpost.training.measures import measured
-from soundpost.training.noisy import NOISY
+from soundpost.training.member_file import is_finished, write_member
+from soundpost.training.noisy.choice import ChoiceOfNoisy
 from soundpost.training.plan import StageSettings, ValidationSettings
-from soundpost.training.state import discard, same_training
+from soundpost.training.state import discard
 from soundpost.training.trainer import SAVE_EVERY, Hooks, Trainer
 from soundpost.views.view import View
 
-if TYPE_CHECKING:
-    from soundpost.training.noisy.selection import Selection
-
 History = list[dict[str, float | int | str]]
-DIGEST = "training"  # key of a member's file under which the digest of its training stands
 ONLY_MEMBER = "all"  # name of the member that hears every clip, where no fold is held out
 
 
@@ -44,7 +41,7 @@ class Campaign:
     shared: Shared
     out: Path
     seed: int
-    start: Path | None = None  # folder of another recipe, whose members are begun with as far as they fit
+    start: Path | None = None  # another recipe's folder or a file of weights, begun with as far as they fit
     is_time: Callable[[], bool] = field(default=lambda: False)
     save_every: float = SAVE_EVERY  # s between two checkpoints, at most
     on_epoch: Callable[[str, History], None] = field(default=lambda fold, rows: None)  # after each epoch of a member
@@ -63,8 +60,16 @@ class Campaign:
         """sha256 of all that decides a member: plan, clips with labels and folds, seed, start, fold."""
         clips, plan = self.shared.clips, self.shared.plan
         rows = zip(clips.files, clips.copies, clips.sources, clips.folds, clips.truth.tolist(), strict=True)
-        text = repr((plan.digest(), list(rows), self.seed, str(self.start or ""), fold))
+        text = repr((plan.digest(), list(rows), clips.stretches, self.seed, digest_of_start(self.start, fold), fold))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def is_finished(self, fold: str) -> bool:
+        """Whether a member is there.
+
+        Raises:
+            SettingsError: another training has left one.
+        """
+        return is_finished(fold_file(self.out, fold), self.digest(fold))
 
     def member(self, fold: str) -> Path:
         """The file of a member, trained if it was not.
@@ -74,30 +79,31 @@ class Campaign:
             SettingsError: another training has left a member or a checkpoint there.
         """
         file, digest = fold_file(self.out, fold), self.digest(fold)
-        if file.is_file() and is_whole(file, digest):
+        if is_finished(file, digest):
             return file
         self.out.mkdir(parents=True, exist_ok=True)
         member_seed = self.seed * 1009 + self.folds.index(fold)
         torch.manual_seed(member_seed)
         network = self.fresh_network()
         if self.start:
-            begin_with(network, fold_file(self.start, fold))
+            print(f"{self.start}: {begin_with(network, start_file(self.start, fold))} for fold {fold}", flush=True)
         member = _Member(self, fold)
-        hooks = Hooks(member.material, member.score, self.is_time, member.tell, save_every=self.save_every)
+
+        def anew(stage_number: int) -> nn.Module:
+            torch.manual_seed(member_seed + 7919 * (1 + stage_number))
+            return self.fresh_network()
+
+        hooks = Hooks(member.material, member.score, self.is_time, member.tell, save_every=self.save_every, fresh=anew)
         trainer = Trainer(self.shared.plan, network, hooks, member_seed, digest)
         checkpoint = self.out / f"fold{fold}.checkpoint"
         kept = trainer.run(checkpoint, f"{self.shared.plan.name}/{fold}")
-        arrays = {name: value.contiguous().cpu() for name, value in kept.state_dict().items()}
-        aside = file.with_suffix(".part")
-        save_file(arrays, aside, {DIGEST: digest})
-        aside.replace(file)
+        write_member(file, kept, digest)
         discard(checkpoint)
         return file
 
     def losses(self, fold: str) -> tuple[float, ...]:
         """Mean loss of each epoch of a member, as its history has it."""
-        with history_file(self.out, fold).open(newline="", encoding="utf-8") as file:
-            return tuple(float(row["loss"]) for row in csv.DictReader(file))
+        return tuple(float(row["loss"]) for row in read_history(self.out, fold))
 
     def fresh_network(self) -> nn.Module:
         """The plan's network before training, on the device."""
@@ -140,9 +146,12 @@ class _Member:
             chosen = dict(zip(known["rows"].tolist(), known["truth"].numpy(), strict=True))
             rows = [row for row in rows if self.clips.sources[row] != name or row in chosen]
             truth |= chosen
+        if memory:
+            self._write_selected(memory)
         if not rows:
             raise SettingsError(
-                f"stage {stage.name}: fold {self.fold} hears no clip of {', '.join(stage.heard) or 'any set'}."
+                f"stage {stage.name}: fold {self.fold} hears no clip of {', '.join(stage.heard) or 'any set'}. Give a "
+                "second fold in the csv, or other [folds] in the plan."
             )
         sources = tuple(self.clips.sources[row] for row in rows)
         heard = Heard(tuple(rows), np.stack([truth[row] for row in rows]), sources)
@@ -152,17 +161,32 @@ class _Member:
         """Rows and labels of a noisy set's clips, by what the network says now."""
         rows = [row for row, source in enumerate(self.clips.sources) if source == name]
         own = [row for row in self.clips.scored if row not in set(self.held_out)]
-        rule = build(NOISY, table["name"], table, "rule for noisy clips", where=f"select.{name}")
+        choice = ChoiceOfNoisy(table, f"select.{name}")
         heard = self.clips.truth[own], self.campaign.answers(network, own)
-        found: Selection = rule(self.clips.truth[rows], self.campaign.answers(network, rows), heard)
+        answers = self.campaign.answers(network, rows)
+        found = choice(self.clips.truth[rows], answers, heard, self.campaign.folds.index(self.fold))
         return {"rows": torch.tensor(rows)[found.rows], "truth": torch.from_numpy(found.truth)}
 
+    def _write_selected(self, memory: Mapping[str, Any]) -> None:
+        """selected_FOLD.csv: which clips of which set a stage hears by its rule, and with which labels."""
+        with (self.campaign.out / f"selected_{self.fold}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["stage", "set", "fname", "labels"])
+            for key, known in memory.items():
+                stage, _, name = key.rpartition("/")
+                for row, truth in zip(known["rows"].tolist(), known["truth"].numpy(), strict=True):
+                    labels = [label for label, there in zip(self.clips.labels, truth, strict=True) if there > 0]
+                    writer.writerow([stage, name, self.clips.files[row], ",".join(labels)])
+
     def score(self, network: nn.Module, validation: ValidationSettings) -> float:
-        """The held-out clips' score."""
-        if not self.held_out:
+        """The score of the held-out clips, or of other curated clips."""
+        rows = self.held_out
+        if validation.clips == "heard":
+            rows = [row for row in self.clips.scored if row not in set(rows)]
+        if not rows:
             raise SettingsError("no fold is held out, so no epoch can be scored. Keep the last epoch, or name [folds].")
-        found = self.campaign.answers(network, self.held_out)
-        return measured(validation.measure, self.clips.truth[self.held_out], found, validation.batch)
+        found = self.campaign.answers(network, rows)
+        return measured(validation.measure, self.clips.truth[rows], found, validation.batch)
 
     def tell(self, rows: History) -> None:
         """history_FOLD.csv, anew after every epoch; it is not worth more than the training that it tells of."""
@@ -175,39 +199,3 @@ class _Member:
         except OSError as error:
             tqdm.write(f"warning: {path} could not be written ({error.strerror}); the member does not need it")
         self.campaign.on_epoch(self.fold, rows)
-
-
-def is_whole(file: Path, digest: str) -> bool:
-    """Whether a member's file can be opened; one that is cut off is named, and trained again.
-
-    Raises:
-        SettingsError: it is of another training.
-    """
-    try:
-        with safe_open(file, "pt") as known:
-            found = (known.metadata() or {}).get(DIGEST, "none")
-    except SafetensorError as error:
-        tqdm.write(f"warning: {file} is damaged ({error}). The member is trained again.")
-        return False
-    same_training(file, found, digest)
-    return True
-
-
-def history_file(out: Path, fold: str) -> Path:
-    """Where the epochs of a member are listed."""
-    return out / f"history_{fold}.csv"
-
-
-def begin_with(network: nn.Module, file: Path) -> None:
-    """Take over arrays of another member whose names and shapes agree.
-
-    Raises:
-        SettingsError: there is no such member, or nothing of it fits.
-    """
-    if not file.is_file():
-        raise SettingsError(f"--start {file.parent}: no {file.name} there. Name a recipe with the same folds.")
-    own = network.state_dict()
-    known = {key: value for key, value in load_file(file).items() if key in own and value.shape == own[key].shape}
-    if not known:
-        raise SettingsError(f"--start {file}: no array of it fits the network. Name a recipe of the same network.")
-    network.load_state_dict({**own, **known})

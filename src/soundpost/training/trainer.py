@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from soundpost.training.stage_run import StageRun
 from soundpost.training.weight_average import WeightAverage
 
 AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FEW_CHANNELS, PLANES = 16, 3  # a convolution of so few channels is narrow; over so many at most it sees a picture
 SAVE_EVERY = 60.0  # s between two checkpoints, at most
 
 
@@ -39,6 +41,26 @@ class Hooks:
     on_epoch: Callable[[list[dict[str, float | int | str]]], None] = field(default=lambda rows: None)
     say: Callable[[str], None] = tqdm.write  # prints a line where no bar stands
     save_every: float = SAVE_EVERY
+    fresh: Callable[[int], nn.Module] | None = None  # the network before training, for a stage that begins anew
+
+
+def layout_for(network: nn.Module, device: torch.device) -> torch.memory_format:
+    """Channels last, which is quicker; but on a processor not for convolutions of a few channels.
+
+    There torch 2.13 writes beyond its memory in the backward pass: a residual network of 4 or 8 channels ends the
+    process within a few steps, one of 16 does not, nor does one of 4 in the other layout.
+    """
+    few = (
+        min(module.in_channels, module.out_channels) < FEW_CHANNELS and module.in_channels > PLANES
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d)
+    )
+    return torch.contiguous_format if device.type == "cpu" and any(few) else torch.channels_last
+
+
+def loss_scaler(device: torch.device, half: torch.dtype | None) -> torch.amp.GradScaler:
+    """Scales losses where gradients are float16, whose small ones would vanish; elsewhere it does nothing."""
+    return torch.amp.GradScaler(device.type, enabled=half == torch.float16)
 
 
 class Trainer:
@@ -55,8 +77,9 @@ class Trainer:
             digest: tells plan, clips, seed and fold; a checkpoint of another one is refused.
         """
         self.plan, self.hooks, self.seed, self.digest = plan, hooks, seed, digest
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = next(network.parameters()).device
+        self._layout = layout_for(network, self.device)
+        self.network = network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self.average = WeightAverage(network, plan.average_decay) if plan.average_decay else None
         self.history: list[dict[str, float | int | str]] = []
         self.stage_number, self.epoch, self.step = 0, 0, 0
@@ -68,7 +91,8 @@ class Trainer:
         self._half = AUTOCAST[plan.autocast]
         if self._half == torch.float16 and self.device.type == "cpu":
             self._half = torch.bfloat16
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._half == torch.float16)
+        self._scaler = loss_scaler(self.device, self._half)
+        self._skipped = 0  # steps of the epoch that the scaler left out, because a gradient was not finite
 
     @property
     def kept(self) -> nn.Module:
@@ -105,11 +129,21 @@ class Trainer:
         stage = self.plan.stage(self.stage_number)
         # What a stage selects is decided once, by the network as it is now, and kept with the state.
         material = self.hooks.material(stage, self.kept, self.memory)
+        # A checkpoint between two stages is from before the beginning, too.
+        if stage.begin == "anew" and (restored is None or not restored["run"]):
+            self._begin_anew()
         run = StageRun(self.plan, stage, self.network, material)
         if restored is not None and restored["run"]:
             run.load_state_dict(restored["run"])
-            self._scaler.load_state_dict(restored["scaler"])
         return run
+
+    def _begin_anew(self) -> None:
+        """Forget everything but what was selected."""
+        assert self.hooks.fresh is not None, "a stage that begins anew needs a network"
+        fresh = self.hooks.fresh(self.stage_number).state_dict()
+        self.network.load_state_dict(fresh)
+        if self.average:
+            self.average = WeightAverage(self.network, self.plan.average_decay)
 
     def _run_stage(self, run: StageRun, checkpoint: Path | None, name: str) -> None:
         stage = run.stage
@@ -148,15 +182,14 @@ class Trainer:
         batch = run.material.batch(step, self.epoch, generator)
         inputs = batch.inputs
         if inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        enabled = self._half is not None
-        with run.statistics.during(batches), torch.autocast(self.device.type, self._half, enabled=enabled):
-            outputs = self.network(inputs)
-        loss = run.criterion(outputs, batch)
+            inputs = inputs.contiguous(memory_format=self._layout)
         run.optimiser.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        self._scaler.step(run.optimiser)
-        self._scaler.update()
+        with run.statistics.during(batches):
+            with torch.autocast(self.device.type, self._half, enabled=self._half is not None):
+                outputs = self.network(inputs)
+            loss = run.criterion(outputs, batch)
+            self._scaler.scale(loss).backward()
+        self._step(run.optimiser)
         for module in self.network.modules():
             if hasattr(module, "constrain"):
                 module.constrain()
@@ -164,7 +197,17 @@ class Trainer:
         if self.average:
             self.average.update()
         if run.schedule.BY == "batch":
-            run.schedule.step()
+            _next_rate(run)
+
+    def _step(self, optimiser: torch.optim.Optimizer) -> None:
+        """Move the weights, unless a scaled gradient is not finite; then only the scale falls."""
+        if not self._scaler.is_enabled():
+            optimiser.step()
+            return
+        before = self._scaler.get_scale()
+        self._scaler.step(optimiser)
+        self._scaler.update()
+        self._skipped += self._scaler.get_scale() < before
 
     def _end_epoch(self, run: StageRun, steps: int, seconds: float) -> None:
         stage, score = run.stage, float("nan")
@@ -177,9 +220,9 @@ class Trainer:
                 for group in run.optimiser.param_groups:
                     group["lr"] *= stage.slow_factor
         if run.schedule.BY == "score":
-            run.schedule.step(score)
+            _next_rate(run, score)
         elif run.schedule.BY == "epoch":
-            run.schedule.step()
+            _next_rate(run)
         self.history.append(
             {
                 "stage": stage.name,
@@ -189,9 +232,11 @@ class Trainer:
                 "loss": self._loss.item() / steps,
                 "score": score,
                 "scale": self._scaler.get_scale() if self._scaler.is_enabled() else 1.0,
+                "skipped": self._skipped,
             }
         )
         self._loss.zero_()
+        self._skipped = 0
         self.epoch, self.step = self.epoch + 1, 0
         self.hooks.on_epoch(self.history)
 
@@ -225,6 +270,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average else {},
             "scaler": self._scaler.state_dict(),
+            "skipped": self._skipped,
             "memory": self.memory,
             "history": self.history,
             "loss": self._loss,
@@ -240,3 +286,12 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.memory, self.history = state["memory"], state["history"]
         self._loss = state["loss"].to(self.device)
+        self._scaler.load_state_dict(state["scaler"])
+        self._skipped = state["skipped"]
+
+
+def _next_rate(run: StageRun, *score: float) -> None:
+    with warnings.catch_warnings():
+        # Said by torch where the very first step was left out by the scaler; the rate goes on all the same.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+        run.schedule.step(*score)

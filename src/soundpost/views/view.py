@@ -1,5 +1,6 @@
 """What every view is: a clip's spectrogram cut into windows, each shown to the network once, answers averaged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -47,6 +48,19 @@ class Divisible(Protocol):
     """A view whose windows may be shown in parts where memory is short: what it cuts has no length of its own."""
 
     shortest_part: int  # frames
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """A view that computes its windows from plain pieces of a clip, which a GPU does for a whole batch at once."""
+
+    def plain(self, spectrogram: Tensor, window: Window) -> Tensor:
+        """The piece that a window is computed from, (channels, bins, window.frames)."""
+        ...
+
+    def finish(self, batch: Tensor, windows: Sequence[Window]) -> Tensor:
+        """Stacked plain pieces, on any device -> what cut gives for each, float32."""
+        ...
 
 
 @runtime_checkable

@@ -3,10 +3,14 @@
 The published code cut each crop anew at random; here the nine crops spread evenly over the clip.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from soundpost.views.crop import crop, starts
 from soundpost.views.scaling import scaled
@@ -50,10 +54,24 @@ class ZoomedCrops:
 
     def cut(self, spectrogram: Tensor, window: Window) -> Tensor:
         """(channels, bins, frames) -> the crop (channels, bins, window.frames), zoomed as its variant says."""
-        piece = crop(spectrogram, window.start, window.frames)
+        piece = self.plain(spectrogram, window)
         if window.variant == 0:
             return piece
         return zoom(piece, window.variant - 1, self.settings.scale, self.settings.reverse_last_four)
+
+    def plain(self, spectrogram: Tensor, window: Window) -> Tensor:
+        """(channels, bins, frames) -> the crop (channels, bins, window.frames) before any zoom."""
+        return crop(spectrogram, window.start, window.frames)
+
+    def finish(self, batch: Tensor, windows: Sequence[Window]) -> Tensor:
+        """(batch, channels, bins, frames) of crops, zoomed as the windows' variants say, all in one reading."""
+        chosen, pictures = self.settings, batch.float()
+        grids = [
+            _grid(max(0, w.variant - 1), *batch.shape[-2:], chosen.scale, chosen.reverse_last_four, batch.device)
+            for w in windows
+        ]
+        views = F.grid_sample(pictures, torch.stack(grids), "bilinear", "reflection", align_corners=True)
+        return torch.stack([(views if w.variant else pictures)[i] for i, w in enumerate(windows)])
 
     def prepare(self, batch: Tensor) -> Tensor:
         """(batch, channels, bins, frames), scaled and given the channels that the network takes."""
@@ -70,6 +88,13 @@ def zoom(picture: Tensor, number: int, scale: float, reverse_last_four: bool) ->
         scale: how far the zoom goes; 1 changes nothing.
         reverse_last_four: numbers 4 ... 7 run backwards.
     """
+    return read(picture, _grid(number, *picture.shape[-2:], scale, reverse_last_four, picture.device))
+
+
+@lru_cache(maxsize=64)
+def _grid(number: int, bins: int, frames: int, scale: float, reverse_last_four: bool, device: torch.device) -> Tensor:
+    """(bins, frames, 2), where a zoom reads; kept, because a GPU waits for what it is sent."""
     row, column = number & 1, number >> 1 & 1
-    view = read(picture, zoomed(plain_grid(*picture.shape[-2:]), scale, row, column))
-    return view.flip(-1) if reverse_last_four and number >= ZOOMS // 2 else view
+    with torch.inference_mode(False):  # so that training may use it as well
+        grid = zoomed(plain_grid(bins, frames), scale, row, column).to(device)
+        return grid.flip(1) if reverse_last_four and number >= ZOOMS // 2 else grid

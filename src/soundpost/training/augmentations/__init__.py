@@ -19,3 +19,7 @@ AUGMENTATIONS: dict[str, str] = {
     "spec_augment": "soundpost.training.augmentations.spec_augment:SpecAugment",
     "warp_zoom": "soundpost.training.augmentations.warp_zoom:WarpZoom",
 }
+
+# Those that make clips another length, each by itself. Where a chain begins with them they see one clip after the
+# other, so that a long clip is cut before it lies beside others, all of which would be padded to its length.
+BY_CLIP = ("adaptive_crop", "crop", "pad", "place")

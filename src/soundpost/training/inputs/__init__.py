@@ -6,6 +6,7 @@ member learns from.
 
 INPUTS: dict[str, str] = {
     "composed": "soundpost.training.inputs.composed:Composed",
+    "segments": "soundpost.training.inputs.segments:Segments",
     "spectrograms": "soundpost.training.inputs.chain:Spectrograms",
     "waveforms": "soundpost.training.inputs.chain:Waveforms",
     "windows": "soundpost.training.inputs.windowed:Windowed",

@@ -1,5 +1,6 @@
 """Spectrograms, or waveforms, through the plan's augmentations and mixers, a whole batch at a time on the device."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -9,9 +10,9 @@ from torch import Generator, Tensor
 
 from soundpost.errors import SettingsError
 from soundpost.registry import build
-from soundpost.training.augmentations import AUGMENTATIONS
+from soundpost.training.augmentations import AUGMENTATIONS, BY_CLIP
 from soundpost.training.augmentations.augmentation import Augmentation
-from soundpost.training.batch import Batch
+from soundpost.training.batch import Batch, side_by_side
 from soundpost.training.inputs.material import LOUDEST, Heard, Shared
 from soundpost.training.inputs.windowed import sampler_of, source_numbers
 from soundpost.training.mixing import Mixing, MixSettings
@@ -25,12 +26,19 @@ class SpectrogramsSettings:
 
 
 class Spectrograms:
-    """The front end's spectrograms, augmented, prepared as the view prepares them, then mixed."""
+    """The front end's spectrograms, augmented, prepared as the view prepares them, then mixed.
+
+    No golden case: it only calls parts that have theirs.
+    """
 
     Settings: ClassVar[type] = SpectrogramsSettings
 
     def __init__(self, settings: SpectrogramsSettings, shared: Shared) -> None:
         self.shared = shared
+
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms
 
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""
@@ -52,12 +60,19 @@ class WaveformsSettings:
 
 
 class Waveforms:
-    """Waveforms, augmented and mixed, then seen through the front end; shorter ones end in zeros."""
+    """Waveforms, augmented and mixed, then seen through the front end; shorter ones end in zeros.
+
+    No golden case: it only calls parts that have theirs.
+    """
 
     Settings: ClassVar[type] = WaveformsSettings
 
     def __init__(self, settings: WaveformsSettings, shared: Shared) -> None:
         self.shared = shared
+
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms, self.shared.waveforms
 
     def material(self, heard: Heard, stage: StageSettings) -> "ChainMaterial":
         """What is heard, in a stage's augmentations."""
@@ -67,8 +82,12 @@ class Waveforms:
             return torch.tensor(store[row]).float() / LOUDEST
 
         def see(batch: Batch) -> Batch:
-            waveforms = batch.inputs * batch.is_heard()
-            inputs = shared.view.prepare(shared.front_end(waveforms[:, : int(batch.lengths.max())]))
+            # Effects may have left less than the network needs.
+            at_least = shared.audio.length_samples if shared.audio.length_rule.startswith("at_least") else 0
+            size = max(int(batch.lengths.max()), at_least)
+            waveforms = (batch.inputs * batch.is_heard())[:, :size]
+            waveforms = torch.nn.functional.pad(waveforms, (0, size - waveforms.shape[1]))
+            inputs = shared.view.prepare(shared.front_end(waveforms))
             return replace(batch, inputs=inputs, lengths=torch.full((len(batch),), inputs.shape[-1]))
 
         return ChainMaterial(heard, stage, self.shared, read, after_mixing=see)
@@ -110,7 +129,8 @@ class ChainMaterial:
         self.read, self.before_mixing, self.after_mixing = read, before_mixing, after_mixing
         self.numbers = source_numbers(heard, shared)
         self.targets = torch.from_numpy(heard.truth)
-        self.augmentations = [_augmentation(table) for table in stage.augment or ()]
+        self.augmentations = [placed(table) for table in stage.augment or ()]
+        self.after = [one for one in self.augmentations if one.after_mixing]
         self.mixing = Mixing(strict(MixSettings, stage.mix or {}, "[mix]"))
         self.sampler = sampler_of(stage)
         self.steps = len(self.epoch(0, torch.Generator().manual_seed(0)))
@@ -122,11 +142,12 @@ class ChainMaterial:
 
     def batch(self, step: Tensor, epoch: int, generator: Generator) -> Batch:
         """Clips of these rows, augmented and mixed."""
-        own = self.before_mixing(self._augmented(step, epoch, generator))
+        before = [one for one in self.augmentations if not one.after_mixing]
+        own = self.before_mixing(self._heard(step, before, epoch, generator))
         if self.mixing.happens(epoch):
             chosen = self.mixing.choose(len(own), generator)
             own = self.mixing.mixed(own, self._partner(own, step, epoch, generator), chosen, generator)
-        return self.after_mixing(own)
+        return self.after_mixing(_augmented(own, self.after, epoch, generator))
 
     def _partner(self, own: Batch, step: Tensor, epoch: int, generator: Generator) -> Batch:
         if self.mixing.settings.partner == "same_batch":
@@ -135,21 +156,42 @@ class ChainMaterial:
         if self.mixing.settings.partner == "same_source":
             odds = (self.numbers[step][:, None] == self.numbers).float()
         rows = torch.multinomial(odds, 1, generator=generator)[:, 0]
-        return self.before_mixing(self._augmented(rows, epoch, generator))
+        theirs = [one for one in self.augmentations if one.partners and not one.after_mixing]
+        return self.before_mixing(self._heard(rows, theirs, epoch, generator))
 
-    def _augmented(self, rows: Tensor, epoch: int, generator: Generator) -> Batch:
-        clips = [self.read(self.heard.rows[row]) for row in rows.tolist()]
-        lengths = torch.tensor([clip.shape[-1] for clip in clips])
-        longest = int(lengths.max())
-        inputs = torch.stack([torch.nn.functional.pad(clip, (0, longest - clip.shape[-1])) for clip in clips])
-        batch = Batch(inputs.to(self.device), lengths, self.targets[rows].to(self.device), self.numbers[rows])
-        for part, off_from in self.augmentations:
-            if not off_from or epoch < off_from:
-                batch = part.apply(batch, part.draw(batch, generator))
-        return batch
+    def _heard(self, rows: Tensor, ones: Sequence["Placed"], epoch: int, generator: Generator) -> Batch:
+        """Clips of these rows, augmented: the first steps clip by clip as far as they can, the others side by side."""
+        first = list(itertools.takewhile(lambda one: one.by_clip, ones))
+        clips = [_augmented(self._clip(row), first, epoch, generator) for row in rows.tolist()]
+        return _augmented(side_by_side(clips, self.device), ones[len(first) :], epoch, generator)
+
+    def _clip(self, row: int) -> Batch:
+        inputs = self.read(self.heard.rows[row])[None]
+        lengths = torch.tensor([inputs.shape[-1]])
+        return Batch(inputs, lengths, self.targets[row : row + 1], self.numbers[row : row + 1])
 
 
-def _augmentation(table: Mapping[str, Any]) -> tuple[Augmentation, int]:
-    """The augmentation of a table, and the epoch from which it is off; 0: never."""
-    own = {key: value for key, value in table.items() if key != "off_from"}
-    return build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]"), table.get("off_from", 0)
+@dataclass(frozen=True)
+class Placed:
+    """An augmentation and where it stands."""
+
+    part: Augmentation
+    by_clip: bool  # whether it may be drawn for one clip after the other
+    off_from: int  # epoch of a stage from which it is off; 0: never
+    after_mixing: bool  # whether mixed clips go through it, instead of what is mixed
+    partners: bool  # whether partners that are drawn afresh go through it, too
+
+
+def placed(table: Mapping[str, Any]) -> Placed:
+    """An augmentation from its table, with what the table says of its place."""
+    places = {"off_from": 0, "after_mixing": False, "partners": True}
+    own = {key: value for key, value in table.items() if key not in places}
+    part = build(AUGMENTATIONS, table["name"], own, "augmentation", where="[[augment]]")
+    return Placed(part, table["name"] in BY_CLIP, *(table.get(key, default) for key, default in places.items()))
+
+
+def _augmented(batch: Batch, parts: Sequence[Placed], epoch: int, generator: Generator) -> Batch:
+    for one in parts:
+        if not one.off_from or epoch < one.off_from:
+            batch = one.part.apply(batch, one.part.draw(batch, generator))
+    return batch

@@ -28,7 +28,10 @@ class ComposedSettings:
 
 
 class Composed:
-    """A bank of all clips, made once for all members."""
+    """A bank of all clips, made once for all members.
+
+    No golden case: it is our own.
+    """
 
     Settings: ClassVar[type] = ComposedSettings
 
@@ -41,8 +44,12 @@ class Composed:
     def bank(self) -> Bank:
         """Mel powers of every clip at every speed."""
         clips, shared = self.shared.clips, self.shared
-        waveforms = [shared.waveform(row) for row in range(len(clips.paths))]
+        waveforms = (shared.waveform(row) for row in range(len(clips.paths)))
         return build_bank(waveforms, clips.truth, shared.front_end, self.settings.speeds, shared.device)
+
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms
 
     def material(self, heard: Heard, stage: StageSettings) -> "ComposedMaterial":
         """Composed of the clips that are heard and of nothing else."""

@@ -77,7 +77,8 @@ class Shared:
 
     def waveform(self, row: int) -> np.ndarray:
         """A clip, or its copy, (samples,) float32."""
-        waveform = decode(self.clips.paths[row], self.audio).waveform
+        stretch = self.clips.stretches[row] if self.clips.stretches else None
+        waveform = decode(self.clips.paths[row], self.audio, stretch).waveform
         return copied(waveform, self.clips.copies[row], self.audio.sample_rate)
 
     @cached_property
@@ -91,7 +92,9 @@ class Shared:
             found: np.ndarray = self.front_end(waveform[None])[0].cpu().numpy()
             return found
 
-        return build_store(self.folder, self._key("spectrograms"), self.plan.store, make, len(self.clips.paths))
+        front_end = repr((self.plan.store, sorted(self.plan.front_end.items())))
+        key = self.key("spectrograms", front_end)
+        return build_store(self.folder, key, self.plan.store, make, len(self.clips.paths))
 
     @cached_property
     def waveforms(self) -> Store:
@@ -100,21 +103,26 @@ class Shared:
         def make(row: int) -> np.ndarray:
             return np.round(self.waveform(row).clip(-1, 1) * LOUDEST)
 
-        return build_store(self.folder, self._key("waveforms"), "int16", make, len(self.clips.paths))
+        return build_store(self.folder, self.key("waveforms"), "int16", make, len(self.clips.paths))
 
-    def _key(self, what: str) -> list[str]:
+    def key(self, what: str, settings: str = "") -> list[str]:
+        """Everything on which features of all clips depend: what they are, how they are made, and the files."""
+        stretches = self.clips.stretches or (None,) * len(self.clips.paths)
         files = [
-            f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}:{copy}"
-            for path, copy in zip(self.clips.paths, self.clips.copies, strict=True)
+            f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}:{copy}" + (f":{stretch}" if stretch else "")
+            for path, copy, stretch in zip(self.clips.paths, self.clips.copies, stretches, strict=True)
         ]
-        front_end = repr((self.plan.store, sorted(self.plan.front_end.items()))) if what == "spectrograms" else ""
-        return [what, repr(sorted(self.plan.audio.items())), front_end, *files]
+        return [what, repr(sorted(self.plan.audio.items())), settings, *files]
 
 
 class Input(Protocol):
     """A way to make batches of clips."""
 
     Settings: ClassVar[type]
+
+    def ready(self) -> None:
+        """Make the features that all members share, so that processes that begin together find them."""
+        ...
 
     def material(self, heard: Heard, stage: StageSettings) -> Material:
         """What one stage of one member learns from."""

@@ -28,13 +28,20 @@ class WindowedSettings:
 
 
 class Windowed:
-    """For any recipe without augmentations of its own."""
+    """For any recipe without augmentations of its own.
+
+    No golden case: windows are the view's, which has its own.
+    """
 
     Settings: ClassVar[type] = WindowedSettings
 
     def __init__(self, settings: WindowedSettings, shared: Shared) -> None:
         self.settings = settings
         self.shared = shared
+
+    def ready(self) -> None:
+        """Make the features that all members share."""
+        _ = self.shared.spectrograms
 
     def material(self, heard: Heard, stage: StageSettings) -> "WindowedMaterial":
         """Windows of the clips that are heard."""

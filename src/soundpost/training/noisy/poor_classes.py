@@ -51,4 +51,5 @@ class PoorClasses:
 
     def rows_of(self, truth: np.ndarray, poor: np.ndarray) -> np.ndarray:
         """Noisy clips (clips, classes) with one label, which is poor; rows in the order of the table."""
-        return np.flatnonzero((truth.sum(1) == 1) & (truth[:, poor].sum(1) == 1))
+        has = truth > 0
+        return np.flatnonzero((has.sum(1) == 1) & (has[:, poor].sum(1) == 1))

@@ -14,12 +14,13 @@ from soundpost.inference.devices import choose_devices
 from soundpost.training.clips import VALIDATED, Source, read_clips
 from soundpost.training.finish import leave_recipe, members_there, score
 from soundpost.training.inputs.material import Shared
+from soundpost.training.member_file import is_finished
 from soundpost.training.plan import Plan, read_plan
 from soundpost.training.session.mounts import find_places
 from soundpost.training.session.session import FOLDS_FILE, PLAN_FILE, Found, Session
 from soundpost.training.session.tables import folds_of, plain_csv, wanted
 from soundpost.training.store import alone
-from soundpost.training.train import ONLY_MEMBER, Campaign, History, is_whole
+from soundpost.training.train import ONLY_MEMBER, Campaign, History
 
 CPU = torch.device("cpu")
 
@@ -122,7 +123,7 @@ def _check_members(campaign: Campaign) -> None:
     """
     for fold in members_there(campaign):
         file = fold_file(campaign.out, fold)
-        if not is_whole(file, campaign.digest(fold)):
+        if not is_finished(file, campaign.digest(fold)):
             file.unlink()
 
 
