@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -17,7 +20,7 @@ from onnx_graphs import tagger, tagger_logits
 from soundpost.ensemble.recipes import Member, Named, Recipe
 from soundpost.errors import SettingsError, WeightsError
 from soundpost.graph_export.onnx_export import export
-from soundpost.inference.backends import BACKENDS, opening
+from soundpost.inference.backends import BACKENDS, opening, openvino_runtime
 from soundpost.inference.backends.opening import open_first, open_session, usable
 from soundpost.inference.backends.session import Session
 from soundpost.inference.network import build
@@ -90,6 +93,69 @@ def test_session_serves_several_lanes_at_once_as_it_serves_one(name: str) -> Non
 
     for batch, logits in zip(batches, answers, strict=True):
         np.testing.assert_allclose(logits, tagger_logits(batch), rtol=1e-4, atol=1e-4)
+
+
+class Request:
+    """Stands in for one of OpenVINO, and notes how many are at work at once."""
+
+    at_work = most = 0
+
+    def start_async(self, arrays: dict[str, np.ndarray], share_inputs: bool) -> None:
+        type(self).at_work += 1
+        Request.most = max(Request.most, Request.at_work)
+        time.sleep(0.05)
+        type(self).at_work -= 1
+
+    def wait(self) -> None:
+        """Done."""
+
+    def get_tensor(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(data=np.zeros((1, 4), np.float32))
+
+
+def test_first_call_of_openvino_is_made_alone_and_later_ones_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two first calls at once can wait for each other without end; lanes that have begun do not."""
+    session = open_session("openvino", tagger(), lanes=2)
+    monkeypatch.setattr(openvino_runtime, "IS_WARM", threading.Event())
+    session._idle[:] = [Request(), Request()]
+
+    with ThreadPoolExecutor(2) as lanes:
+        list(lanes.map(lambda _: answer(session, noise(1, 1, 16, 20)), range(2)))
+        assert Request.most == 1
+        list(lanes.map(lambda _: answer(session, noise(1, 1, 16, 20)), range(4)))
+    assert Request.most == 2
+
+
+AT_ONCE = """
+import sys, threading
+import numpy as np
+sys.path[:0] = sys.argv[2:]
+from soundpost.inference.backends.opening import open_session
+sessions = [open_session("openvino", open(sys.argv[1], "rb").read()) for _ in range(2)]
+windows = {sessions[0].inputs[0].name: np.zeros((2, 1, 16, 40), np.float32)}
+together = threading.Barrier(2)
+def call(session):
+    together.wait()
+    session.run(windows, [session.outputs[0].name])
+lanes = [threading.Thread(target=call, args=(session,)) for session in sessions]
+for lane in lanes: lane.start()
+for lane in lanes: lane.join()
+print("answered")
+"""
+
+
+@pytest.mark.slow
+def test_first_calls_of_two_sessions_at_once_come_to_an_end(compact_graph: bytes, tmp_path: Path) -> None:
+    """In process after process; without the care that is taken, one in a few stood still for ever."""
+    path = tmp_path / "network.onnx"
+    path.write_bytes(compact_graph)
+
+    for _ in range(12):
+        command = [sys.executable, "-c", AT_ONCE, path, SOURCE]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.stdout == "answered\n", done.stderr
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core, to which everything is bound")

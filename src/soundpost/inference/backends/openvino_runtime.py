@@ -2,6 +2,9 @@
 
 A request is started and waited for. The simpler infer() hides a want of memory: it returns the answers of the batch
 before, or garbage. And after an error a request may answer wrongly or crash, so it is never used again.
+
+The first call of a process is made alone. Tables are filled then, and two threads that do so at once wait for each
+other without end: one holds the interpreter and wants the table, the other fills it and wants the interpreter.
 """
 
 import threading
@@ -23,6 +26,8 @@ CONFIG: dict[str, Any] = {
     "CPU_RUNTIME_CACHE_CAPACITY": 0,
     "ENABLE_CPU_PINNING": False,
 }
+ALONE = threading.Lock()  # held by the calls that may be the first one
+IS_WARM = threading.Event()  # one call has come to its end
 DTYPES = {"f16": "float16", "f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "boolean": "bool"}
 
 
@@ -53,6 +58,14 @@ class OpenVino:
 
     def run(self, arrays: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """The outputs of these names, in this order."""
+        if IS_WARM.is_set():
+            return self._run(arrays, outputs)
+        with ALONE:
+            answers = self._run(arrays, outputs)
+        IS_WARM.set()
+        return answers
+
+    def _run(self, arrays: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         with self._slots:  # never more compiled copies than lanes
             with self._lock:
                 request = self._idle.pop() if self._idle else None
