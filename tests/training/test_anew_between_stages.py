@@ -28,7 +28,7 @@ def _trained(checkpoint: Path | None, dies_before: str = "") -> dict[str, Any]:
 
     def material(stage: StageSettings, *given: object) -> Rows:
         if stage.name == dies_before:
-            raise _Killed
+            raise _Killed(f"killed before {stage.name}")
         return rows
 
     hooks = Hooks(material, lambda *given: 1.0, fresh=lambda stage: _network(10 + stage))
@@ -37,7 +37,7 @@ def _trained(checkpoint: Path | None, dies_before: str = "") -> dict[str, Any]:
 
 def test_training_killed_between_stages_begins_the_next_one_anew(tmp_path: Path) -> None:
     """The checkpoint that stands there is from before the beginning."""
-    with pytest.raises(_Killed):
+    with pytest.raises(_Killed, match="killed before two"):
         _trained(tmp_path / "fold1.checkpoint", "two")
     went_on, left_alone = _trained(tmp_path / "fold1.checkpoint"), _trained(None)
     assert all(torch.equal(went_on[name], left_alone[name]) for name in left_alone)
