@@ -6,6 +6,7 @@ import re
 import sys
 import tokenize
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -399,3 +400,8 @@ def test_every_test_says_in_a_sentence_what_it_shows(path: Path) -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises":
             words = {keyword.arg for keyword in node.keywords}
             assert "match" in words, f"{path.name}:{node.lineno}: pytest.raises without match"
+
+
+def test_files_of_tests_are_called_differently_wherever_they_stand() -> None:
+    """Tests are imported by their bare names, so that of two alike only one would ever run."""
+    assert [name for name, count in Counter(path.name for path in TEST_FILES).items() if count > 1] == []

@@ -1,19 +1,22 @@
 """Every published way with noisy clips, from its plan to members: it trains, it hears what it should, it is deaf."""
 
 import csv
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import soundfile
 import torch
 from small_plans import CLASSES, RATE, command, make_clips, small_plan
 
 from soundpost.archive.pseudo_labels import main as pseudo_label
-from soundpost.archive.table import TOP_LABELS
+from soundpost.archive.table import METADATA, TOP_LABELS
 from soundpost.errors import SettingsError
 from soundpost.training.__main__ import main
 from soundpost.training.clips import Clips, Source, read_clips
@@ -167,8 +170,9 @@ def tags(folder: Path) -> Path:
     table["start"] = [None] * (len(names) - 1) + [0.1]
     table["end"] = [None] * (len(names) - 1) + [0.4]
     path = folder / "TAGS.parquet"
-    table.to_parquet(path)
     assert TOP_LABELS not in table
+    told = {METADATA: json.dumps({"labels": list(CLASSES)}).encode()}
+    pyarrow.parquet.write_table(pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(told), path)
     return path
 
 
