@@ -218,6 +218,7 @@ BROKEN = [
     ('fname,labels,scores\nNAME,"low,high",0.5\n', "line 2: scores 0.5 for labels low,high. Give one for each"),
     ("fname,labels,scores\nNAME,low,1.5\n", "line 2: scores 1.5 for labels low. Give one for each, above 0"),
     ("fname,labels,start,end\nNAME,low,3,2\n", "line 2: from 3 to 2 s is no stretch. Give seconds."),
+    ("fname,labels,start,end\nNAME,low,3,\n", "line 2: from 3 s to no end is no stretch. Give an end in seconds."),
     ("fname,labels,start,end\nNAME,low,0,2\nNAME,low,0,2\n", "line 3: a clip that stood in a line before"),
 ]
 

@@ -62,9 +62,12 @@ def _likely(labels: str, scores: str) -> tuple[float, ...]:
 
 
 def _stretch(start: str, end: str) -> tuple[float, float] | None:
-    if not start and not end:
+    begin = float(start or 0.0)
+    if not end and not begin:
         return None
-    begin, last = float(start or 0.0), float(end)
+    if not end:
+        raise ValueError(f"from {start} s to no end is no stretch. Give an end in seconds.")
+    last = float(end)
     if not 0 <= begin < last < float("inf"):
         raise ValueError(f"from {start} to {end} s is no stretch. Give seconds.")
     return begin, last - begin
