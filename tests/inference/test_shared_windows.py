@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from tile_windows import tiles_for, windows_of
 from torch import Tensor, nn
 
 from soundpost.audio.windows import Samples, WindowSettings
@@ -48,22 +49,6 @@ def networks() -> dict[str, nn.Module]:
         with torch.no_grad():  # statistics that fit what comes
             network.train()(view.prepare(windows_of(view, (300, 400), seed=9)))
     return {name: network.eval() for name, network in made.items()}
-
-
-def tiles_for(name: str, step: int) -> Tiles:
-    """Tiles as the network takes them."""
-    return Tiles(TilesSettings(frames=128, step=step, derivatives="argus" in name, divisor=10.0))
-
-
-def windows_of(view: Tiles, lengths: Sequence[int], seed: int = 0) -> Tensor:
-    """The windows of clips of so many frames, stacked one clip after the other."""
-    random = np.random.default_rng(seed)
-    parts = []
-    for frames in lengths:
-        clip = (random.normal(size=(1, 16, frames)) * 6 - 30).astype(np.float32)
-        windows = view.windows(frames)
-        parts.append(stack([clip] * len(windows), windows, view))
-    return torch.cat(parts)
 
 
 @pytest.mark.parametrize("step", [16, 32, 64, 127])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LABELS
-from test_shared_windows import tiles_for, windows_of
+from tile_windows import tiles_for, windows_of
 from torch import Tensor
 
 from soundpost.ensemble.recipes import Member, Named, Recipe
