@@ -46,7 +46,9 @@ def _reassign(parts: np.ndarray, start: float, steps: np.ndarray, numbers: np.nd
 
 
 @compiled
-def _find(parts: np.ndarray, borders: np.ndarray, first_row: int, columns: int, nowhere: int, cells: np.ndarray) -> None:
+def _find(
+    parts: np.ndarray, borders: np.ndarray, first_row: int, columns: int, nowhere: int, cells: np.ndarray
+) -> None:
     """The cell of every sample of a block, from its move in frequency and its column + 1."""
     for k in range(BLOCK):
         is_kept = parts[BLOCK + k] < np.inf
@@ -133,6 +135,19 @@ def between(half: int) -> Callable[..., None]:
 
     interpolate = _interpolation(half)
     return add_up
+
+
+def compile_for(half: int, real: np.dtype) -> None:
+    """Compile what outputs of this precision need.
+
+    Args:
+        half: as in between.
+        real: float32 or float64, as real and imaginary parts are.
+    """
+    silence = np.zeros(2 * half, np.result_type(real, np.complex64))
+    grid = (np.zeros(7, real), np.zeros(0, real), 0, 1, np.zeros(1 + ELSEWHERE), np.zeros(1 + ELSEWHERE, np.int64))
+    in_full(silence, silence, *grid)
+    between(half)(silence, np.zeros((1, 4 * half), real), 1, *grid)
 
 
 @compiled

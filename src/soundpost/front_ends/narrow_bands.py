@@ -19,7 +19,7 @@ from torch import Tensor
 FILL = 0.75
 
 TOGETHER = 4  # filters that are transformed at once
-FEWEST = 128  # samples of a signal of a low rate, where the waveform has them: shorter ones leave instructions half used
+FEWEST = 128  # samples of a signal of a low rate, where there are as many: few fill no block of landing
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ belongs. All of this is done on the CPU, whatever the device of the waveform, a 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from soundpost.front_ends.landing import ELSEWHERE, between, in_full
+from soundpost.errors import SettingsError
 from soundpost.front_ends.narrow_bands import PRECISIONS, Output, Spectrum, weights
 
 SAMPLES_AT_ONCE = 1 << 18  # in a piece of a waveform; longer waveforms are taken piece by piece
@@ -35,6 +36,11 @@ class Grid:
     def rows(self) -> int:
         """Rows of cells, the highest frequency first."""
         return math.ceil(self.rows_per_octave * math.log2(self.fmax / self.fmin) + 1)
+
+    @property
+    def real(self) -> torch.dtype:
+        """Precision of transforms and sums."""
+        return torch.float64 if self.double else torch.float32
 
     def columns(self, samples: int) -> int:
         """Columns of cells of a waveform of that many samples."""
@@ -67,9 +73,30 @@ def reassigned(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     return torch.cat(energies, 1).to(waveform.device), torch.cat(visits, 1).to(waveform.device)
 
 
+def compile_for(grid: Grid) -> None:
+    """Compile what reassigned needs for such a grid, in one to three seconds and without starting a thread.
+
+    Raises:
+        SettingsError: there is no numba, or none that works with this numpy.
+    """
+    _landing().compile_for(PRECISIONS[grid.real].taps // 2, np.dtype(np.float64 if grid.double else np.float32))
+
+
+def _landing() -> ModuleType:
+    """The compiled part, imported late: numba takes a fifth of a second, and nothing else needs it."""
+    try:
+        from soundpost.front_ends import landing
+    except ImportError as error:
+        raise SettingsError(
+            f"reassigned pictures are computed by numba, which cannot be used here ({error}). Install one that fits "
+            "this numpy, as Kaggle's image has it, or leave out the recipes that draw them."
+        ) from error
+    return landing
+
+
 def _piece(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     """Energy and visits of a waveform that is taken at once."""
-    spectrum = Spectrum(waveform, torch.float64 if grid.double else torch.float32)
+    spectrum = Spectrum(waveform, grid.real)
     cells = _Cells(grid, waveform.shape[0])
     for (centre, width), output in zip(grid.filters(), spectrum.outputs(grid.filters()), strict=True):
         cells.add(centre, width, output)
@@ -83,9 +110,10 @@ class _Cells:
         self._grid, self._samples = grid, samples
         self._columns = grid.columns(samples)
         self._cells = grid.rows * self._columns
-        self._energy = np.zeros(self._cells + ELSEWHERE)
-        self._visits = np.zeros(self._cells + ELSEWHERE, np.int64)
-        self._real = torch.float64 if grid.double else torch.float32
+        self._landing = _landing()
+        self._energy = np.zeros(self._cells + self._landing.ELSEWHERE)
+        self._visits = np.zeros(self._cells + self._landing.ELSEWHERE, np.int64)
+        self._half = PRECISIONS[grid.real].taps // 2
         # The frequency below which each row but the first begins, in cycles per sample.
         self._borders = grid.fmax * 2 ** (-(np.arange(grid.rows - 1) + 0.5) / grid.rows_per_octave)
 
@@ -117,8 +145,7 @@ class _Cells:
         borders = (turn * (self._borders[first:last] - centre)).astype(real)
         where = (np.array(numbers, real), borders, first, self._columns, self._energy, self._visits)
         if output.slope is not None:
-            in_full(output.signal, output.slope, *where)
+            self._landing.in_full(output.signal, output.slope, *where)
         else:
-            between(PRECISIONS[self._real].taps // 2)(
-                output.signal, weights(output.stride, self._real), output.stride, *where
-            )
+            some = weights(output.stride, grid.real)
+            self._landing.between(self._half)(output.signal, some, output.stride, *where)
