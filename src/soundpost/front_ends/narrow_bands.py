@@ -108,7 +108,7 @@ def _divisors(samples: int) -> tuple[int, ...]:
     return tuple(sorted({*small, *(samples // d for d in small)}, reverse=True))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)  # three pictures of one clip have some 80 strides
 def weights(stride: int, real: torch.dtype) -> np.ndarray:
     """Weights (stride // 2 + 1, 4 x taps / 2) of the neighbours that make each sample in the first half of a stride.
 
