@@ -1,4 +1,4 @@
-"""A kernel whose front end is compiled while it runs: workers find it compiled, and the csv is what the parts compute."""
+"""A kernel whose front end is compiled while it runs: the csv is what its parts compute."""
 
 import csv
 import os
@@ -22,7 +22,6 @@ from soundpost.registry import settings_from
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = {"name": "reassigned_picture", "q": 1.0, "filters_per_row": 1}  # ten times as quick as published
-NO_NUMBA = "import sys; sys.modules['numba'] = None; import runpy; sys.argv = sys.argv[1:]; "
 
 
 @pytest.fixture
@@ -56,14 +55,14 @@ def kernel(tmp_path: Path, made: tuple[Recipe, torch.nn.Module]) -> Path:
     return path
 
 
-def run(kernel: Path, *before: str) -> subprocess.CompletedProcess[str]:
+def run(kernel: Path) -> subprocess.CompletedProcess[str]:
     """What the kernel prints, in an environment that knows no checkout."""
     folder = kernel.parents[1]
     options = {"--test-dir": "clips", "--sample-submission": "sample_submission.csv", "--out": "submission.csv"}
     paths = [str(part) for name, path in options.items() for part in (name, folder / path)]
     rest = ["--device", "cpu", "--precision", "float32", "--workers", "2", "--time-limit", "5m"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *before, str(kernel), *paths, *rest]
+    command = [sys.executable, str(kernel), *paths, *rest]
     return subprocess.run(
         command, cwd=kernel.parent, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
