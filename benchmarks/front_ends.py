@@ -251,9 +251,7 @@ def main() -> None:
         print("|", " | ".join([name, mine, one, against_one, free, against_free, *peaks]), "|", flush=True)
     if arguments.only in (None, *REASSIGNED):
         seconds = [child("compile", 1) for _ in range(arguments.turns)]
-        print(
-            f"\nReassigned pictures: compiled in {statistics.median(seconds):.1f} CPU s, once before workers fork."
-        )
+        print(f"\nReassigned pictures: compiled in {statistics.median(seconds):.1f} CPU s, once before workers fork.")
 
 
 if __name__ == "__main__":

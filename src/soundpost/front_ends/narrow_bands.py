@@ -58,8 +58,8 @@ class Spectrum:
         self._spectrum = torch.fft.fft(waveform.to(real)).roll(-self._lowest).numpy()
         frequency = torch.arange(self._lowest, self._lowest + self._samples, dtype=torch.float64) / self._samples
         self._frequency = frequency.to(real).numpy()
-        steps = torch.fft.fftfreq(self._samples, dtype=real).mul_(2 * math.pi)
-        self._steps = torch.complex(torch.zeros_like(steps), steps).numpy()
+        turns = np.arange(self._samples) * (2j * math.pi / self._samples)
+        self._above, self._below = (each.astype(self._spectrum.dtype) for each in (turns, turns - 2j * math.pi))
 
     def outputs(self, filters: Iterable[tuple[float, float]]) -> Iterator[Output]:
         """What each Gaussian filter gives, in the order of the filters.
@@ -70,14 +70,20 @@ class Spectrum:
         for stride, alike in itertools.groupby(filters, lambda given: self._stride(given[1])):
             while some := list(itertools.islice(alike, TOGETHER)):
                 low = np.zeros((len(some), self._samples // stride), self._spectrum.dtype)
-                carriers = [self._fill(row, *given) for row, given in zip(low, some, strict=True)]
+                carriers, above = zip(
+                    *(self._fill(row, *given) for row, given in zip(low, some, strict=True)), strict=True
+                )
                 signals = torch.fft.ifft(torch.from_numpy(low)).numpy()
-                slopes = self._slopes(low) if stride == 1 else [None] * len(some)
+                slopes = self._slopes(low, above) if stride == 1 else [None] * len(some)
                 for carrier, signal, slope in zip(carriers, signals, slopes, strict=True):
                     yield Output(signal, slope, stride, carrier)
 
-    def _fill(self, low: np.ndarray, centre: float, width: float) -> float:
-        """Put what a filter lets pass into a spectrum of a low rate, around its first bin; the frequency taken away."""
+    def _fill(self, low: np.ndarray, centre: float, width: float) -> tuple[float, int]:
+        """Put what a filter lets pass into a spectrum of a low rate, around its first bin.
+
+        Returns:
+            The frequency that this takes away, and how many bins lie at it or above; the others stand at the end.
+        """
         reach = self._precision.reach * width
         ends = (math.floor((centre + side * reach) * self._samples) - self._lowest for side in (-1, 1))
         first, last = (min(max(0, end), self._samples) for end in ends)
@@ -88,11 +94,17 @@ class Spectrum:
         np.exp(offset, out=offset)
         np.multiply(self._spectrum[middle:last], offset[middle - first :], out=low[: last - middle])
         np.multiply(self._spectrum[first:middle], offset[: middle - first], out=low[len(low) - (middle - first) :])
-        return (middle + self._lowest) / self._samples
+        return (middle + self._lowest) / self._samples, last - middle
 
-    def _slopes(self, spectra: np.ndarray) -> np.ndarray:
-        """Slopes (filters, samples) of outputs whose spectra have the whole length; the spectra are used up."""
-        spectra *= self._steps
+    def _slopes(self, spectra: np.ndarray, above: tuple[int, ...]) -> np.ndarray:
+        """Slopes (filters, samples) of outputs whose spectra have the whole length; the spectra are used up.
+
+        A wide filter reaches further down than half the sample rate, so each has its own border between bins above and
+        below.
+        """
+        for spectrum, border in zip(spectra, above, strict=True):
+            spectrum[:border] *= self._above[:border]
+            spectrum[border:] *= self._below[border:]
         return torch.fft.ifft(torch.from_numpy(spectra)).numpy()
 
     def _stride(self, width: float) -> int:
