@@ -46,8 +46,9 @@ def kernel(tmp_path: Path, made: tuple[Recipe, torch.nn.Module]) -> Path:
     random = np.random.default_rng(3)
     for number in range(3):
         samples = 30000 + 9000 * number
-        fading = np.exp(-np.linspace(0, 3 + number, samples))
-        soundfile.write(tmp_path / "clips" / f"{number}.wav", 0.1 * fading * random.standard_normal(samples), 22050)
+        tone = np.sin(0.03 * 4**number * np.arange(samples)) * np.exp(-np.linspace(0, number, samples))
+        sound = 0.5 * tone + 0.2 * (2 - number) * random.standard_normal(samples)
+        soundfile.write(tmp_path / "clips" / f"{number}.wav", sound / 3, 22050)
     rows = [["fname", *COLUMNS], *([f"{number}.wav", *"000"] for number in range(3))]
     (tmp_path / "sample_submission.csv").write_text("\n".join(map(",".join, rows)) + "\n")
     path = tmp_path / "alone" / "kernel.py"
@@ -68,6 +69,7 @@ def run(kernel: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_kernel_with_a_compiled_front_end_writes_what_its_parts_compute(
     kernel: Path, made: tuple[Recipe, torch.nn.Module], tmp_path: Path
 ) -> None:
