@@ -17,7 +17,7 @@ from soundpost.front_ends.picture_stack import PictureStack, PictureStackSetting
 from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings
 from soundpost.front_ends.reassignment import Grid, compile_for, reassigned
 
-TOLERANCE = {True: 1e-9, False: 5e-5}  # of all energy, in float64 and in float32
+TOLERANCE = {True: 1e-9, False: 5e-4}  # of all energy, in float64 and float32
 # Cells and their energy as a process of its own computes them, and the threads that it has then.
 PROCESS = """
 import hashlib, os, sys, torch
@@ -129,7 +129,7 @@ def test_reassigned_cells_are_the_same_to_the_bit_in_another_process() -> None:
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", PROCESS]
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
-    energy, visits = reassigned(torch.sin(torch.arange(6000) ** 1.5 / 900), grid(2.0, double=False))
+    energy, visits = reassigned(torch.sin(torch.arange(6000) ** 1.5 / 900), Grid(2.0, 100, 8.0, 0.004, 0.5, 2, False))
     assert [hashlib.sha256(energy.numpy().tobytes() + visits.numpy().tobytes()).hexdigest(), "0"] == told
 
 
