@@ -17,7 +17,7 @@ from soundpost.front_ends.picture_stack import PictureStack, PictureStackSetting
 from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings
 from soundpost.front_ends.reassignment import Grid, compile_for, reassigned
 
-TOLERANCE = {True: 1e-9, False: 5e-4}  # of all energy, in float64 and float32
+TOLERANCE = {True: 1e-9, False: 5e-4}  # as a part of all energy, in float64 and in float32
 # Cells and their energy as a process of its own computes them, and the threads that it has then.
 PROCESS = """
 import hashlib, os, sys, torch
