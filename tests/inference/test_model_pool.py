@@ -1,5 +1,6 @@
 """Moving a network to its device can fail like any other step: the device is given up, or one member is left out."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def test_device_that_breaks_while_a_network_is_moved_to_it_is_given_up(
         pool.predictors(1)
     assert pool.predictors(0) is not None
     assert skipped == {}
+
+
+def test_front_end_that_cannot_be_compiled_costs_the_members_of_its_recipe(
+    make_assets: Callable[..., Path], skipped: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are named and left out before anything is forked; the members of other recipes go on."""
+    drawn = {"name": "drawn", "front_end": {"name": "reassigned_picture"}, "folds": 2}
+    made = ModelPool(find_assets(make_assets({"folds": 1}, drawn)), (), 0, "float32", skipped.__setitem__)
+    made.devices = [GPU]
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "soundpost.front_ends.landing", raising=False)
+    monkeypatch.delattr("soundpost.front_ends.landing", raising=False)
+    made.compile()
+    assert list(skipped) == ["drawn/1", "drawn/2"]
+    assert skipped["drawn/1"].startswith("reassigned pictures are computed by numba, which cannot be used here")
+    assert [made.predictors(number) is None for number in range(3)] == [False, True, True]
+    assert {p.member for p in made.open_passes()} == {0}
 
 
 def test_network_that_has_no_room_is_moved_once_more_and_that_is_told(fail: Fail, pool: ModelPool) -> None:

@@ -1,7 +1,8 @@
 """A session is provided in the one order that works, and taken down again.
 
-Workers come first: forking must precede threads and CUDA, and needs neither rows nor networks in its memory. Then the
-contest is read, devices are chosen, networks tried out, and the memory limit is shared out by what they cost.
+Workers come first: forking must precede threads and CUDA, and needs neither rows nor networks in its memory, only code
+that each of them would compile for itself. Then the contest is read, devices are chosen, networks tried out, and the
+memory limit is shared out by what they cost.
 """
 
 import os
@@ -79,6 +80,7 @@ def provisioned(
     report, log = Report(), RunLog(tell, deadline.elapsed)
     assets = find_assets(Path(settings.assets), input_root=Path(settings.input_root))
     models = _models(settings, assets, report, progress)
+    models.compile()
     with ExitStack() as stack:
         cache, pool, memory = _start_workers(settings, report, stack)
         contest = provide_contest(settings, assets.submission, models.recipes, report, choose)

@@ -1,6 +1,6 @@
 """What every front end is: waveforms of equal length in, spectrograms out, no state and no randomness."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -20,5 +20,18 @@ class FrontEnd(Protocol):
         """(batch, samples) float32 in [-1, 1] -> (batch, channels, bins, frames) float32, on the input's device.
 
         A row's result is the same alone and in any batch.
+        """
+        ...
+
+
+@runtime_checkable
+class Compiling(Protocol):
+    """A front end that computes with code which is compiled when it is first needed, once in each process."""
+
+    def compile(self) -> None:
+        """Compile it now, so that processes forked later have it; it takes seconds and starts no thread.
+
+        Raises:
+            SettingsError: the compiler cannot be used.
         """
         ...

@@ -1,8 +1,8 @@
-"""Narrow bands of a long spectrum as signals: transformed at a low rate, then read off at every sample.
+"""Narrow bands of a long spectrum as signals of a low rate, and how these are read off at every sample.
 
 A filter that lets a hundredth of the spectrum pass has an output that a hundredth of the samples describe. A short
 transform gives these; the samples between them, and the slope at all of them, are sums of a few neighbours each, with
-weights that repeat. So one small matrix product replaces two transforms of the whole length.
+weights that repeat. So a few sums in a core's cache replace two transforms of the whole length.
 """
 
 import functools
@@ -19,6 +19,7 @@ from torch import Tensor
 FILL = 0.75
 
 TOGETHER = 4  # filters that are transformed at once
+FEWEST = 128  # samples of a signal of a low rate, where there are as many: few fill no block of landing
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,11 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class Output:
-    """What a filter gives at every sample of a waveform, in an order of its own."""
+    """What a filter gives, without its carrier."""
 
-    parts: np.ndarray  # (4, samples): real part and its slope, imaginary part and its slope, all without the carrier
-    instants: np.ndarray  # (samples,): which sample stands where, counted from 1
+    signal: np.ndarray  # (samples / stride,) complex: the output at every stride-th sample
+    slope: np.ndarray | None  # (samples,) complex, for each sample, where the stride is 1; else it follows from weights
+    stride: int
     carrier: float  # cycles per sample
 
 
@@ -56,6 +58,8 @@ class Spectrum:
         self._spectrum = torch.fft.fft(waveform.to(real)).roll(-self._lowest).numpy()
         frequency = torch.arange(self._lowest, self._lowest + self._samples, dtype=torch.float64) / self._samples
         self._frequency = frequency.to(real).numpy()
+        turns = np.arange(self._samples) * (2j * math.pi / self._samples)
+        self._above, self._below = (each.astype(self._spectrum.dtype) for each in (turns, turns - 2j * math.pi))
 
     def outputs(self, filters: Iterable[tuple[float, float]]) -> Iterator[Output]:
         """What each Gaussian filter gives, in the order of the filters.
@@ -66,14 +70,20 @@ class Spectrum:
         for stride, alike in itertools.groupby(filters, lambda given: self._stride(given[1])):
             while some := list(itertools.islice(alike, TOGETHER)):
                 low = np.zeros((len(some), self._samples // stride), self._spectrum.dtype)
-                carriers = [self._fill(row, *given) for row, given in zip(low, some, strict=True)]
-                parts = self._in_full(low) if stride == 1 else self._between(low, stride)
-                instants = _instants(self._samples, stride, self._real)
-                for carrier, of_filter in zip(carriers, parts.numpy(), strict=True):
-                    yield Output(of_filter, instants, carrier)
+                carriers, above = zip(
+                    *(self._fill(row, *given) for row, given in zip(low, some, strict=True)), strict=True
+                )
+                signals = torch.fft.ifft(torch.from_numpy(low)).numpy()
+                slopes = self._slopes(low, above) if stride == 1 else [None] * len(some)
+                for carrier, signal, slope in zip(carriers, signals, slopes, strict=True):
+                    yield Output(signal, slope, stride, carrier)
 
-    def _fill(self, low: np.ndarray, centre: float, width: float) -> float:
-        """Put what a filter lets pass into a spectrum of a low rate, around its first bin; the frequency taken away."""
+    def _fill(self, low: np.ndarray, centre: float, width: float) -> tuple[float, int]:
+        """Put what a filter lets pass into a spectrum of a low rate, around its first bin.
+
+        Returns:
+            The frequency that this takes away, and how many bins lie at it or above; the others stand at the end.
+        """
         reach = self._precision.reach * width
         ends = (math.floor((centre + side * reach) * self._samples) - self._lowest for side in (-1, 1))
         first, last = (min(max(0, end), self._samples) for end in ends)
@@ -84,30 +94,22 @@ class Spectrum:
         np.exp(offset, out=offset)
         np.multiply(self._spectrum[middle:last], offset[middle - first :], out=low[: last - middle])
         np.multiply(self._spectrum[first:middle], offset[: middle - first], out=low[len(low) - (middle - first) :])
-        return (middle + self._lowest) / self._samples
+        return (middle + self._lowest) / self._samples, last - middle
 
-    def _in_full(self, low: np.ndarray) -> Tensor:
-        """Outputs and slopes by two transforms of the whole length, (filters, 4, samples)."""
-        spectra = torch.from_numpy(low)
-        steps = torch.fft.fftfreq(self._samples, dtype=self._real).mul_(2 * math.pi)
-        both = torch.stack([spectra, torch.complex(-steps * spectra.imag, steps * spectra.real)], 1)
-        return torch.view_as_real(torch.fft.ifft(both)).permute(0, 3, 1, 2).reshape(len(low), 4, -1)
+    def _slopes(self, spectra: np.ndarray, above: tuple[int, ...]) -> np.ndarray:
+        """Slopes (filters, samples) of outputs whose spectra have the whole length; the spectra are used up.
 
-    def _between(self, low: np.ndarray, stride: int) -> Tensor:
-        """Outputs and slopes from signals of a low rate, (filters, 4, samples), in the order of _instants."""
-        taps, (filters, count) = self._precision.taps, low.shape
-        signal = torch.view_as_real(torch.fft.ifft(torch.from_numpy(low))).movedim(2, 1) / stride
-        around = torch.cat([signal[..., count - taps // 2 + 1 :], signal, signal[..., : taps // 2]], 2)
-        neighbours = around.unfold(2, count, 1).contiguous()  # (filters, 2, taps, low samples)
-        parts = torch.empty(2 * filters, 2 * stride, count, dtype=self._real)
-        weights = _weights(stride, self._real)
-        for made, near in zip(parts, neighbours.view(2 * filters, taps, count), strict=True):
-            torch.mm(weights, near, out=made)
-        return parts.view(filters, 4, -1)
+        A wide filter reaches further down than half the sample rate, so each has its own border between bins above and
+        below.
+        """
+        for spectrum, border in zip(spectra, above, strict=True):
+            spectrum[:border] *= self._above[:border]
+            spectrum[border:] *= self._below[border:]
+        return torch.fft.ifft(torch.from_numpy(spectra)).numpy()
 
     def _stride(self, width: float) -> int:
         """The most samples of the waveform for one at which a filter's band keeps apart from its mirror images."""
-        least = max(2 * self._precision.reach * width * self._samples / FILL, self._precision.taps)
+        least = max(2 * self._precision.reach * width * self._samples / FILL, FEWEST)
         return next((stride for stride in _divisors(self._samples) if self._samples // stride >= least), 1)
 
 
@@ -118,24 +120,24 @@ def _divisors(samples: int) -> tuple[int, ...]:
     return tuple(sorted({*small, *(samples // d for d in small)}, reverse=True))
 
 
-@functools.lru_cache(maxsize=64)
-def _instants(samples: int, stride: int, real: torch.dtype) -> np.ndarray:
-    """The samples of a waveform, counted from 1, in the order of Spectrum._between."""
-    return torch.arange(1, samples + 1).view(-1, stride).T.reshape(-1).to(real).numpy()
+@functools.lru_cache(maxsize=256)  # three pictures of one clip have some 80 strides
+def weights(stride: int, real: torch.dtype) -> np.ndarray:
+    """Weights (stride // 2 + 1, 4 x taps / 2) of the neighbours that make each sample in the first half of a stride.
 
-
-@functools.lru_cache(maxsize=64)
-def _weights(stride: int, real: torch.dtype) -> Tensor:
-    """Weights (2 x stride, taps) of the neighbours that make each sample between two of the low rate, then its slope.
+    A row holds those of the sample for the sums and then for the differences of neighbours equally far on either side,
+    and the same of its slope. With minus the differences, and minus the slope, they make the sample that lies as far
+    from the other end of the stride.
 
     Source: the ideal interpolation sin(pi x) / (pi x) under a Kaiser window, and its derivative.
     """
     half, beta = PRECISIONS[real].taps // 2, PRECISIONS[real].beta
-    x = torch.arange(stride, dtype=torch.float64)[:, None] / stride - torch.arange(1 - half, half + 1)
+    x = torch.arange(stride // 2 + 1, dtype=torch.float64)[:, None] / stride - torch.arange(1 - half, half + 1)
     root = (1 - (x / half).square()).clamp(min=1e-30).sqrt()
-    scale = torch.special.i0(torch.tensor(beta, dtype=torch.float64))
+    scale = torch.special.i0(torch.tensor(beta, dtype=torch.float64)) * stride
     window = torch.special.i0(beta * root) / scale
     falling = -beta * x / half**2 * torch.special.i1(beta * root) / root / scale
     ideal = torch.sinc(x)
     rising = torch.where(x == 0, 0.0, (torch.cos(math.pi * x) - ideal) / torch.where(x == 0, 1.0, x))
-    return torch.cat([ideal * window, (rising * window + ideal * falling) / stride]).to(real)
+    each = torch.stack([ideal * window, (rising * window + ideal * falling) / stride], 1)
+    near, far = each[..., :half], each[..., half:].flip(2)
+    return torch.stack([near + far, near - far], 2).div(2).flatten(1).to(real).numpy()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from soundpost.errors import SettingsError
 from soundpost.front_ends.axis_picture import AXES, AxisPicture, AxisPictureSettings
+from soundpost.front_ends.front_end import Compiling
 from soundpost.front_ends.reassigned_picture import ReassignedPicture, ReassignedPictureSettings
 from soundpost.front_ends.rendering import SIDE, luminance
 from soundpost.functional.stft import check_waveforms
@@ -33,6 +34,12 @@ class PictureStack:
     def shape(self, samples: int) -> tuple[int, int, int]:
         """(pictures, 224, 224) for every length."""
         return len(self.front_ends), SIDE, SIDE
+
+    def compile(self) -> None:
+        """Compile what reassigned pictures are computed with; see front_end.Compiling."""
+        for front_end in self.front_ends:
+            if isinstance(front_end, Compiling):
+                front_end.compile()
 
     def __call__(self, waveforms: Tensor) -> Tensor:
         """(batch, samples) -> (batch, pictures, 224, 224) float32, whole numbers 0 ... 255."""

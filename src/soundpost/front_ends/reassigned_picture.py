@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from soundpost.front_ends.reassignment import Grid, reassigned
+from soundpost.front_ends.reassignment import Grid, compile_for, reassigned
 from soundpost.front_ends.rendering import SIDE, coloured
 from soundpost.functional.stft import check_waveforms
 
@@ -49,6 +49,10 @@ class ReassignedPicture:
     def shape(self, samples: int) -> tuple[int, int, int]:
         """(3, 224, 224) for every length."""
         return 3, SIDE, SIDE
+
+    def compile(self) -> None:
+        """Compile what pictures are computed with; see front_end.Compiling."""
+        compile_for(self.grid)
 
     def __call__(self, waveforms: Tensor) -> Tensor:
         """(batch, samples) -> (batch, 3, 224, 224) float32: red, green, blue, whole numbers 0 ... 255."""

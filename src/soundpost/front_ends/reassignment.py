@@ -8,12 +8,14 @@ belongs. All of this is done on the CPU, whatever the device of the waveform, a 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from soundpost.front_ends.narrow_bands import Output, Spectrum
+from soundpost.errors import SettingsError
+from soundpost.front_ends.narrow_bands import PRECISIONS, Output, Spectrum, weights
 
 SAMPLES_AT_ONCE = 1 << 18  # in a piece of a waveform; longer waveforms are taken piece by piece
 
@@ -34,6 +36,11 @@ class Grid:
     def rows(self) -> int:
         """Rows of cells, the highest frequency first."""
         return math.ceil(self.rows_per_octave * math.log2(self.fmax / self.fmin) + 1)
+
+    @property
+    def real(self) -> torch.dtype:
+        """Precision of transforms and sums."""
+        return torch.float64 if self.double else torch.float32
 
     def columns(self, samples: int) -> int:
         """Columns of cells of a waveform of that many samples."""
@@ -66,9 +73,30 @@ def reassigned(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     return torch.cat(energies, 1).to(waveform.device), torch.cat(visits, 1).to(waveform.device)
 
 
+def compile_for(grid: Grid) -> None:
+    """Compile what reassigned needs for such a grid, in one to three seconds and without starting a thread.
+
+    Raises:
+        SettingsError: there is no numba, or none that works with this numpy.
+    """
+    _landing().compile_for(PRECISIONS[grid.real].taps // 2, np.dtype(np.float64 if grid.double else np.float32))
+
+
+def _landing() -> ModuleType:
+    """The compiled part, imported late: numba takes a fifth of a second, and nothing else needs it."""
+    try:
+        from soundpost.front_ends import landing
+    except ImportError as error:
+        raise SettingsError(
+            f"reassigned pictures are computed by numba, which cannot be used here ({error}). Install one that fits "
+            "this numpy, as Kaggle's image has it, or leave out the recipes that draw them."
+        ) from error
+    return landing
+
+
 def _piece(waveform: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     """Energy and visits of a waveform that is taken at once."""
-    spectrum = Spectrum(waveform, torch.float64 if grid.double else torch.float32)
+    spectrum = Spectrum(waveform, grid.real)
     cells = _Cells(grid, waveform.shape[0])
     for (centre, width), output in zip(grid.filters(), spectrum.outputs(grid.filters()), strict=True):
         cells.add(centre, width, output)
@@ -81,21 +109,23 @@ class _Cells:
     def __init__(self, grid: Grid, samples: int) -> None:
         self._grid, self._samples = grid, samples
         self._columns = grid.columns(samples)
-        self._nowhere = grid.rows * self._columns  # a cell behind the last one, for what falls outside
-        self._energy = torch.zeros(self._nowhere + 1, dtype=torch.float64)
-        self._visits = torch.zeros(self._nowhere + 1, dtype=torch.int64)
-        self._kept = np.empty(samples, bool)
-        self._room: list[np.ndarray] = []  # arrays that every filter uses again
+        self._cells = grid.rows * self._columns
+        self._landing = _landing()
+        self._energy = np.zeros(self._cells + self._landing.ELSEWHERE)
+        self._visits = np.zeros(self._cells + self._landing.ELSEWHERE, np.int64)
+        self._half = PRECISIONS[grid.real].taps // 2
+        # The frequency below which each row but the first begins, in cycles per sample.
+        self._borders = grid.fmax * 2 ** (-(np.arange(grid.rows - 1) + 0.5) / grid.rows_per_octave)
 
     @property
     def energy(self) -> Tensor:
         """(rows, columns) float64."""
-        return self._energy[:-1].view(self._grid.rows, self._columns)
+        return torch.from_numpy(self._energy[: self._cells]).view(self._grid.rows, self._columns)
 
     @property
     def visits(self) -> Tensor:
         """(rows, columns) int64."""
-        return self._visits[:-1].view(self._grid.rows, self._columns)
+        return torch.from_numpy(self._visits[: self._cells]).view(self._grid.rows, self._columns)
 
     def add(self, centre: float, width: float, output: Output) -> None:
         """Add the output of one filter where it belongs.
@@ -104,38 +134,18 @@ class _Cells:
         s (in cycles per sample) lies at sample n + a / (2 pi s)^2 and at frequency c + b / (2 pi). What would move by
         half a width or more is left out.
         """
-        real, real_slope, imaginary, imaginary_slope = output.parts
-        self._room = self._room or [np.empty_like(real) for _ in range(4)]
-        power, growth, turn, other = self._room
-        _products(real, real, imaginary, imaginary, np.add, power, other)
-        _products(real_slope, real, imaginary_slope, imaginary, np.add, growth, other)
-        _products(imaginary_slope, real, real_slope, imaginary, np.subtract, turn, other)
-        with np.errstate(all="ignore"):  # where there is no power there is no answer, which no comparison keeps
-            np.reciprocal(power, out=other)
-            growth *= other
-            turn *= other
-            turn += 2 * math.pi * (output.carrier - centre)
-            _products(growth, growth, turn, turn, np.add, other, np.empty_like(other))
-            kept = np.flatnonzero(np.less(other, (math.pi * width) ** 2, out=self._kept))
-        later = growth.take(kept) * (1 / (2 * math.pi * width) ** 2)
-        later += output.instants.take(kept)
-        self._scatter(later, turn.take(kept) * (1 / (2 * math.pi)) + centre, power.take(kept))
-
-    def _scatter(self, later: np.ndarray, higher: np.ndarray, power: np.ndarray) -> None:
-        """Add powers up in the cells of their instants (samples, from 1) and frequencies (cycles per sample)."""
-        grid = self._grid
-        inside = (higher > grid.fmin) & (higher < grid.fmax) & (later >= 1) & (later < self._samples)
-        column = np.rint(later / grid.hop_length + 0.5) - 1
-        with np.errstate(all="ignore"):  # what lies outside may have no logarithm
-            row = np.rint(1 - grid.rows_per_octave * np.log2(higher / grid.fmax)) - 1
-            cell = torch.from_numpy(np.where(inside, row * self._columns + column, self._nowhere).astype(np.int64))
-        self._energy.index_add_(0, cell, torch.from_numpy(power.astype(np.float64)))
-        self._visits.index_add_(0, cell, torch.ones_like(cell))
-
-
-def _products(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, join: np.ufunc, out: np.ndarray, room: np.ndarray
-) -> None:
-    """The sum or difference of a b and c d, without a new array."""
-    np.multiply(a, b, out=out)
-    join(out, np.multiply(c, d, out=room), out=out)
+        grid, turn = self._grid, 2 * math.pi
+        numbers = (
+            turn * (output.carrier - centre), (math.pi * width) ** 2, (turn * width) ** -2,
+            turn * (grid.fmin - centre), turn * (grid.fmax - centre), grid.hop_length, self._samples,
+        )  # fmt: skip
+        # Nothing moves by more than half a width, so few rows come into question.
+        first, last = np.searchsorted(-self._borders, (-centre - width / 2, -centre + width / 2))
+        real = np.float64 if grid.double else np.float32
+        borders = (turn * (self._borders[first:last] - centre)).astype(real)
+        where = (np.array(numbers, real), borders, first, self._columns, self._energy, self._visits)
+        if output.slope is not None:
+            self._landing.in_full(output.signal, output.slope, *where)
+        else:
+            some = weights(output.stride, grid.real)
+            self._landing.between(self._half)(output.signal, some, output.stride, *where)

@@ -69,12 +69,28 @@ class ModelPool:
         """Passes of the members that have not been left out."""
         return [p for p in self.passes if p.member not in self._skipped]
 
+    def compile(self) -> None:
+        """Compile what front ends are computed with, to be called before any process is forked that computes them.
+
+        A member whose front end cannot be computed here is named and left out.
+        """
+        for recipe in {recipe.name: recipe for recipe, _ in self.members}.values():
+            try:
+                self.sizes.compile(recipe)
+            except Exception as error:  # whatever a compiler raises costs the members of that recipe, and is named
+                for number in (i for i, (owner, _) in enumerate(self.members) if owner is recipe):
+                    self.skip(number, str(error) if isinstance(error, KitError) else sentence(error))
+
     def predictors(self, number: int) -> dict[str, Predictor] | None:
         """A member's network on every device; None, and it is named and left out, when it cannot be used.
+
+        None as well of one that has been left out.
 
         Raises:
             DeviceError: a device breaks, or has no room, while the network is moved to it.
         """
+        if number in self._skipped:
+            return None
         try:
             return self.load(number).result()
         except DeviceError:

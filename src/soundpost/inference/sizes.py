@@ -4,7 +4,7 @@ from soundpost.audio.windows import WindowSettings
 from soundpost.ensemble.recipes import Recipe
 from soundpost.errors import SettingsError
 from soundpost.front_ends import FRONT_ENDS
-from soundpost.front_ends.front_end import FrontEnd
+from soundpost.front_ends.front_end import Compiling, FrontEnd
 from soundpost.front_ends.row_pictures import RowPictures
 from soundpost.registry import build, settings_from
 from soundpost.views import VIEWS
@@ -54,6 +54,12 @@ class Sizes:
             else:
                 self._shapes[key] = _front_end(recipe).shape(round(seconds * _rate(recipe)))
         return self._shapes[key]
+
+    def compile(self, recipe: Recipe) -> None:
+        """Compile what a recipe's spectrograms are computed with, where anything is compiled for them."""
+        front_end = _front_end(recipe)
+        if isinstance(front_end, Compiling):
+            front_end.compile()
 
     def windows(self, recipe: Recipe) -> WindowSettings:
         """What a recipe's network hears for each row of a recording.

@@ -19,6 +19,7 @@ ENTRIES = ("soundpost.launch.main", "soundpost.launch.engine_process", "soundpos
 RUNTIME = ("torch", "numpy", "soundfile", "psutil", "librosa", "soxr", "pandas", "safetensors", "tqdm")
 # What single modules may use beside that; it is in Kaggle's image.
 BY_NAME = {
+    "soundpost.front_ends.landing": ("numba",),
     "soundpost.models.timm_body": ("timm",),
     "soundpost.report_page.charts": ("matplotlib",),
     "soundpost.training.history_picture": ("matplotlib",),
