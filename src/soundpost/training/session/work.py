@@ -66,8 +66,7 @@ def train(
         Paused: it was time to stop.
         SettingsError: another training has left a member or a checkpoint there.
     """
-    campaign = campaign_of(session, name, torch.device(device))
-    campaign = replace(campaign, is_time=is_time, on_epoch=on_epoch)
+    campaign = replace(campaign_of(session, name, torch.device(device), is_time), on_epoch=on_epoch)
     campaign.member(fold)
     with alone(Path(session.scratch) / "recipes" / name):
         (campaign.out / OUT_OF_FOLD).unlink(missing_ok=True)  # they are other members' by now
@@ -81,7 +80,9 @@ def tell_scores(session: Session, name: str, device: str) -> None:
         print(told, flush=True)
 
 
-def campaign_of(session: Session, name: str, device: torch.device) -> Campaign:
+def campaign_of(
+    session: Session, name: str, device: torch.device, is_time: Callable[[], bool] = lambda: False
+) -> Campaign:
     """A plan's campaign over the clips that are attached.
 
     Raises:
@@ -93,7 +94,7 @@ def campaign_of(session: Session, name: str, device: torch.device) -> Campaign:
         plan = replace(plan, stages=tuple({**stage, "epochs": session.epochs} for stage in plan.stages))
     clips = read_clips(plan, _sources(session, plan), path.parent)
     scratch = Path(session.scratch)
-    shared = Shared(plan, clips, device, scratch / "features")
+    shared = Shared(plan, clips, device, scratch / "features", is_time=is_time)
     return Campaign(shared, session.folder(name), session.seed, save_every=session.save_every)
 
 
