@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# What asks for a stop, and what a second one of its kind does.
-ASKING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+ASKING = (signal.SIGINT, signal.SIGTERM)  # what asks for a stop
 
 
 class Paused(Exception):
@@ -25,7 +24,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        for asking, usual in ASKING.items():
+        for asking, usual in before.items():
             signal.signal(asking, usual)
 
     before = {number: signal.signal(number, ask) for number in ASKING}
