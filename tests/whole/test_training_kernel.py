@@ -277,6 +277,18 @@ def test_clips_that_are_not_there_end_the_session_well_with_the_reason(home: Pat
     assert "say in SETTINGS where they are" in said.splitlines()[-1]
 
 
+def test_training_kernel_begins_with_weights_that_are_attached(home: Path, kernel: Path, whole: Path) -> None:
+    """A recipe as a dataset, in the newer layout; where it is not attached, one line says so and the session ends."""
+    kaggle = Kaggle(home / "begun", SLUG, "training")
+    said = ended(kaggle.session(kernel, "--start", "tones-before"))
+    assert "missing: tones; next: correct this and push again: tones: --start tones-before: nothing under" in said
+
+    shutil.copytree(whole / "weights" / "tones", kaggle.input / "datasets" / "me" / "tones-before")
+    said = ended(kaggle.session(kernel, "--start", "tones-before", "--epochs", "1", "--folds", "0"))
+    assert re.search(r"tones/0 on cpu: \S+/tones-before: (\d+) of \1 arrays for fold 0", said)
+    assert said.splitlines()[-1].startswith("done: 1 of 1 (tones/0); missing: nothing")
+
+
 def test_two_devices_train_two_members_at_once(home: Path, kernel: Path, whole: Path) -> None:
     """As on two T4s; which device trained a member does not show."""
     kaggle = Kaggle(home / "two", SLUG, "training")

@@ -57,6 +57,7 @@ def _parser(prog: str) -> Parser:
     add("--limit", default=LIMIT, help="of the whole session, such as 11h30m (%(default)s)")
     add("--curated", metavar="CSV:DIR", help="trusted clips, from a folder under the input root (known data sets)")
     add("--noisy", metavar="CSV:DIR", help="clips whose labels may be wrong, the same way")
+    add("--start", metavar="NAME", default="", help="weights to begin with: a file under the input root, or a recipe")
     add("--folds", default="", help="train these members alone, comma separated (all)")
     add("--epochs", type=int, default=0, help="of every stage, instead of the plan's")
     add("--seed", type=int, default=0)
