@@ -21,8 +21,7 @@ from soundpost.kernel.metadata import (
 from soundpost.kernel.render import Kernel
 from soundpost.kernel.training_build import Named, build_training, named_plans
 from soundpost.kernel.written import check, write_notebook, write_script
-from soundpost.models import MODELS
-from soundpost.registry import build
+from soundpost.training.begin import shapes_of
 from soundpost.training.duration import seconds_of
 from soundpost.training.session.mounts import csv_and_folder
 
@@ -30,7 +29,6 @@ PREFIX = "Soundpost training"  # how its title begins
 LONGEST = 12 * 3600.0  # s that a session may take
 SETTINGS = ("limit", "curated", "noisy", "start", "folds", "epochs", "seed")  # options that go into the settings block
 ANSWERING = ("members", "apart", "runtimes", "weights_by")  # options of the other kind of kernel
-ANY_CLASSES = 2  # to compare networks by
 TITLE = """# Soundpost, training
 
 The cell below is the trainer and its plans in one; run it. It goes on from its own earlier output where that is
@@ -91,7 +89,7 @@ def _check_start(options: argparse.Namespace, plans: Sequence[Named]) -> None:
             f"--start {start}: a path of this machine. Send the file as a dataset, attach it by --datasets USER/SLUG, "
             f"and give its name there: --start {start.name}."
         )
-    shapes = [_shapes(one) for one in plans] if len(plans) > 1 else []
+    shapes = [shapes_of(one.plan) for one in plans] if len(plans) > 1 else []
     if strange := [one.name for one, own in zip(plans, shapes, strict=False) if own != shapes[0]]:
         raise SettingsError(
             f"--start {start}: {strange[0]} is another network than {plans[0].name}, so the same weights cannot begin "
@@ -102,12 +100,6 @@ def _check_start(options: argparse.Namespace, plans: Sequence[Named]) -> None:
             f"--start {start}: nothing is attached that could hold it. Name its dataset, --datasets USER/SLUG, or the "
             "kernel whose output it is, --kernels USER/SLUG."
         )
-
-
-def _shapes(one: Named) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the arrays of a plan's network."""
-    network = build(MODELS, one.plan.model["name"], one.plan.model, "model", ANY_CLASSES)
-    return {name: tuple(array.shape) for name, array in network.state_dict().items()}
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str]:

@@ -10,7 +10,7 @@ from soundpost.resources.folders import walk_folders
 
 MAX_DEPTH = 5  # folders below the input root, of which each layout needs two at most
 WEIGHTS = (".safetensors", ".pth", ".pt", ".bin")  # how files of weights end
-SHOWN = 5  # of what else is there, in a refusal
+SHOWN = 5  # names of other weights in a refusal
 
 
 @dataclass(frozen=True)
