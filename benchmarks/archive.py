@@ -23,7 +23,7 @@ from statistics import median
 import psutil
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-LOOK_SECONDS = 0.2  # between two looks at memory
+LOOK_SECONDS = 1.0  # between two looks at memory, which cost the more the more processes there are
 MACHINES, MACHINE_CORES = (1, 4, 16), 16  # what the table by arithmetic tells
 
 

@@ -117,7 +117,7 @@ def foretell(part: Path, count: int, out: Path, options: Sequence[str]) -> Foret
 def taken(whole: Path, out: Path, options: Sequence[str]) -> tuple[float, int, float]:
     """The run itself: seconds, passes that were complete, percent of the clips that have an answer."""
     usage = run(command(whole, out, options))
-    found = re.search(r"([\d,]+) of ([\d,]+) clips predicted.*; (\d+) of \d+ passes complete", usage.output)
+    found = re.search(r"([\d,]+) of ([\d,]+) (?:clips|rows) predicted.*; (\d+) of \d+ passes complete", usage.output)
     if not found:
         sys.exit(f"no run (status {usage.status}):\n{usage.output}")
     answered, of = (int(text.replace(",", "")) for text in found.groups()[:2])

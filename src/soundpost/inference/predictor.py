@@ -25,6 +25,7 @@ from soundpost.inference.device_errors import is_out_of_memory
 from soundpost.inference.fuse_batch_norm import fold_batch_norms, logits_of
 from soundpost.inference.network import build, copy_on_cpu, rounded
 from soundpost.inference.shared_windows import Sharing, can_share, shared_logits, sharing_of
+from soundpost.inference.standing_weights import stand_weights
 from soundpost.views.view import View
 
 
@@ -251,7 +252,7 @@ class Predictor:
 
     def _fold(self, inputs: Tensor) -> None:
         if not self._is_folded:
-            self.model = self._exact = fold_batch_norms(self.model, inputs[:1])
+            self.model = self._exact = fold_batch_norms(stand_weights(self.model, inputs[:1]), inputs[:1])
             self._answering = self._by_torch = self.model, False
             self._is_folded = True
 
