@@ -106,7 +106,7 @@ class Whole:
     """One run."""
 
     seconds: float  # behind its start
-    feature_seconds: float  # of the cores, spent on decoding and pictures
+    feature_seconds: float  # spent by the cores on decoding and pictures
 
 
 def whole_run(contest: Path, weights: Path, out: Path, *options: str) -> Whole:

@@ -47,8 +47,10 @@ def test_listing_names_every_plan_and_times_each_network_once(
     erc2019 = next(row for row in rows if row[0] == "| erc2019/m0")
     assert erc2019[1:4] == ["1", f"{71 * 4970:,}", f"{71 * 4970 * 0.5 / 3600:,.1f}"]
     assert "forecast for cpu" in said
-    assert said.endswith(f"\n{tmp_path / 'soundpost' / 'training_speed.json'} keeps the times; remove it to have them "
-        "taken again, as on a calmer machine.\n")
+    assert said.endswith(
+        f"\n{tmp_path / 'soundpost' / 'training_speed.json'} keeps the times; remove it to have them "
+        "taken again, as on a calmer machine.\n"
+    )
     assert 0 < len(asked) < len(plan_names())
     assert len(json.loads((tmp_path / "soundpost" / "training_speed.json").read_text())) == len(asked)
     before = len(asked)

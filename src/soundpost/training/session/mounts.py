@@ -88,8 +88,8 @@ def find_start(root: Path, name: str) -> Path:
 
     Args:
         root: /kaggle/input.
-        name: of the file, of the recipe's folder, or of a folder with one file of weights, by the path from any folder
-            of the mount, such as a dataset's slug.
+        name: what the file, the recipe's folder, or a folder with one file of weights is called: a path from any
+            folder of the mount, such as a dataset's slug.
 
     Raises:
         SettingsError: nothing is called so, or more than one thing is, or a folder holds several files of weights.
