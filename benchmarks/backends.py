@@ -9,9 +9,9 @@ lanes at work at once on batches of --windows windows.
 
 Needs the extra [onnx]. The networks of timm, where it is installed, have random weights and one input channel; a window
 is 128 bands x 320 frames. The kit's own have the sizes of their recipes. Each network is what a run computes: in
-evaluation mode, its batch norms folded, torch's in channels-last memory. Times are medians of this thread's own
-seconds; the ratio is torch's median over the runtime's. A difference is the largest one of a probability over all
-windows, as a run measures it.
+evaluation mode, its batch norms folded, standardised weights made once, torch's in channels-last memory. Times are
+medians of this process's CPU seconds, as a runtime may compute in a thread of its own; the ratio is torch's median over
+the runtime's. A difference is the largest one of a probability over all windows, as a run measures it.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from soundpost.inference.backends.graph_network import GraphNetwork
 from soundpost.inference.backends.graph_settings import GraphSettings
 from soundpost.inference.backends.opening import open_session, usable
 from soundpost.inference.fuse_batch_norm import fold_batch_norms, logits_of
+from soundpost.inference.standing_weights import stand_weights
 from soundpost.models import MODELS
 from soundpost.registry import build
 from soundpost.resources.memory import peak_memory, reset_peak_memory, return_free_memory
@@ -83,7 +85,8 @@ def measure(name: str, made: tuple[nn.Module, tuple[int, int, int]], repeats: in
         network = lifelike(network, windows.clone())
     graph = export_network(network, [windows.clone(), windows[..., : shape[2] // 2].clone()], name)
     windows = windows[:count]
-    folded = fold_batch_norms(network.to(memory_format=torch.channels_last), windows[:1])
+    standing = stand_weights(network.to(memory_format=torch.channels_last), windows[:1])
+    folded = fold_batch_norms(standing, windows[:1])
 
     def by_torch(batch: Tensor) -> Tensor:
         return logits_of(folded(batch.contiguous(memory_format=torch.channels_last)))
@@ -95,9 +98,9 @@ def measure(name: str, made: tuple[nn.Module, tuple[int, int, int]], repeats: in
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way, function in ways.items():
-            started = time.thread_time()
+            started = time.process_time()
             function(windows)
-            taken[way].append(1e3 * (time.thread_time() - started) / count)
+            taken[way].append(1e3 * (time.process_time() - started) / count)
     medians = {way: statistics.median(seconds) for way, seconds in taken.items()}
     cells = [f"| {name} | {'x'.join(map(str, shape))} | {medians.pop('torch'):.1f}"]
     for way, median in medians.items():
@@ -179,6 +182,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if given.before:
         importlib.import_module(given.before)
+    with redirect_stdout(sys.stderr), suppress(ImportError):  # what its packages say of each other is no row
+        importlib.import_module("timm")
     names = given.only.split(",") if given.only else [*TIMM, "compact", "argus"]
     if given.lanes:
         lanes_table(names, given.lanes, given.repeats, given.windows)

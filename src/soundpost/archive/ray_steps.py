@@ -21,8 +21,10 @@ from soundpost.errors import ClipError, DeviceError
 from soundpost.front_ends import FRONT_ENDS
 from soundpost.registry import build, settings_from
 from soundpost.resources.engine_environment import settle
+from soundpost.resources.memory import MIB
 from soundpost.tagger import Heard, load
 
+TOGETHER_BYTES = 8 * MIB  # rows of a task that leave it in one table
 # What a row says of itself from the first step to the last.
 TOLD = pa.schema(
     [
@@ -64,7 +66,7 @@ class Steps:
 
 
 def hear(clips: pa.Table, steps: Steps) -> Iterator[pa.Table]:
-    """Clips -> rows with the spectrograms of every front end, a few clips at a time.
+    """Clips -> rows with the spectrograms of every front end, as many at a time as TOGETHER_BYTES hold.
 
     Args:
         clips: columns clip, id, path, start, end.
@@ -72,6 +74,7 @@ def hear(clips: pa.Table, steps: Steps) -> Iterator[pa.Table]:
     """
     settle()
     torch.set_num_threads(1)
+    together: list[pa.Table] = []
     for clip in clips.to_pylist():
         with TemporaryDirectory(prefix="soundpost-archive-") as folder:
             try:
@@ -79,7 +82,17 @@ def hear(clips: pa.Table, steps: Steps) -> Iterator[pa.Table]:
             except ClipError as error:
                 local = error
             for row in rows_of(clip["clip"], clip, local, steps.window_seconds, steps.hop_seconds):
-                yield _heard(row, steps)
+                together.append(_heard(row, steps))
+                if sum(table.nbytes for table in together) >= TOGETHER_BYTES:
+                    yield _joined(together)
+                    together = []
+    if together:
+        yield _joined(together)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """One table in one piece: every further step handles pieces one by one."""
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def _heard(row: Row, steps: Steps) -> pa.Table:
