@@ -45,6 +45,17 @@ def test_installed_package_has_every_file_of_the_source(site: Path) -> None:
     assert Path("soundpost/py.typed") in installed
 
 
+def test_linux_is_said_to_be_needed_where_a_person_installs() -> None:
+    """In the paragraph of the README that tells of `pip install .`, with the reason, and in the package's metadata."""
+    paragraphs = (ROOT / "README.md").read_text("utf-8").split("\n\n")
+    (install,) = (text for text in paragraphs if "`pip install .`" in text)
+
+    assert re.search(r"It needs Linux, for \w", install)
+    assert [name for name in PROJECT["classifiers"] if name.startswith("Operating System")] == [
+        "Operating System :: POSIX :: Linux"
+    ]
+
+
 def test_installed_command_tags_a_file_with_the_weights_that_came_along(site: Path, tmp_path: Path) -> None:
     """Far from the repository: nothing of it is on the path."""
     soundfile.write(tmp_path / "sound.wav", waveform(1.0, 1), 44100)

@@ -11,7 +11,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from soundpost.errors import SettingsError
+
 STATUS_USAGE = 2  # what a command ends with when its arguments cannot be used
+OF_THE_KERNEL = ("--contents", "--unpack")  # taken by a kernel itself, before anything of the kit is imported
+HELP_OF_THE_KERNEL = """\
+of the kernel alone:
+  --contents      list every file that it carries, with lines, bytes and sha256
+  --unpack DIR    write them all out into a new or empty folder
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,6 +58,29 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         """End the process with status 2 and one line."""
         self.exit(STATUS_USAGE, f"{self.prog}: error: {message.rstrip('.')}. Try {self.prog} --help.\n")
+
+
+def parse_kernel(parser: Parser, argv: Sequence[str] | None, settings: Mapping[str, object]) -> argparse.Namespace:
+    """The options of a kernel; what the command line says comes before what its settings block says.
+
+    Args:
+        parser: knows the options.
+        argv: without the program's name; None: of this process.
+        settings: values by the options' long names; None stands for the default.
+
+    Raises:
+        SettingsError: the settings block names something that is no option.
+        SystemExit: an argument cannot be used (status 2), or --help was asked for (status 0).
+    """
+    known = parser.known() - {*OF_THE_KERNEL}
+    given = {name: value for name, value in settings.items() if value is not None}
+    named = {f"--{name.lstrip('-').replace('_', '-')}": value for name, value in given.items()}
+    if unknown := sorted(set(named) - known):
+        why = refusal(unknown, known)
+        raise SettingsError(f"SETTINGS: {why}. Correct the name; {parser.prog} --help lists them all.")
+    written = [name if value is True else f"{name}={value}" for name, value in named.items() if value is not False]
+    options: argparse.Namespace = parser.parse_args([*written, *(own_arguments() if argv is None else argv)])
+    return options
 
 
 def refusal(unknown: Iterable[str], known: Iterable[str]) -> str:

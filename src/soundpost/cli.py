@@ -4,6 +4,7 @@ A command is a module with a function main(arguments) that returns an exit statu
 line and a status by soundpost.exit_status. It is imported when it is called, so that `soundpost --help` is quick.
 """
 
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -13,6 +14,7 @@ from soundpost.exit_status import STATUS_REFUSED, refusing
 from soundpost.resources.streams import silence
 
 PIPE_CLOSED, INTERRUPTED = 141, 130  # as shells count SIGPIPE and SIGINT
+SYSTEM = "Linux"  # which has the shared memory, process groups and cgroups that runs and trainings are made of
 
 
 class Command(NamedTuple):
@@ -64,6 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if given[0] not in COMMANDS:
         print(f"error: no command {given[0]!r}; known: {', '.join(COMMANDS)}.", file=sys.stderr)
+        return STATUS_REFUSED
+    if platform.system() != SYSTEM:
+        print(
+            f"error: soundpost needs {SYSTEM}, and this is {platform.system() or 'another system'}. Run it in a "
+            f"container or a virtual machine of {SYSTEM}, on Windows in WSL.",
+            file=sys.stderr,
+        )
         return STATUS_REFUSED
     name, *rest = given
     return ended(lambda: command(name)(rest))

@@ -89,6 +89,18 @@ def test_error_of_a_command_is_one_line_and_status_two(
     assert capsys.readouterr().err == "error: fold1 was altered. Attach it again.\n"
 
 
+def test_command_on_another_system_says_that_linux_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line with the way out, and no command is begun; help is given everywhere."""
+    standing(monkeypatch, ZeroDivisionError("it was begun"))
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+
+    assert main(["stand-in"]) == 2
+    assert capsys.readouterr().err.startswith("error: soundpost needs Linux, and this is Darwin. Run it in a container")
+    assert main(["--help"]) == 0
+
+
 def test_ctrl_c_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """As shells count it."""
     standing(monkeypatch, KeyboardInterrupt())

@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,22 @@ def test_readme_names_every_page() -> None:
     linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)}
 
     assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} - linked == set()
+
+
+def test_changelog_has_a_date_in_every_heading_newest_first() -> None:
+    """A version, or what is not released yet, and a day of the calendar; today's version has its heading."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+
+    dated = [re.fullmatch(r"(Unreleased|\d+\.\d+\.\d+), (\d{4}-\d{2}-\d{2})", heading) for heading in headings]
+
+    assert all(dated), headings
+    days = [date.fromisoformat(found[2]) for found in dated if found]
+    assert days == sorted(days, reverse=True)
+    names = [found[1] for found in dated if found]
+    assert len(names) == len(set(names))
+    assert "Unreleased" not in names[1:]
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] in names
 
 
 def test_list_of_files_is_that_of_the_tree() -> None:

@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import kaggle_stub
 import pytest
+from followed import only_world
 from kaggle_stub import Stub
 
 from soundpost.errors import SettingsError
@@ -31,17 +31,8 @@ TITLES = ("Soundpost freesound audio tagging 2019", "A-b 12 c", "Plain", "UPPER 
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     """The real client's whole world, for this process and its children."""
-    home = tmp_path / "home"
-    home.mkdir()
-    with kaggle_stub.stub() as stub:
-        for name in list(os.environ):
-            if "proxy" in name.lower() or "KAGGLE" in name:
-                monkeypatch.delenv(name)
-        for name, value in stub.environment(home).items():
-            monkeypatch.setenv(name, value)
+    with only_world(tmp_path, monkeypatch) as stub:
         yield stub
-        assert stub.named("CONNECT") == []
-        assert all(request.path.startswith("http://localhost/") for request in stub.requests)
 
 
 @pytest.fixture

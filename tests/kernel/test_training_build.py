@@ -14,7 +14,7 @@ from soundpost.errors import BundleError
 from soundpost.kernel.command import main as build
 from soundpost.kernel.dependencies import RUNTIME
 from soundpost.kernel.render import LIMIT_BYTES, with_head
-from soundpost.training.plan import plan_names
+from soundpost.training.plan import find_plan, plan_names
 
 CONTEST = "freesound-audio-tagging-2019"
 TOGETHER = "argus/auxiliary_016,simongrest/six_folds"
@@ -158,6 +158,29 @@ def test_push_of_a_training_kernel_asks_for_two_t4_and_no_internet(tmp_path: Pat
     assert f'    "competition": "{CONTEST}",' in (folder / "train_kernel.py").read_text("utf-8")
 
 
+def test_first_weights_are_named_in_the_settings_and_their_dataset_is_attached(tmp_path: Path) -> None:
+    """As ImageNet's body for a plan that was published with it."""
+    words = ["--start", "resnet34.pth", "--kaggle", "me", "--competition", CONTEST, "--dist", str(tmp_path)]
+
+    assert build(["--train", "filipmu/resnet34", *words, "--datasets", "me/imagenet-bodies"]) == 0
+
+    text = (tmp_path / "kernel" / "train_kernel.py").read_text("utf-8")
+    assert '    "start": "resnet34.pth",  # weights to begin with' in text
+    assert "--train filipmu/resnet34 --start resnet34.pth " in text.splitlines()[0]
+    table = json.loads((tmp_path / "kernel" / "kernel-metadata.json").read_text())
+    assert table["dataset_sources"] == ["me/imagenet-bodies"]
+
+
+def test_first_weights_may_be_those_of_several_plans_of_one_network(tmp_path: Path) -> None:
+    """Other dropout is no other network."""
+    plan = find_plan("argus/auxiliary_016").read_text("utf-8")
+    other = tmp_path / "other.toml"
+    other.write_text(plan.replace("dropout = 0.4", "dropout = 0.1"))
+    words = ["--train", f"argus/auxiliary_016,{other}", "--start", "auxiliary", "--out", str(tmp_path / "t.py")]
+
+    assert build(words) == 0
+
+
 def test_notebook_holds_the_same_code_and_shows_what_is_left(tmp_path: Path, kernel: Path) -> None:
     """One cell after a header, and one that tells of the session."""
     words = ["--train", TOGETHER, "--limit", "9h", "--folds", "0,1", "--notebook", "--out", str(tmp_path / "t.py")]
@@ -178,6 +201,9 @@ def test_notebook_holds_the_same_code_and_shows_what_is_left(tmp_path: Path, ker
         (["--members", "a/1"], "--members says nothing to a kernel that trains"),
         (["--weights-by", "a/b"], "--weights-by says nothing to a kernel that trains"),
         (["--kaggle", "me", "--competition", "no slug"], "is no slug"),
+        (["--start", "/home/me/resnet34.pth"], "--datasets USER/SLUG, and give its name there: --start resnet34.pth."),
+        (["--start", "a.pth", "--kaggle", "me", "--competition", CONTEST], "nothing is attached that could hold it"),
+        (["--start", "a.pth", "--train", "filipmu/resnet18,filipmu/resnet34"], "filipmu_resnet34 is another network"),
     ],
 )
 def test_training_kernel_asked_for_nonsense_is_refused(

@@ -7,27 +7,15 @@ import numpy as np
 import soundfile
 import torch
 from safetensors.torch import load_file
+from tiny_tables import RATE, TINY
 
 from soundpost.ensemble.recipes import Recipe, parse_recipe
 from soundpost.training.__main__ import main
 
-RATE = 8000  # Hz
 LABELS = ("high", "low", "noise")
-PLAN = """
-average_decay = 0.998
-[audio]
-sample_rate = 8000
-[front_end]
-name = "log_mel"
-sample_rate = 8000
-n_fft = 256
-hop_length = 160
-n_mels = 16
-[model]
-name = "compact"
-bins = 16
-widths = [4, 6]
-strides = [2, 2]
+PLAN = (
+    f"\naverage_decay = 0.998{TINY}"
+    """\
 [input]
 name = "composed"
 shortest = 0.3
@@ -43,12 +31,11 @@ epochs = 2
 batch = 4
 schedule = { name = "warm_cosine" }
 [[views]]
-name = "whole"
-[[views]]
 name = "band_shifts"
 [aliases]
 low = "Low_tone"
 """
+)
 
 
 def make_small_folder(tmp_path: Path) -> Path:

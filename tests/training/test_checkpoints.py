@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from trained import make_folder, members, same_but_for_the_name, words
+from trained import make_folder, members, same_but_for_the_name, take_one_step, words
 
 from soundpost.errors import SettingsError
 from soundpost.training import state, trainer
 from soundpost.training.__main__ import main
 from soundpost.training.inputs.rows import Rows
+from soundpost.training.interrupt import Paused
 from soundpost.training.plan import plan_of
-from soundpost.training.trainer import Hooks, Paused, Trainer
+from soundpost.training.trainer import Hooks, Trainer
 
 CPU = torch.device("cpu")
 
@@ -28,8 +29,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def paused(folder: Path) -> Path:
     """The newest checkpoint of a training that was stopped after two steps, with the one before beside it."""
-    for _ in range(2):
-        assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
+    take_one_step(words(folder, "waveforms", "out"))
+    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
     return folder / "out" / "fold1.checkpoint"
 
 

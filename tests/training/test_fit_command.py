@@ -11,28 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tiny_tables import RATE, TINY
 
 from soundpost.training.fit import main, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
-RATE = 8000  # Hz
-TEMPLATE = """
-[audio]
-sample_rate = 8000
-[front_end]
-name = "log_mel"
-sample_rate = 8000
-n_fft = 256
-hop_length = 160
-n_mels = 16
-[[views]]
-name = "whole"
-[model]
-name = "compact"
-bins = 16
-widths = [4, 6]
-strides = [2, 2]
-"""
 CSV = "fname,labels,fold\n0.wav,low,1\n1.wav,high,1\n2.wav,low,2\n3.wav,high,2\n"
 
 
@@ -43,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     for number, clip in enumerate(noise):
         soundfile.write(tmp_path / f"{number}.wav", clip, RATE)
     (tmp_path / "clips.csv").write_text(CSV)
-    (tmp_path / "template.toml").write_text(TEMPLATE)
+    (tmp_path / "template.toml").write_text(TINY)
     return tmp_path
 
 
@@ -120,7 +103,7 @@ def test_fit_table_that_is_not_there_is_refused(folder: Path, capsys: pytest.Cap
         ("[front_end]\nn_mels = 3\n", r"template.toml: no name in [front_end], [model]."),
         ("model = \n", "template.toml: Invalid value"),
         ("# Ger\xe4usch\n", "template.toml: 'utf-8' codec can't decode"),
-        (TEMPLATE.replace('"compact"', '"compcat"'), "model 'compcat' is not known"),
+        (TINY.replace('"compact"', '"compcat"'), "model 'compcat' is not known"),
     ],
 )
 def test_fit_template_that_cannot_be_used_is_refused(

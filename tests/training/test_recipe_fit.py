@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
+from tiny_tables import RATE, write_tone
 
 from soundpost.ensemble.recipes import parse_recipe
 from soundpost.ensemble.weights_file import sha256_of
@@ -20,7 +21,6 @@ from soundpost.training.windows import Windows
 from soundpost.views.tiles import Tiles, TilesSettings
 from soundpost.views.whole import Whole, WholeSettings
 
-RATE = 8000  # Hz
 TEMPLATE = """
 average = "probability"
 activation = "sigmoid"
@@ -51,9 +51,7 @@ def folder(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
     rows: list[list[object]] = [["fname", "labels", "fold"]]
     for number in range(16):
-        seconds = np.arange(int(RATE * (0.5 + 0.03 * number))) / RATE
-        tone = np.sin(2 * np.pi * (2500 if number % 2 else 300) * seconds)
-        soundfile.write(tmp_path / f"{number}.wav", 0.3 * tone + 0.02 * random.standard_normal(len(seconds)), RATE)
+        write_tone(tmp_path / f"{number}.wav", number, 0.5 + 0.03 * number, random, noise=0.02)
         rows.append([f"{number}.wav", "high" if number % 2 else "low", 1 + number // 8])
     with (tmp_path / "clips.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from trained import RATE, SPECTROGRAMS, make_folder, members, same_but_for_the_name, top_level, words
+from tiny_tables import RATE
+from trained import SPECTROGRAMS, make_folder, members, same_but_for_the_name, take_one_step, top_level, words
 
 from soundpost.errors import SettingsError
 from soundpost.training.__main__ import main
@@ -148,7 +149,7 @@ def test_training_limit_ends_in_good_order_and_says_how_to_go_on(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Status 0, how far it came, and the same command."""
-    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
+    take_one_step(words(folder, "waveforms", "out"))
     said = capsys.readouterr().out
     assert "0 of 2 members done; paused in fold 1, stage all, epoch 1 of 3, step 1" in said
     assert f"Go on with the same command: soundpost train {folder / 'waveforms.toml'}" in said
@@ -233,7 +234,7 @@ def test_training_of_other_labels_into_the_same_folder_is_refused(
 
 def test_checkpoint_of_another_plan_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A paused training does not go on with other settings."""
-    assert main(words(folder, "waveforms", "out", "--limit", "0s")) == 0
+    take_one_step(words(folder, "waveforms", "out"))
     assert main(words(folder, "waveforms", "out", "--epochs", "5")) == 2
     assert "fold1.checkpoint is of another training" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ from soundpost.training.inputs.chain import ChainMaterial, placed
 from soundpost.training.inputs.material import Heard, Shared
 from soundpost.training.inputs.segments import Segments, SegmentsSettings
 from soundpost.training.plan import Plan, plan_of
+from soundpost.training.samplers.sampler import cut
 
 RATE = 44100  # Hz
 
@@ -152,3 +153,24 @@ def test_published_order_of_ex4sperans_stands_in_every_stage(name: str) -> None:
     for number in range(len(plan.stages)):
         found = [placed(table) for table in plan.stage(number).augment or ()]
         assert [(one.after_mixing, one.partners) for one in found] == [(False, True), (False, False), (True, True)]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "drops_last", "sizes"),
+    [
+        (9, 4, False, [4, 5]),
+        (10, 4, False, [4, 4, 2]),
+        (9, 4, True, [4, 4]),
+        (5, 4, False, [5]),
+        (1, 4, False, [1]),
+        (3, 1, False, [1, 1, 1]),
+    ],
+)
+def test_single_clip_that_is_left_of_an_epoch_joins_the_batch_before_it(
+    count: int, size: int, drops_last: bool, sizes: list[int]
+) -> None:
+    """Nobody is lost and nobody shown twice, unless the last batch is dropped."""
+    order = torch.randperm(count)
+    batches = cut(order, size, drops_last)
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.equal(torch.cat(batches), order[: sum(sizes)])

@@ -4,27 +4,11 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import soundfile
+from tiny_tables import TINY, write_tone
 
-RATE = 8000  # Hz
-TABLES = """
-format = 1
-[audio]
-sample_rate = 8000
-[front_end]
-name = "log_mel"
-sample_rate = 8000
-n_fft = 256
-hop_length = 160
-n_mels = 16
-[[views]]
-name = "whole"
-[model]
-name = "compact"
-bins = 16
-widths = [4, 6]
-strides = [2, 2]
-"""
+from soundpost.training.__main__ import main
+
+TABLES = f"\nformat = 1{TINY}"
 # Two stages, two sets with their own losses, a selection, mixing with partners drawn afresh, a plateau, a best epoch.
 SPECTROGRAMS = (
     TABLES
@@ -124,10 +108,7 @@ def make_folder(tmp_path: Path) -> Path:
         (tmp_path / kind).mkdir()
         rows: list[list[object]] = [["fname", "labels", "fold"]]
         for number in range(count):
-            seconds = np.arange(int(RATE * (0.3 + 0.03 * number))) / RATE
-            tone = np.sin(2 * np.pi * (2500 if number % 2 else 300) * seconds)
-            sound = 0.3 * tone + 0.05 * random.standard_normal(len(seconds))
-            soundfile.write(tmp_path / kind / f"{number}.wav", sound, RATE, subtype="PCM_16")
+            write_tone(tmp_path / kind / f"{number}.wav", number, 0.3 + 0.03 * number, random)
             rows.append([f"{number}.wav", "high" if number % 2 else "low", 1 + number % 4 // 2])
         with (tmp_path / f"{kind}.csv").open("w", newline="") as file:
             csv.writer(file).writerows(rows)
@@ -142,6 +123,16 @@ def words(folder: Path, plan: str, out: str, *more: str) -> list[str]:
     if plan == "spectrograms":
         sets += ["--noisy", f"{folder / 'noisy.csv'}:{folder / 'noisy'}"]
     return [str(folder / f"{plan}.toml"), *sets, "--out", str(folder / out), "--device", "cpu", *more]
+
+
+def take_one_step(command: list[str]) -> None:
+    """Call a training that has no time until it has taken a step; before that, each call makes features of a clip."""
+    out = Path(command[command.index("--out") + 1])
+    for _ in range(200):
+        assert main([*command, "--limit", "0s"]) == 0
+        if any(out.glob("*.checkpoint")):
+            return
+    raise AssertionError(f"no checkpoint in {out}")
 
 
 def members(out: Path) -> dict[str, bytes]:

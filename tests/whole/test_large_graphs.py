@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LABELS, RATE
-from test_runs import Started, start, stop, table
+from started_runs import Started, start, stop, table
 
 from soundpost.graph_export.onnx_export import export_network
 from soundpost.importers.add import name_in_submission

@@ -17,7 +17,7 @@ import torch
 from conftest import LABELS, RATE, RecipeMaker, SettingsMaker
 from onnx_graphs import slow_tagger, tagger, tagger_logits
 from stand_in_gpus import GPUS, stand_in
-from test_runs import PYTHONPATH, Started, start, stop, table
+from started_runs import PYTHONPATH, Started, start, stop, table
 
 from soundpost.engine import run as run_module
 from soundpost.ensemble.weights_file import sha256_of

@@ -16,32 +16,17 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import soundfile
+from tiny_tables import TINY, write_tone
 
 from soundpost.kernel.command import main as build
 from soundpost.kernel.render import Kernel, notebook
 
 pytestmark = pytest.mark.slow
 
-RATE = 8000  # Hz
 SLUG = "freesound-audio-tagging-2019"
-PLAN = """
-format = 1
-[audio]
-sample_rate = 8000
-[front_end]
-name = "log_mel"
-sample_rate = 8000
-n_fft = 256
-hop_length = 160
-n_mels = 16
-[[views]]
-name = "whole"
-[model]
-name = "compact"
-bins = 16
-widths = [4, 6]
-strides = [2, 2]
+PLAN = (
+    f"\nformat = 1{TINY}"
+    """\
 [folds]
 name = "{rule}"
 count = 2
@@ -60,6 +45,7 @@ rate = 5e-3
 epochs = 30
 batch = 3
 """
+)
 # Not in Kaggle's image, or nothing that a kernel may need.
 PACKAGES = ("tomli_w", "iterstrat", "audiomentations", "onnxruntime", "kaggle", "jinja2")
 
@@ -120,10 +106,7 @@ def make_contest(folder: Path) -> None:
     for kind, count in (("train_curated", 16), ("test", 3)):
         (folder / kind).mkdir(parents=True)
         for number in range(count):
-            seconds = np.arange(int(RATE * (0.3 + 0.02 * number))) / RATE
-            tone = np.sin(2 * np.pi * (2500 if number % 2 else 300) * seconds)
-            sound = 0.3 * tone + 0.05 * random.standard_normal(len(seconds))
-            soundfile.write(folder / kind / f"{number}.wav", sound, RATE, subtype="PCM_16")
+            write_tone(folder / kind / f"{number}.wav", number, 0.3 + 0.02 * number, random)
     rows = [[f"{number}.wav", "High" if number % 2 else "Low"] for number in range(16)]
     for name, head, lines in (
         ("train_curated.csv", ["fname", "labels"], rows),
@@ -292,6 +275,18 @@ def test_clips_that_are_not_there_end_the_session_well_with_the_reason(home: Pat
     said = ended(kaggle.session(kernel))
     assert "error: tones: no clips to train on under" in said
     assert "say in SETTINGS where they are" in said.splitlines()[-1]
+
+
+def test_training_kernel_begins_with_weights_that_are_attached(home: Path, kernel: Path, whole: Path) -> None:
+    """A recipe as a dataset, in the newer layout; where it is not attached, one line says so and the session ends."""
+    kaggle = Kaggle(home / "begun", SLUG, "training")
+    said = ended(kaggle.session(kernel, "--start", "tones-before"))
+    assert "missing: tones; next: correct this and push again: tones: --start tones-before: nothing under" in said
+
+    shutil.copytree(whole / "weights" / "tones", kaggle.input / "datasets" / "me" / "tones-before")
+    said = ended(kaggle.session(kernel, "--start", "tones-before", "--epochs", "1", "--folds", "0"))
+    assert re.search(r"tones/0 on cpu: \S+/tones-before: (\d+) of \1 arrays for fold 0", said)
+    assert said.splitlines()[-1].startswith("done: 1 of 1 (tones/0); missing: nothing")
 
 
 def test_two_devices_train_two_members_at_once(home: Path, kernel: Path, whole: Path) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from conftest import RecipeMaker
 from onnx_graphs import tagger
+from started_runs import table
 from test_onnx_runs import SAME, SMALL, TABLE, by_hand, without_runtimes
-from test_runs import table
 
 from soundpost.contest.submission import check, read_sample
 from soundpost.ensemble.attached import Attached

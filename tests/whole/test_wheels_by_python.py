@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import RecipeMaker
 from onnx_graphs import tagger
+from started_runs import table
 from test_onnx_runs import SAME, SMALL, TABLE, by_hand
-from test_runs import table
 from test_wheels import LABELS, SOURCE, attach, run
 
 from soundpost.contest.submission import check, read_sample

@@ -1,11 +1,9 @@
 """Rows that are windows under injury: what a clip may suffer costs a recording no more than its own rows."""
 
 import csv
-import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import pytest
 import soundfile
 from conftest import LABELS, RATE, RecipeMaker, RecordingMaker, SettingsMaker, requires_root, waveform
 from fakes_by_name import FAKE_FRONT_ENDS, FAKE_MODELS
-from test_runs import LOG_MEL, PATIENCE_SECONDS, PYTHONPATH, Started, start, stop
-from test_runs import slow as slow_network
+from started_runs import LOG_MEL, PYTHONPATH, Started, When, send_signals, start, stop
+from started_runs import slow as slow_network
 
 from soundpost.contest import submission
 from soundpost.contest.check import check_submission
@@ -407,7 +405,7 @@ def test_supervisor_over_recordings_that_is_killed_leaves_a_valid_file_and_no_pr
 @pytest.fixture
 def interrupted(
     make_assets: RecipeMaker, make_recordings: RecordingMaker, tmp_path: Path
-) -> Iterator[tuple[dict[tuple[signal.Signals, float], Started], Path]]:
+) -> Iterator[tuple[dict[When, Started], Path]]:
     """Four runs over recordings that take long: two get a signal at some moment, two once there are answers."""
     assets = make_assets({**slow_network(0.3), "folds": 8, "windows": {"context_seconds": 9.0}})
     contest = make_recordings({f"r{i:02}": 15.0 for i in range(12)})
@@ -421,23 +419,11 @@ def interrupted(
 
 @pytest.mark.slow
 def test_signals_in_the_middle_of_recordings_end_in_a_valid_file_and_say_so(
-    interrupted: tuple[dict[tuple[signal.Signals, float], Started], Path],
+    interrupted: tuple[dict[When, Started], Path],
 ) -> None:
     """SIGTERM and SIGINT, from the first second on: every row of the contest, status 143 or 130, no leftovers."""
     runs, contest = interrupted
-    written: dict[object, float] = {}
-    sent: set[object] = set()
-    limit = time.monotonic() + PATIENCE_SECONDS
-    while [run for run in runs.values() if run.look()] and time.monotonic() < limit:
-        for kind, run in runs.items():
-            number, moment = kind
-            if run.out.exists():
-                written.setdefault(kind, time.monotonic())
-            due = len(run.versions) > 1 if moment == np.inf else time.monotonic() > written.get(kind, np.inf) + moment
-            if due and kind not in sent:
-                sent.add(kind)
-                os.kill(run.process.pid, number)
-        time.sleep(0.02)
+    send_signals(runs)
 
     for (number, moment), run in runs.items():
         which = f"{number.name} {moment} s after the first file: {run.said()}"

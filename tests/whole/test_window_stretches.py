@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 from conftest import LABELS, RATE, RecipeMaker, RecordingMaker, SettingsMaker, waveform
-from test_runs import LOG_MEL, SMALL, start
+from started_runs import LOG_MEL, SMALL, start
 from test_window_injuries import SAME, Table, assert_same, fakes, rows_of, run_here, with_its_rows
 
 from soundpost.after.frames import overlap_average_max

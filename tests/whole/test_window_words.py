@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import RecipeMaker, RecordingMaker, SettingsMaker
-from test_runs import start
+from started_runs import start
 from test_window_injuries import run_here, with_its_rows
 
 from soundpost.engine import rows as engine_rows

@@ -126,6 +126,7 @@ def _add_training(group: Any) -> None:
     add("--limit", default="", help="of a session (11h30m of Kaggle's 12 hours)")
     add("--curated", metavar="CSV:DIR", default="", help="where its clips lie, from a folder of the mount (known ones)")
     add("--noisy", metavar="CSV:DIR", default="", help="the same of clips whose labels may be wrong")
+    add("--start", metavar="NAME", default="", help="weights to begin with: a file in the mount, or a recipe's folder")
     add("--epochs", type=int, help="of every stage, instead of the plan's")
     add("--seed", type=int, help="another one is another training (0)")
     add("--folds-from", metavar="CSV", type=Path, help="csv of the curated clips here: folds are dealt now, and travel")

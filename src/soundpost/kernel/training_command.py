@@ -5,8 +5,10 @@ import json
 import shlex
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from soundpost.ensemble.weights_folder import INPUT_ROOT
 from soundpost.errors import SettingsError
 from soundpost.kernel.metadata import (
     KERNEL_FILE,
@@ -17,14 +19,15 @@ from soundpost.kernel.metadata import (
     title_for,
 )
 from soundpost.kernel.render import Kernel
-from soundpost.kernel.training_build import build_training, named_plans
+from soundpost.kernel.training_build import Named, build_training, named_plans
 from soundpost.kernel.written import check, write_notebook, write_script
+from soundpost.training.begin import shapes_of
 from soundpost.training.duration import seconds_of
 from soundpost.training.session.mounts import csv_and_folder
 
 PREFIX = "Soundpost training"  # how its title begins
 LONGEST = 12 * 3600.0  # s that a session may take
-SETTINGS = ("limit", "curated", "noisy", "folds", "epochs", "seed")  # options that go into the settings block
+SETTINGS = ("limit", "curated", "noisy", "start", "folds", "epochs", "seed")  # options that go into the settings block
 ANSWERING = ("members", "apart", "runtimes", "weights_by")  # options of the other kind of kernel
 TITLE = """# Soundpost, training
 
@@ -54,6 +57,8 @@ def build_as_asked(options: argparse.Namespace, source: Path, root: Path) -> int
         if text := getattr(options, name):
             csv_and_folder(name, text)
     plans = named_plans([name for name in options.train.split(",") if name])
+    if options.start:
+        _check_start(options, plans)
     settings = _settings(options)
     if options.competition:
         settings["competition"] = competition_slug(options.competition)
@@ -70,6 +75,31 @@ def build_as_asked(options: argparse.Namespace, source: Path, root: Path) -> int
     if options.notebook:
         write_notebook(kernel, out.with_suffix(".ipynb"), TITLE, "training_preview.py")
     return 0
+
+
+def _check_start(options: argparse.Namespace, plans: Sequence[Named]) -> None:
+    """Refuse first weights that cannot be those of every plan, or that nothing is attached for.
+
+    Raises:
+        SettingsError: with the way out.
+    """
+    start = Path(options.start)
+    if start.is_absolute() and not start.is_relative_to(INPUT_ROOT):
+        raise SettingsError(
+            f"--start {start}: a path of this machine. Send the file as a dataset, attach it by --datasets USER/SLUG, "
+            f"and give its name there: --start {start.name}."
+        )
+    shapes = [shapes_of(one.plan) for one in plans] if len(plans) > 1 else []
+    if strange := [one.name for one, own in zip(plans, shapes, strict=False) if own != shapes[0]]:
+        raise SettingsError(
+            f"--start {start}: {strange[0]} is another network than {plans[0].name}, so the same weights cannot begin "
+            "both. Build a kernel for each."
+        )
+    if options.kaggle is not None and not options.datasets and not options.kernels:
+        raise SettingsError(
+            f"--start {start}: nothing is attached that could hold it. Name its dataset, --datasets USER/SLUG, or the "
+            "kernel whose output it is, --kernels USER/SLUG."
+        )
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str]:

@@ -22,6 +22,7 @@ SETTINGS: dict[str, object] = {
     "competition": None,  # slug of the data to look for first
     "curated": None,  # CSV:DIR from a folder under /kaggle/input; None: FSDKaggle2019's or FSDKaggle2018's
     "noisy": None,  # the same of clips whose labels may be wrong
+    "start": None,  # weights to begin with: a file, or a recipe's folder, by its name in the mount
     "folds": None,  # train these members alone, such as "0,2"; None: all
     "epochs": None,  # in every stage, instead of the plan's
     "seed": None,  # another one is another training; None: 0

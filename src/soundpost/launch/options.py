@@ -4,20 +4,15 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from soundpost.arguments import Parser, own_arguments, refusal
+from soundpost.arguments import HELP_OF_THE_KERNEL, OF_THE_KERNEL, Parser, parse_kernel
 from soundpost.ensemble.weights_folder import INPUT_ROOT
 from soundpost.errors import SettingsError
 from soundpost.settings import TIME_LIMIT
 
 Number = TypeVar("Number", int, float)
 
-OF_THE_KERNEL = ("--contents", "--unpack")  # taken by kernel.py itself, before anything of the kit is imported
-
-EPILOG = """\
-of kernel.py alone:
-  --contents      list every file that it carries, with lines, bytes and sha256
-  --unpack DIR    write them all out into a new or empty folder
-
+EPILOG = f"""\
+{HELP_OF_THE_KERNEL}
 exit status:
   0    every row holds a prediction or a fallback that the log counts
   1    a defect; the best submission so far lies on disk
@@ -43,15 +38,7 @@ def parse(argv: Sequence[str] | None, settings: Mapping[str, object], prog: str 
         SettingsError: the settings block names something that is no option.
         SystemExit: an argument cannot be used (status 2), or --help was asked for (status 0).
     """
-    parser = _parser(prog)
-    known = {name for action in parser._actions for name in action.option_strings}
-    given = {name: value for name, value in settings.items() if value is not None}
-    named = {f"--{name.lstrip('-').replace('_', '-')}": value for name, value in given.items()}
-    if unknown := sorted(set(named) - known):
-        raise SettingsError(f"SETTINGS: {refusal(unknown, known)}. Correct the name; kernel.py --help lists them all.")
-    written = [name if value is True else f"{name}={value}" for name, value in named.items() if value is not False]
-    options: argparse.Namespace = parser.parse_args([*written, *(own_arguments() if argv is None else argv)])
-    return options
+    return parse_kernel(_parser(prog), argv, settings)
 
 
 def not_negative(value: Number, name: str) -> Number:

@@ -24,11 +24,10 @@ from soundpost.training.duration import seconds_of
 from soundpost.training.finish import finish
 from soundpost.training.forecast import listing
 from soundpost.training.inputs.material import Shared
-from soundpost.training.interrupt import interruptible
+from soundpost.training.interrupt import Paused, interruptible
 from soundpost.training.jobs import MEMBERS_ONLY, devices_of, run_jobs
 from soundpost.training.plan import Plan, find_plan, read_plan
 from soundpost.training.train import Campaign
-from soundpost.training.trainer import Paused
 
 COMMON = ("curated", "noisy", "epochs", "start", "seed", "save_every")  # options that every member's process is given
 
@@ -77,14 +76,14 @@ def _train(options: argparse.Namespace) -> None:
         def is_time() -> bool:
             return was_interrupted() or (ends is not None and time.monotonic() > ends)
 
-        shared = Shared(plan, clips, first, options.out / "features")
+        shared = Shared(plan, clips, first, options.out / "features", is_time=is_time)
         save_every = seconds_of(options.save_every, "--save-every")
-        campaign = Campaign(shared, options.out, options.seed, options.start, is_time, save_every)
+        campaign = Campaign(shared, options.out, options.seed, options.start, save_every=save_every)
         chosen = tuple(options.folds.split(",")) if options.folds else campaign.folds
         if unknown := sorted(set(chosen) - set(campaign.folds)):
             raise SettingsError(f"--folds {','.join(unknown)}: folds are {', '.join(campaign.folds)}. Correct --folds.")
         if len(devices) > 1:
-            done, paused = _in_jobs(campaign, chosen, devices, options, was_interrupted, ends), ""
+            done, paused = _in_jobs(campaign, chosen, devices, options, was_interrupted, ends)
         else:
             done, paused = _one_by_one(campaign, chosen)
     if len(done) < len(chosen):
@@ -114,21 +113,24 @@ def _in_jobs(
     options: argparse.Namespace,
     was_interrupted: Callable[[], bool],
     ends: float | None,
-) -> list[str]:
-    """Members that are there, trained in processes of their own until it is time."""
+) -> tuple[list[str], str]:
+    """Members that are there, trained in processes of their own until it is time, and where, if that was before."""
     campaign.out.mkdir(parents=True, exist_ok=True)
     for fold in chosen:  # what is of another training is refused before any process begins
         campaign.is_finished(fold)
         if options.start:
             start_file(options.start, fold)
-    campaign.input.ready()
+    try:
+        campaign.input.ready()
+    except Paused as pause:
+        return [fold for fold in chosen if campaign.is_finished(fold)], f"; paused in {pause}"
     given = {name.replace("_", "-"): getattr(options, name) for name in COMMON}
     words = {f"--{name}": str(value) for name, value in given.items() if value is not None}
 
     def left() -> float | None:
         return None if ends is None else ends - time.monotonic()
 
-    return run_jobs(words, options.plan, campaign.out, chosen, devices, was_interrupted, left)
+    return run_jobs(words, options.plan, campaign.out, chosen, devices, was_interrupted, left), ""
 
 
 def _asked_for(options: argparse.Namespace) -> tuple[Plan, Clips]:

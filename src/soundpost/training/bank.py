@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soundpost.training.interrupt import Paused
+
 AT_ONCE = 1 << 18  # samples whose places at another speed are computed at once, in several arrays of 64 bits
 SILENCE = 0.01  # below the peak; what is quieter at a recording's ends is not part of the sound
 
@@ -53,8 +55,9 @@ def build_bank(
     front_end: Callable[[Tensor], Tensor],
     speeds: Sequence[float],
     device: torch.device,
+    is_time: Callable[[], bool] = lambda: False,
 ) -> Bank:
-    """Mel powers of every waveform, trimmed, at every speed.
+    """Mel powers of every waveform, trimmed, at every speed. They are not kept on the disk.
 
     Args:
         waveforms: one (samples,) per source; one at a time is held.
@@ -62,9 +65,15 @@ def build_bank(
         front_end: (batch, samples) -> (batch, 1, mels, frames) in dB.
         speeds: 1 is the recording's own.
         device: where the bank lives.
+        is_time: whether to stop before the next waveform.
+
+    Raises:
+        Paused: it was time.
     """
     parts: list[Tensor] = []
     for waveform in tqdm(waveforms, desc="mel powers", unit="clip", total=len(truth)):
+        if is_time():
+            raise Paused(f"mel powers, {len(parts) // len(speeds)} of {len(truth)} clips")
         trimmed = torch.from_numpy(trim(waveform)).to(device)
         parts += [10 ** (front_end(at_speed(trimmed, speed)[None])[0, 0].T / 10) for speed in speeds]
     lengths = torch.tensor([len(part) for part in parts], device=device)

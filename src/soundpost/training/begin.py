@@ -14,8 +14,12 @@ from torch import Tensor, nn
 from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.ensemble.weights_file import sha256_of
 from soundpost.errors import SettingsError, sentence
+from soundpost.models import MODELS
 from soundpost.models.resnet import TORCHVISION
+from soundpost.registry import build
+from soundpost.training.plan import Plan
 
+ANY_CLASSES = 2  # to compare networks by
 NESTED = ("state_dict", "model_state_dict", "model", "network")  # keys under which files keep a state dict
 
 
@@ -49,6 +53,12 @@ def start_file(start: Path, fold: str) -> Path:
 def digest_of_start(start: Path | None, fold: str) -> str:
     """Tells the weights that a fold begins with from all others; "" for fresh ones."""
     return sha256_of(start_file(start, fold)) if start else ""
+
+
+def shapes_of(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the arrays of a plan's network; plans in which they agree can begin with the same weights."""
+    network = build(MODELS, plan.model["name"], plan.model, "model", ANY_CLASSES)
+    return {name: tuple(array.shape) for name, array in network.state_dict().items()}
 
 
 def begin_with(network: nn.Module, file: Path) -> Begun:

@@ -21,10 +21,9 @@ from soundpost.errors import SettingsError
 from soundpost.evaluation.dataset import Table, missing_files, read_table
 from soundpost.exit_status import refusing
 from soundpost.training.device import working_device
-from soundpost.training.interrupt import interruptible
+from soundpost.training.interrupt import Paused, interruptible
 from soundpost.training.plan import TEMPLATES, read_plan
 from soundpost.training.recipe_fit import LearnerSettings, spectrograms_of, train
-from soundpost.training.trainer import Paused
 
 
 @refusing
@@ -75,9 +74,9 @@ def _fit(options: argparse.Namespace, command: str) -> None:
     aliases = read_plan(options.plan).aliases if options.plan else {}
     table = _table(options)
     device = working_device(options.device)
-    spectrograms = spectrograms_of(template, options.clips, table.files)
     with interruptible() as was_interrupted:
         try:
+            spectrograms = spectrograms_of(template, options.clips, table.files, was_interrupted)
             trained = train(
                 options.out.name,
                 template,

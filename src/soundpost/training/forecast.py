@@ -51,7 +51,8 @@ def listing(device: torch.device) -> str:
         lines.append(f"| {name} | {cost.members} | {cost.draws:,} | {hours:,.1f} | {hours * cost.members:,.0f} |")
     lines.append(
         f"\nDraws are of FSDKaggle2019's {CONTEST['curated']:,} curated and {CONTEST['noisy']:,} noisy clips. Hours "
-        f"are a forecast for {device}: one step of each network, timed once; features and validation come on top."
+        f"are a forecast for {device}: one step of each network, timed once; features and validation come on top.\n"
+        f"{_remembered()} keeps the times; remove it to have them taken again, as on a calmer machine."
     )
     return "\n".join(lines)
 

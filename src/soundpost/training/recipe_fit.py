@@ -31,6 +31,7 @@ from soundpost.registry import build, settings_from
 from soundpost.training.clips import VALIDATED, Clips
 from soundpost.training.inputs.material import Shared
 from soundpost.training.inputs.rows import Rows
+from soundpost.training.interrupt import Paused
 from soundpost.training.plan import Plan
 from soundpost.training.train import Campaign
 from soundpost.training.trainer import Hooks, Trainer
@@ -68,15 +69,23 @@ class Trained:
     losses: Mapping[str, Sequence[float]]  # fold -> mean of each epoch
 
 
-def spectrograms_of(template: Mapping[str, Any], clips: Path, files: Sequence[str]) -> list[np.ndarray]:
-    """What a template's [audio] and front end make of each file: (channels, bins, frames) float32."""
+def spectrograms_of(
+    template: Mapping[str, Any], clips: Path, files: Sequence[str], is_time: Callable[[], bool] = lambda: False
+) -> list[np.ndarray]:
+    """What a template's [audio] and front end make of each file: (channels, bins, frames) float32.
+
+    Raises:
+        Paused: it was time to stop before the next file. Nothing of it is kept.
+    """
     missing_files(clips, files)
     audio = settings_from(AudioSettings, template.get("audio", {}), "[audio]")
     front_end = build(FRONT_ENDS, template["front_end"]["name"], template["front_end"], "front end")
-    return [
-        front_end(torch.from_numpy(decode(clips / file, audio).waveform)[None])[0].numpy()
-        for file in tqdm(files, desc="spectrograms", unit="clip")
-    ]
+    found: list[np.ndarray] = []
+    for file in tqdm(files, desc="spectrograms", unit="clip"):
+        if is_time():
+            raise Paused(f"spectrograms, {len(found)} of {len(files)} clips")
+        found.append(front_end(torch.from_numpy(decode(clips / file, audio).waveform)[None])[0].numpy())
+    return found
 
 
 def plan_of(name: str, template: Mapping[str, Any], settings: LearnerSettings) -> Plan:
@@ -141,8 +150,8 @@ def train(
     if unknown := sorted(set(chosen) - set(table.fold_names)):
         raise SettingsError(f"no fold {', '.join(unknown)}; folds are {', '.join(table.fold_names)}. Correct --only.")
     plan, clips = plan_of(name, template, settings), _clips_of(table)
-    shared = Shared(plan, clips, torch.device(device), out / "features", spectrograms)
-    campaign = Campaign(shared, out, seed, start, is_time)
+    shared = Shared(plan, clips, torch.device(device), out / "features", spectrograms, is_time)
+    campaign = Campaign(shared, out, seed, start)
     arrays = {fold: load_file(campaign.member(fold)) for fold in chosen}
     losses = {fold: campaign.losses(fold) for fold in chosen}
     priors = [round(float(prior), DIGITS) for prior in table.truth.mean(0)]

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from soundpost.training.interrupt import Paused
+
+INDEX, PARTIAL = "index.json", "partial.json"  # shapes of all arrays; of those that were made before a stop
+
 
 class Store:
     """Arrays one behind the other in a file that is mapped, not loaded."""
 
     def __init__(self, folder: Path) -> None:
         """Open what build has made."""
-        index = json.loads((folder / "index.json").read_text("utf-8"))
+        index = json.loads((folder / INDEX).read_text("utf-8"))
         self._shapes = [tuple(shape) for shape in index["shapes"]]
         sizes = [int(np.prod(shape)) for shape in self._shapes]
         self._begins = np.concatenate([[0], np.cumsum(sizes)])
@@ -36,8 +41,17 @@ class Store:
         return self._shapes
 
 
-def build_store(folder: Path, key: Sequence[str], dtype: str, make: Callable[[int], np.ndarray], count: int) -> Store:
+def build_store(
+    folder: Path,
+    key: Sequence[str],
+    dtype: str,
+    make: Callable[[int], np.ndarray],
+    count: int,
+    is_time: Callable[[], bool] = lambda: False,
+) -> Store:
     """A store of arrays that make gives, one a row; taken as it is where it was made before with the same key.
+
+    A call that is stopped has made one array at least, and the next one goes on behind the last.
 
     Args:
         folder: in which a folder with the key's digest is made.
@@ -45,11 +59,15 @@ def build_store(folder: Path, key: Sequence[str], dtype: str, make: Callable[[in
         dtype: in which they are kept.
         make: row -> array.
         count: rows.
+        is_time: whether to stop before the next row.
+
+    Raises:
+        Paused: it was time.
     """
     home = folder / hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
     with alone(home):
-        if not (home / "index.json").is_file():
-            _build(home, dtype, make, count)
+        if not (home / INDEX).is_file():
+            _build(home, dtype, make, count, is_time)
     return Store(home)
 
 
@@ -62,13 +80,37 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(home: Path, dtype: str, make: Callable[[int], np.ndarray], count: int) -> None:
-    shapes = []
-    with (home / "values").open("wb") as file:
-        for row in tqdm(range(count), desc="features", unit="clip"):
+def _build(home: Path, dtype: str, make: Callable[[int], np.ndarray], count: int, is_time: Callable[[], bool]) -> None:
+    shapes = _made_before(home, dtype)
+    with (home / "values").open("r+b" if shapes else "wb") as file:
+        file.seek(_n_bytes(shapes, dtype))
+        file.truncate()
+        for row in tqdm(range(len(shapes), count), "features", initial=len(shapes), total=count, unit="clip"):
             array = np.ascontiguousarray(make(row), np.dtype(dtype))
             file.write(array.tobytes())
             shapes.append(array.shape)
-    aside = home / "index.part"
+            if len(shapes) < count and is_time():
+                file.flush()
+                _write_index(home / PARTIAL, dtype, shapes)
+                raise Paused(f"features, {len(shapes)} of {count} clips")
+    _write_index(home / INDEX, dtype, shapes)
+    (home / PARTIAL).unlink(missing_ok=True)
+
+
+def _made_before(home: Path, dtype: str) -> list[tuple[int, ...]]:
+    """Shapes of the arrays that a call which was stopped has left; none where not all of their bytes are there."""
+    try:
+        shapes = [tuple(shape) for shape in json.loads((home / PARTIAL).read_text("utf-8"))["shapes"]]
+        return shapes if (home / "values").stat().st_size >= _n_bytes(shapes, dtype) else []
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def _n_bytes(shapes: Sequence[tuple[int, ...]], dtype: str) -> int:
+    return sum(math.prod(shape) for shape in shapes) * np.dtype(dtype).itemsize
+
+
+def _write_index(path: Path, dtype: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    aside = path.with_suffix(".part")
     aside.write_text(json.dumps({"dtype": dtype, "shapes": shapes}), encoding="utf-8")
-    aside.replace(home / "index.json")
+    aside.replace(path)

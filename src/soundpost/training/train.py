@@ -42,7 +42,6 @@ class Campaign:
     out: Path
     seed: int
     start: Path | None = None  # another recipe's folder or a file of weights, begun with as far as they fit
-    is_time: Callable[[], bool] = field(default=lambda: False)
     save_every: float = SAVE_EVERY  # s between two checkpoints, at most
     on_epoch: Callable[[str, History], None] = field(default=lambda fold, rows: None)  # after each epoch of a member
 
@@ -93,7 +92,8 @@ class Campaign:
             torch.manual_seed(member_seed + 7919 * (1 + stage_number))
             return self.fresh_network()
 
-        hooks = Hooks(member.material, member.score, self.is_time, member.tell, save_every=self.save_every, fresh=anew)
+        is_time = self.shared.is_time
+        hooks = Hooks(member.material, member.score, is_time, member.tell, save_every=self.save_every, fresh=anew)
         trainer = Trainer(self.shared.plan, network, hooks, member_seed, digest)
         checkpoint = self.out / f"fold{fold}.checkpoint"
         kept = trainer.run(checkpoint, f"{self.shared.plan.name}/{fold}")

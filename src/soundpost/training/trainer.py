@@ -16,6 +16,7 @@ from tqdm import tqdm
 from soundpost.errors import SettingsError
 from soundpost.training import state as checkpoints
 from soundpost.training.inputs.material import Material
+from soundpost.training.interrupt import Paused
 from soundpost.training.optimisers import freeze
 from soundpost.training.plan import Plan, StageSettings, ValidationSettings
 from soundpost.training.stage_run import StageRun
@@ -24,10 +25,6 @@ from soundpost.training.weight_average import WeightAverage
 AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FEW_CHANNELS, PLANES = 16, 3  # a convolution of so few channels is narrow; over so many at most it sees a picture
 SAVE_EVERY = 60.0  # s between two checkpoints, at most
-
-
-class Paused(Exception):
-    """Training has stopped in good order, with a checkpoint, before it was done."""
 
 
 @dataclass

@@ -45,7 +45,8 @@ class Composed:
         """Mel powers of every clip at every speed."""
         clips, shared = self.shared.clips, self.shared
         waveforms = (shared.waveform(row) for row in range(len(clips.paths)))
-        return build_bank(waveforms, clips.truth, shared.front_end, self.settings.speeds, shared.device)
+        speeds, device = self.settings.speeds, shared.device
+        return build_bank(waveforms, clips.truth, shared.front_end, speeds, device, shared.is_time)
 
     def ready(self) -> None:
         """Make the features that all members share."""

@@ -1,7 +1,7 @@
 """What a network learns from, and where its clips come from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -59,6 +59,7 @@ class Shared:
     device: torch.device
     folder: Path  # for features that are kept on the disk
     given: Sequence[np.ndarray] | None = None  # spectrograms of all clips, where they are known already
+    is_time: Callable[[], bool] = field(default=lambda: False)  # whether to stop at the next step, or the next clip
 
     @cached_property
     def audio(self) -> AudioSettings:
@@ -94,7 +95,7 @@ class Shared:
 
         front_end = repr((self.plan.store, sorted(self.plan.front_end.items())))
         key = self.key("spectrograms", front_end)
-        return build_store(self.folder, key, self.plan.store, make, len(self.clips.paths))
+        return self.store(key, self.plan.store, make)
 
     @cached_property
     def waveforms(self) -> Store:
@@ -103,7 +104,15 @@ class Shared:
         def make(row: int) -> np.ndarray:
             return np.round(self.waveform(row).clip(-1, 1) * LOUDEST)
 
-        return build_store(self.folder, self.key("waveforms"), "int16", make, len(self.clips.paths))
+        return self.store(self.key("waveforms"), "int16", make)
+
+    def store(self, key: Sequence[str], dtype: str, make: Callable[[int], np.ndarray]) -> Store:
+        """What make gives for every clip, made by whichever call has time for it.
+
+        Raises:
+            Paused: it was time to stop.
+        """
+        return build_store(self.folder, key, dtype, make, len(self.clips.paths), self.is_time)
 
     def key(self, what: str, settings: str = "") -> list[str]:
         """Everything on which features of all clips depend: what they are, how they are made, and the files."""

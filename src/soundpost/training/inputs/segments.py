@@ -20,7 +20,7 @@ from soundpost.training.batch import Batch
 from soundpost.training.inputs.chain import ChainMaterial, even
 from soundpost.training.inputs.material import LOUDEST, Heard, Shared
 from soundpost.training.plan import StageSettings
-from soundpost.training.store import Store, build_store
+from soundpost.training.store import Store
 
 SIDES = STEPS * STATISTICS + 3  # statistics, length, first and last sample of what trimming leaves
 
@@ -59,7 +59,7 @@ class Segments:
             return np.concatenate([global_statistics(whole).ravel(), np.array(tail, np.float64)])
 
         key = self.shared.key("sides", repr((chosen.trim_db, chosen.trim_pad_mode, chosen.length_unit)))
-        return build_store(self.shared.folder, key, "float64", make, len(self.shared.clips.paths))
+        return self.shared.store(key, "float64", make)
 
     def ready(self) -> None:
         """Make the features that all members share."""

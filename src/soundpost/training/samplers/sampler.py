@@ -25,9 +25,12 @@ class Sampler(Protocol):
 def cut(order: Tensor, size: int, drops_last: bool) -> list[Tensor]:
     """Batches of that size in that order; of what is left a smaller one, unless it is dropped.
 
-    An epoch of less than one batch is shown as one, whether or not the last is dropped: nothing would train else.
+    An epoch of less than one batch is shown as one, whether or not the last is dropped: nothing would train else. A
+    single clip that is left joins the batch before it, as networks that normalise over clips cannot learn from one.
     """
     batches = list(order.split(size))
     if drops_last and len(batches) > 1 and len(batches[-1]) < size:
         batches.pop()
+    elif len(batches) > 1 and len(batches[-1]) == 1 < size:
+        batches[-2:] = [order[-size - 1 :]]
     return batches

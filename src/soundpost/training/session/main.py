@@ -68,6 +68,7 @@ def _session(options: argparse.Namespace, began: float, scratch: str) -> Session
         input_root=str(options.input_root.absolute()),
         competition=options.competition,
         given={name: text for name in ("curated", "noisy") if (text := getattr(options, name))},
+        start=options.start,
         device=options.device,
         folds=tuple(filter(None, options.folds.split(","))),
         epochs=options.epochs,

@@ -1,13 +1,16 @@
-"""Where the clips and their labels lie under Kaggle's input folder, in both of its layouts."""
+"""Where clips with their labels, and first weights, lie under Kaggle's input folder, in both of its layouts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundpost.ensemble.recipe_folder import fold_file
 from soundpost.errors import SettingsError
 from soundpost.resources.folders import walk_folders
 
 MAX_DEPTH = 5  # folders below the input root, of which each layout needs two at most
+WEIGHTS = (".safetensors", ".pth", ".pt", ".bin")  # how files of weights end
+SHOWN = 5  # names of other weights in a refusal
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,48 @@ def csv_and_folder(name: str, text: str) -> tuple[str, str]:
     if not colon or not csv or not clips:
         raise SettingsError(f"--{name} {text}: a csv and a folder with a colon between are needed, CSV:DIR.")
     return csv, clips
+
+
+def find_start(root: Path, name: str) -> Path:
+    """What a training begins with: a file of weights, or the folder of a recipe.
+
+    Args:
+        root: /kaggle/input.
+        name: what the file, the recipe's folder, or a folder with one file of weights is called: a path from any
+            folder of the mount, such as a dataset's slug.
+
+    Raises:
+        SettingsError: nothing is called so, or more than one thing is, or a folder holds several files of weights.
+    """
+    listings = list(walk_folders(root, MAX_DEPTH))
+    found = sorted({path for listing in listings if (path := listing.folder / name).exists()})
+    if len(found) == 1:
+        return _one_of(found[0], name)
+    if found:
+        places = ", ".join(str(path) for path in found)
+        raise SettingsError(f"--start {name}: {len(found)} are called so: {places}. Name more of the path.")
+    others = [entry.name for listing in listings for entry in listing.entries if entry.name.endswith(WEIGHTS)]
+    known = f" Weights there: {_few(others)}." if others else ""
+    raise SettingsError(
+        f"--start {name}: nothing under {root} is called so.{known} Attach the dataset that holds it (build_kernel.py "
+        "--datasets USER/SLUG, or Add Input in the editor), and name the file as it is there."
+    )
+
+
+def _one_of(path: Path, name: str) -> Path:
+    """A file as it is; of a folder the recipe that it is, or the one file of weights in it."""
+    if path.is_file() or any(path.glob(fold_file(path, "*").name)):
+        return path
+    files = sorted(file for file in path.iterdir() if file.name.endswith(WEIGHTS))
+    if len(files) == 1:
+        return files[0]
+    held = _few([file.name for file in files]) if files else "none"
+    raise SettingsError(f"--start {name}: a file of weights is needed, and {path} has {held}. Name the file.")
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _named(root: Path, competition: str, name: str, text: str) -> Place:

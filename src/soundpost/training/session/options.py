@@ -4,19 +4,14 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from soundpost.arguments import Parser, own_arguments, refusal
+from soundpost.arguments import HELP_OF_THE_KERNEL, OF_THE_KERNEL, Parser, parse_kernel
 from soundpost.ensemble.weights_folder import INPUT_ROOT
-from soundpost.errors import SettingsError
 
 LIMIT = "11h30m"  # in Kaggle's 12 h; the rest is for its machine to start and to save what is left
-OF_THE_KERNEL = ("--contents", "--unpack")  # taken by the kernel itself, before anything of the kit is imported
 PLANS = Path(__file__).resolve().parents[3] / "plans"  # where a kernel unpacks them, beside its source
 
-EPILOG = """\
-of the kernel alone:
-  --contents      list every file that it carries, with lines, bytes and sha256
-  --unpack DIR    write them all out into a new or empty folder
-
+EPILOG = f"""\
+{HELP_OF_THE_KERNEL}
 exit status: 0 however far it came, so that Kaggle keeps the output and the next session can go on from it. 2 where a
 run that ends well would replace an earlier output by less: nothing is mounted, or the earlier output finds no room.
 """
@@ -34,14 +29,7 @@ def parse(argv: Sequence[str] | None, settings: Mapping[str, object], prog: str)
         SettingsError: the settings block names something that is no option.
         SystemExit: an argument cannot be used (status 2), or --help was asked for (status 0).
     """
-    parser = _parser(prog)
-    known = parser.known()
-    named = {f"--{name.replace('_', '-')}": value for name, value in settings.items() if value is not None}
-    if unknown := sorted(set(named) - known):
-        raise SettingsError(f"SETTINGS: {refusal(unknown, known)}. Correct the name; --help lists them all.")
-    written = [f"{name}={value}" for name, value in named.items()]
-    options: argparse.Namespace = parser.parse_args([*written, *(own_arguments() if argv is None else argv)])
-    return options
+    return parse_kernel(_parser(prog), argv, settings)
 
 
 def _parser(prog: str) -> Parser:
@@ -57,6 +45,7 @@ def _parser(prog: str) -> Parser:
     add("--limit", default=LIMIT, help="of the whole session, such as 11h30m (%(default)s)")
     add("--curated", metavar="CSV:DIR", help="trusted clips, from a folder under the input root (known data sets)")
     add("--noisy", metavar="CSV:DIR", help="clips whose labels may be wrong, the same way")
+    add("--start", metavar="NAME", default="", help="weights to begin with: a file under the input root, or a recipe")
     add("--folds", default="", help="train these members alone, comma separated (all)")
     add("--epochs", type=int, default=0, help="of every stage, instead of the plan's")
     add("--seed", type=int, default=0)

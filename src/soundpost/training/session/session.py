@@ -23,6 +23,7 @@ class Session:
     input_root: str
     competition: str = ""
     given: Mapping[str, str] = field(default_factory=dict)  # "curated", "noisy" -> CSV:DIR inside the mount
+    start: str = ""  # what members begin with, by its name inside the mount; empty: nothing
     device: str = "auto"
     folds: tuple[str, ...] = ()  # members to train; empty: all
     epochs: int = 0  # in every stage; 0: the plan's

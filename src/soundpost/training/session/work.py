@@ -11,12 +11,13 @@ from soundpost.ensemble.recipe_folder import OUT_OF_FOLD, fold_file
 from soundpost.ensemble.weights_folder import RECIPE
 from soundpost.errors import KitError, SettingsError
 from soundpost.inference.devices import choose_devices
+from soundpost.training.begin import start_file
 from soundpost.training.clips import VALIDATED, Source, read_clips
 from soundpost.training.finish import leave_recipe, members_there, score
 from soundpost.training.inputs.material import Shared
 from soundpost.training.member_file import is_finished
 from soundpost.training.plan import Plan, read_plan
-from soundpost.training.session.mounts import find_places
+from soundpost.training.session.mounts import find_places, find_start
 from soundpost.training.session.session import FOLDS_FILE, PLAN_FILE, Found, Session
 from soundpost.training.session.tables import folds_of, plain_csv, wanted
 from soundpost.training.store import alone
@@ -35,6 +36,9 @@ def look(session: Session) -> Found:
         try:
             campaign = campaign_of(session, name, CPU)
             asked_for = _asked_for(session, campaign)
+            if campaign.start:
+                for fold in asked_for:
+                    start_file(campaign.start, fold)
             _check_members(campaign)
             folds[name] = asked_for
         except KitError as error:
@@ -66,8 +70,7 @@ def train(
         Paused: it was time to stop.
         SettingsError: another training has left a member or a checkpoint there.
     """
-    campaign = campaign_of(session, name, torch.device(device))
-    campaign = replace(campaign, is_time=is_time, on_epoch=on_epoch)
+    campaign = replace(campaign_of(session, name, torch.device(device), is_time), on_epoch=on_epoch)
     campaign.member(fold)
     with alone(Path(session.scratch) / "recipes" / name):
         (campaign.out / OUT_OF_FOLD).unlink(missing_ok=True)  # they are other members' by now
@@ -81,7 +84,9 @@ def tell_scores(session: Session, name: str, device: str) -> None:
         print(told, flush=True)
 
 
-def campaign_of(session: Session, name: str, device: torch.device) -> Campaign:
+def campaign_of(
+    session: Session, name: str, device: torch.device, is_time: Callable[[], bool] = lambda: False
+) -> Campaign:
     """A plan's campaign over the clips that are attached.
 
     Raises:
@@ -93,8 +98,9 @@ def campaign_of(session: Session, name: str, device: torch.device) -> Campaign:
         plan = replace(plan, stages=tuple({**stage, "epochs": session.epochs} for stage in plan.stages))
     clips = read_clips(plan, _sources(session, plan), path.parent)
     scratch = Path(session.scratch)
-    shared = Shared(plan, clips, device, scratch / "features")
-    return Campaign(shared, session.folder(name), session.seed, save_every=session.save_every)
+    shared = Shared(plan, clips, device, scratch / "features", is_time=is_time)
+    start = find_start(Path(session.input_root), session.start) if session.start else None
+    return Campaign(shared, session.folder(name), session.seed, start, save_every=session.save_every)
 
 
 def _sources(session: Session, plan: Plan) -> dict[str, Source]:

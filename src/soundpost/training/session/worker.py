@@ -17,6 +17,7 @@ from types import FrameType
 from soundpost.errors import KitError
 from soundpost.exit_status import STATUS_DEFECT, STATUS_OK, STATUS_REFUSED
 from soundpost.resources.processes import die_with_parent
+from soundpost.training.interrupt import Paused
 from soundpost.training.session.session import STATUS_PAUSED
 from soundpost.training.session.task import Task
 
@@ -69,7 +70,6 @@ class Stop:
 
 def _do(task: Task, stop: Callable[[], bool]) -> int:
     from soundpost.training.session import work
-    from soundpost.training.trainer import Paused
 
     if not task.plan:
         Path(task.sign).write_text(json.dumps(work.look(task.session).to_json()), "utf-8")
