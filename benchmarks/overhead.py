@@ -94,11 +94,12 @@ def main() -> None:
         kernel = [sys.executable, "kernel.py", "--test-dir", str(folder / "test"), "--sample-submission", str(sample)]
         quiet = ["--progress", "quiet", "--precision", "float32"]
         for _ in range(arguments.repeats):
-            whole = run([*kernel, "--out", str(folder / "submission.csv"), *quiet], one_core=True)
+            whole = run([*kernel, "--out", str(folder / "submission.csv"), *quiet], one_core=True, memory=False)
             alone = run(
                 [sys.executable, str(ROOT / "benchmarks/overhead.py"), "--bare", str(folder / "test")],
                 one_core=True,
                 environment=ENGINE_ENVIRONMENT,
+                memory=False,
             )
             parts = json.loads(alone.output.splitlines()[-1])
             work = sum(parts.values())
