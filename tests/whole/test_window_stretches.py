@@ -161,4 +161,4 @@ def test_recording_of_two_hours_is_never_in_memory_whole(
         peaks.append(int(re.search(r"peak memory ([\d,]+) MB of", run.said())[1].replace(",", "")))
     # Spectrograms that stay in memory take 0.3 MB a minute; the waveform of what is longer would be 384 MB.
     assert peaks[1] <= peaks[0] + 150, peaks
-    assert len({tuple(row) for row in table.values()}) > 12
+    assert len({tuple(row) for row in table.values()}) >= 12  # the minute that repeats has so many windows
