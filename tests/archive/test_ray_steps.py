@@ -46,7 +46,8 @@ def test_windows_of_equal_length_are_shown_together_whichever_block_they_came_in
     steps = ray_steps.Steps.of(plan, "cpu")
     numbered = plan.clips.append_column("clip", pa.array(range(6), pa.int64()))
     heard = [list(ray_steps.hear(block, steps)) for block in (numbered.slice(0, 3), numbered.slice(3, 3))]
-    alone = [answered(plan, [table], steps)[0]["probabilities"] for block in heard for table in block]
+    rows = [table.slice(i, 1) for block in heard for table in block for i in range(len(table))]
+    alone = [answered(plan, [row], steps)[0]["probabilities"] for row in rows]
     shown: list[list[tuple[int, int]]] = []
 
     def noting(spectrograms: Sequence[np.ndarray], windows: Sequence[Window], *others: Any) -> Any:
