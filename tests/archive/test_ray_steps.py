@@ -64,6 +64,21 @@ def test_windows_of_equal_length_are_shown_together_whichever_block_they_came_in
     np.testing.assert_allclose([row["probabilities"] for row in together], alone, rtol=0, atol=1e-6)
 
 
+def test_rows_of_a_task_leave_it_in_one_table_up_to_so_many_bytes(
+    make_assets: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones together and in one piece, larger ones by themselves; the rows are the same."""
+    plan = plan_of(tmp_path / "clips", (0.3, 0.5, 0.9), make_assets({"folds": 1}))
+    steps = ray_steps.Steps.of(plan, "cpu")
+    numbered = plan.clips.append_column("clip", pa.array(range(3), pa.int64()))
+    (together,) = ray_steps.hear(numbered, steps)
+    assert together["spectrogram0"].num_chunks == 1
+    monkeypatch.setattr(ray_steps, "TOGETHER_BYTES", 1)
+    apart = list(ray_steps.hear(numbered, steps))
+    assert [len(table) for table in apart] == [1, 1, 1]
+    assert pa.concat_tables(apart).equals(together)
+
+
 def test_blocks_hold_clips_of_like_length(
     make_assets: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
