@@ -55,9 +55,8 @@ def run(
         preexec_fn=(lambda: os.sched_setaffinity(0, {0})) if one_core else None,
     )
     peak = [0, 0, 0]
-    watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
     if memory:
-        watcher.start()
+        threading.Thread(target=_watch, args=(process.pid, peak), daemon=True).start()
     output, _ = process.communicate(timeout=timeout_seconds)
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from measuring import ROOT, run
+from measuring import ROOT
+from soundscapes import read_table, read_truth, whole_run
 
 DATA = ROOT.parent / "shared" / "data"
 YEARS = {
@@ -30,7 +31,6 @@ YEARS = {
     "2025": "windows",
     "2026": "windows",
 }
-Cells = list[list[str]]
 Truth = dict[str, np.ndarray]  # row -> (classes,)
 
 
@@ -42,16 +42,10 @@ def make(year: str, out: Path, options: argparse.Namespace) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
-def cells_of(path: Path) -> Cells:
+def cells_of(path: Path) -> list[list[str]]:
     """Lines of a csv, its header first."""
     with path.open(newline="") as file:
         return list(csv.reader(file))
-
-
-def truth_of(folder: Path) -> tuple[list[str], Truth]:
-    """Classes, and for each row which of them are true."""
-    header, *lines = cells_of(folder / "truth.csv")
-    return header[1:], {line[0]: np.array(line[1:], float) > 0 for line in lines}
 
 
 def clips_of(truth: Truth, files: Sequence[str]) -> Truth:
@@ -62,24 +56,17 @@ def clips_of(truth: Truth, files: Sequence[str]) -> Truth:
     }
 
 
-def numbers(given: Cells, classes: Sequence[str], rows: Sequence[str]) -> np.ndarray:
-    """(rows, classes) of a submission with a column for each class."""
-    place = [given[0].index(name) for name in classes]
-    found = {line[0]: [float(line[i]) for i in place] for line in given[1:]}
-    return np.array([found[row] for row in rows])
-
-
-def words(given: Cells, classes: Sequence[str], rows: Sequence[str]) -> np.ndarray:
+def words(path: Path, classes: Sequence[str], rows: Sequence[str]) -> np.ndarray:
     """(rows, classes) of a submission with labels in a cell; an earlier label counts more."""
-    found = {line[0]: line[1].split() for line in given[1:]}
+    found = {line[0]: line[1].split() for line in cells_of(path)[1:]}
     return np.array(
         [[1 / (1 + found[row].index(name)) if name in found[row] else 0 for name in classes] for row in rows]
     )
 
 
-def booleans(given: Cells, classes: Sequence[str], rows: Sequence[str]) -> np.ndarray:
+def booleans(path: Path, classes: Sequence[str], rows: Sequence[str]) -> np.ndarray:
     """(rows, classes) of a submission with a line for each recording, class and window."""
-    found = {line[0]: line[1] == "True" for line in given[1:]}
+    found = {line[0]: line[1] == "True" for line in cells_of(path)[1:]}
     split = [row.rpartition("_") for row in rows]
     return np.array([[found[f"{stem}_{name}_{end}"] for name in classes] for stem, _, end in split], float)
 
@@ -93,13 +80,9 @@ def line(
     from soundpost.evaluation.metrics import lwlrap
 
     test_dir, sample, out = next(folder.glob("test_*/")), folder / "sample_submission.csv", folder / "answer.csv"
-    command = [sys.executable, "-m", "soundpost.launch.main", "--test-dir", str(test_dir), "--device", "cpu"]
-    command += ["--sample-submission", str(sample), "--out", str(out), "--members", members]
-    usage = run([*command, "--assets", str(ROOT / "weights"), "--precision", "float32"])
-    if usage.status:
-        sys.exit(usage.output)
+    whole_run(folder, ROOT / "weights", out, "--members", members, "--precision", "float32")
     verdict = check_submission(out, sample, test_dir)
-    wanted, found = np.array(list(truth.values())), read(cells_of(out), classes, list(truth))
+    wanted, found = np.array(list(truth.values())), read(out, classes, list(truth))
     heard = wanted.any(axis=1)
     print(
         f"| {name} | {verdict.shape} | {len(wanted):,} | {'yes' if verdict.is_valid else verdict.refusals[0]} "
@@ -133,9 +116,10 @@ def main() -> None:
         for year, name in YEARS.items():
             folder = Path(place) / year
             make(year, folder, options)
-            classes, truth = truth_of(folder)
-            line(f"{year}: {name}", folder, READERS.get(year, numbers), truth, classes, options.members)
-        for year, read in {"2018": words, "2019": numbers}.items():
+            rows, classes, heard = read_truth(folder)
+            truth = dict(zip(rows, heard, strict=True))
+            line(f"{year}: {name}", folder, READERS.get(year, read_table), truth, classes, options.members)
+        for year, read in {"2018": words, "2019": read_table}.items():
             as_clips(folder, year, classes)
             truth_of_clips = clips_of(truth, [row[0] for row in cells_of(folder / "sample_submission.csv")[1:]])
             line(f"{year}: clips", folder, read, truth_of_clips, classes, options.members)

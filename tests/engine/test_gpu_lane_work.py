@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from lane_networks import LaneNetwork
 from torch import Tensor
 
 from soundpost.engine import lanes
@@ -19,7 +20,6 @@ from soundpost.views.zoomed_crops import ZoomedCrops, ZoomedCropsSettings
 
 FRAMES = 60
 SECONDS_TO_WAIT = 30.0
-CPU = torch.device("cpu")
 
 
 class Counted(ZoomedCrops):
@@ -40,21 +40,10 @@ class Counted(ZoomedCrops):
 
 
 @dataclass
-class Network:
+class Network(LaneNetwork):
     """Answers with the mean of each window, and notes how many threads its calls have."""
 
-    device: torch.device = CPU
-    n_members: int = 1
     threads: list[int] = field(default_factory=list)
-
-    def on_cpu(self) -> "Network":
-        return self
-
-    def in_float32(self) -> None:
-        return None
-
-    def can_share(self, view: View) -> bool:
-        return False
 
     def __call__(self, batch: Tensor, view: View) -> Tensor:
         self.threads.append(torch.get_num_threads())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from lane_networks import LaneNetwork
 from torch import Tensor
 
 from soundpost.engine import lanes
@@ -25,7 +26,6 @@ from soundpost.views.whole import Whole, WholeSettings
 JOBS = 20
 DEPTH = 3  # jobs that the engine lets a lane have
 SECONDS_TO_WAIT = 30.0
-CPU = torch.device("cpu")
 
 
 @dataclass
@@ -80,22 +80,11 @@ class Queued(HostBuffers):
 
 
 @dataclass
-class Network:
+class Network(LaneNetwork):
     """Answers with the largest number of each window, after the device's own time."""
 
     clock: Clock
     seconds: float
-    device: torch.device = CPU
-    n_members: int = 1
-
-    def on_cpu(self) -> "Network":
-        return self
-
-    def in_float32(self) -> None:
-        return None
-
-    def can_share(self, view: View) -> bool:
-        return False
 
     def __call__(self, batch: Tensor, view: View) -> Tensor:
         self.clock.compute(self.seconds)

@@ -41,31 +41,30 @@ def test_training_paused_at_every_step_equals_uninterrupted(
 ) -> None:
     """Stopped after each single step, across stages, selection, plateau and best epoch: the same bytes."""
     assert main(words(folder, plan, "uninterrupted")) == 0
-    steps = 0
-
-    def is_time() -> bool:
-        nonlocal steps
-        steps += 1
-        return steps % 2 == 0
-
-    monkeypatch.setattr(Trainer, "_look_at_the_clock", _paused_when(is_time))
-    for _ in range(200):
-        assert main(words(folder, plan, "bit_by_bit")) == 0
-        if (folder / "bit_by_bit" / "recipe.toml").is_file():
-            break
-    assert steps > 12
+    assert _train_bit_by_bit(folder, plan, monkeypatch) > 12
     assert same_but_for_the_name(folder / "uninterrupted", folder / "bit_by_bit")
     assert _history(folder / "uninterrupted") == _history(folder / "bit_by_bit")
 
 
-def _paused_when(is_time: object) -> object:
-    own = Trainer._look_at_the_clock
+def _train_bit_by_bit(folder: Path, plan: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Train until all is there, in calls paused at every second look at the clock; the number of looks."""
+    own, looks = Trainer._look_at_the_clock, 0
+
+    def is_time() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks % 2 == 0
 
     def look(trainer: Trainer, run: object, checkpoint: Path) -> None:
         trainer.hooks.is_time = is_time
         own(trainer, run, checkpoint)
 
-    return look
+    monkeypatch.setattr(Trainer, "_look_at_the_clock", look)
+    for _ in range(200):
+        assert main(words(folder, plan, "bit_by_bit")) == 0
+        if (folder / "bit_by_bit" / "recipe.toml").is_file():
+            break
+    return looks
 
 
 def _history(
@@ -92,18 +91,7 @@ def test_loss_scaling_paused_at_every_step_equals_uninterrupted(folder: Path, mo
     kept = _history(folder / "uninterrupted", ("scale", "skipped"))
     assert sum(int(skipped) for _, skipped in kept) >= 2
     assert len({scale for scale, _ in kept}) > 1
-    steps = 0
-
-    def is_time() -> bool:
-        nonlocal steps
-        steps += 1
-        return steps % 2 == 0
-
-    monkeypatch.setattr(Trainer, "_look_at_the_clock", _paused_when(is_time))
-    for _ in range(200):
-        assert main(words(folder, "spectrograms", "bit_by_bit")) == 0
-        if (folder / "bit_by_bit" / "recipe.toml").is_file():
-            break
+    _train_bit_by_bit(folder, "spectrograms", monkeypatch)
     assert same_but_for_the_name(folder / "uninterrupted", folder / "bit_by_bit")
     assert kept == _history(folder / "bit_by_bit", ("scale", "skipped"))
 

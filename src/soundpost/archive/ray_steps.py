@@ -75,6 +75,7 @@ def hear(clips: pa.Table, steps: Steps) -> Iterator[pa.Table]:
     settle()
     torch.set_num_threads(1)
     together: list[pa.Table] = []
+    n_bytes = 0
     for clip in clips.to_pylist():
         with TemporaryDirectory(prefix="soundpost-archive-") as folder:
             try:
@@ -83,9 +84,10 @@ def hear(clips: pa.Table, steps: Steps) -> Iterator[pa.Table]:
                 local = error
             for row in rows_of(clip["clip"], clip, local, steps.window_seconds, steps.hop_seconds):
                 together.append(_heard(row, steps))
-                if sum(table.nbytes for table in together) >= TOGETHER_BYTES:
+                n_bytes += together[-1].nbytes
+                if n_bytes >= TOGETHER_BYTES:
                     yield _joined(together)
-                    together = []
+                    together, n_bytes = [], 0
     if together:
         yield _joined(together)
 
