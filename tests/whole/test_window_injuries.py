@@ -332,12 +332,24 @@ def test_output_folder_that_fills_up_keeps_the_last_whole_file_of_windows(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("windows", "seconds"),
+    [
+        ({"context_seconds": 20.0}, [60.0] * 6),
+        ({"shifts": [0.0, 1.25, -1.25, 2.5, -2.5], "shift_weights": [1.0] * 5}, [1200.0]),
+    ],
+    ids=["context", "shifts"],
+)
 def test_memory_limit_that_was_named_is_kept_by_a_run_over_recordings(
-    tmp_path: Path, make_assets: RecipeMaker, make_recordings: RecordingMaker
+    windows: dict[str, Any],
+    seconds: list[float],
+    tmp_path: Path,
+    make_assets: RecipeMaker,
+    make_recordings: RecordingMaker,
 ) -> None:
     """The refusal names a figure; with it as the limit every row is answered and the tree stays below it."""
-    assets = make_assets({"windows": {"context_seconds": 20.0}})
-    contest = make_recordings({f"r{i}": 60.0 for i in range(6)})
+    assets = make_assets({"windows": windows})
+    contest = make_recordings({f"r{i}": length for i, length in enumerate(seconds)})
     refused = with_its_rows(start(tmp_path / "refused", assets, contest, "--memory-limit", "100M"), contest)
     assert refused.finish() == 2, refused.said()
     assert refused.faults == []

@@ -127,17 +127,22 @@ def test_clip_wise_and_frame_wise_members_are_blended_row_by_row(
         ), row
 
 
+@pytest.mark.parametrize("more", [{}, {"context_seconds": 9.0, "padding": "ends_again"}], ids=["alone", "ends_again"])
 @pytest.mark.parametrize("shift", [1.25, -2.5])
 def test_shifted_view_is_the_answer_to_the_recording_rolled_by_the_shift(
-    shift: float, make_assets: RecipeMaker, make_recordings: RecordingMaker, make_settings: SettingsMaker
+    shift: float,
+    more: dict[str, Any],
+    make_assets: RecipeMaker,
+    make_recordings: RecordingMaker,
+    make_settings: SettingsMaker,
 ) -> None:
     """A recording of whole rows, rolled and written to another file, has the rows of the shifted view."""
     contest = make_recordings({"c": 20.0})
-    windows = {"shifts": [shift], "shift_weights": [1.0]}
+    windows = {"shifts": [shift], "shift_weights": [1.0], **more}
     _, shifted = run_here(make_settings(make_assets({"windows": windows, "folds": 1}), contest))
     samples, _ = soundfile.read(contest / "test" / "c.wav", dtype="int16")
     soundfile.write(contest / "test" / "c.wav", np.roll(samples, round(shift * RATE)), RATE)
-    _, rolled = run_here(make_settings(make_assets({"folds": 1}, folder="plain"), contest))
+    _, rolled = run_here(make_settings(make_assets({"windows": more, "folds": 1}, folder="plain"), contest))
     assert_same(rolled, shifted)
 
 

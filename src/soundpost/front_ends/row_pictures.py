@@ -1,5 +1,6 @@
 """Spectrograms of all rows of a stretch of a recording, side by side in one array, and where each row's frames lie."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ class RowPictures:
         Returns:
             Number of the first row, and how many.
         """
-        if "recording" in (self.settings.scope, getattr(self.front_end.settings, "scope", "window")):
+        if self.settings.scope == "recording" or self._has_one_floor:
             begin = first - first % MOST_ROWS
             return begin, min(MOST_ROWS, total - begin)
         row = self.settings.row_samples(self.rate)
@@ -115,16 +116,26 @@ class RowPictures:
         if self._is_ring:
             ring = total * step
             moved = (samples.joined(ring_parts(begin, min(ring, end), shift, ring)) for shift in self._shifts)
-            joined = [cut(waveform, starts, length) for waveform in moved]
-            waveforms = torch.from_numpy(np.stack(joined, axis=1).reshape(-1, length))
+            pictures = self._side_by_side(self._windows(waveform, starts, length) for waveform in moved)
         elif self.settings.scope == "recording":
             waveform = samples.taken(begin, end)
             whole = cut(waveform, starts[:1], length + (rows - 1) * step, self.settings.padding)
             return self.front_end(torch.from_numpy(whole))[0]
         else:
-            waveforms = self._windows(samples.taken(begin, end), starts, length)
-        pictures = self.front_end(waveforms)
+            pictures = self.front_end(self._windows(samples.taken(begin, end), starts, length))
         return pictures.permute(1, 2, 0, 3).reshape(pictures.shape[1], pictures.shape[2], -1)
+
+    def _side_by_side(self, shifted: Iterable[Tensor]) -> Tensor:
+        """Pictures of the windows of every shift, those of a row together; of one shift at a time, unless one floor
+        is theirs, because the waveforms of all together are most of what a worker holds."""
+        if self._has_one_floor:
+            windows = torch.stack(list(shifted), 1)
+            return self.front_end(windows.flatten(0, 1))
+        return torch.stack([self.front_end(windows) for windows in shifted], 1).flatten(0, 1)
+
+    @property
+    def _has_one_floor(self) -> bool:
+        return getattr(self.front_end.settings, "scope", "window") == "recording"
 
     @property
     def _is_ring(self) -> bool:
