@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,28 @@ def test_store_goes_on_behind_what_was_made_and_begins_anew_where_that_was_cut(t
     values.write_bytes(b"cut")
     assert [array.tolist() for array in store(is_time=False)] == [[0], [1, 1], [2, 2, 2], [3, 3, 3, 3]]
     assert made == [0, 1, 2, 3] * 2
+
+
+def test_call_that_waits_for_another_heeds_a_stop_and_takes_what_the_other_has_made(tmp_path: Path) -> None:
+    """Two commands on the same clips: one makes the features, the other can be stopped while it waits for them."""
+    answers: list[float] = []
+    asked = iter([False, True])  # asked for between two tries
+
+    def wait_and_make(row: int) -> np.ndarray:
+        with pytest.raises(Paused, match=r"waiting for another process, which is at work in .*[0-9a-f]{16}"):
+            build_store(tmp_path, ["one"], "float32", unused, 1, lambda: next(asked))
+        other.start()
+        return np.float32([7])
+
+    def unused(row: int) -> np.ndarray:
+        raise AssertionError("made twice")
+
+    def take() -> None:
+        answers.append(float(build_store(tmp_path, ["one"], "float32", unused, 1)[0][0]))
+
+    other = threading.Thread(target=take)
+
+    build_store(tmp_path, ["one"], "float32", wait_and_make, 1)
+
+    other.join(timeout=30)
+    assert answers == [7]

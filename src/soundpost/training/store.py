@@ -4,9 +4,11 @@ import fcntl
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from soundpost.training.interrupt import Paused
 
 INDEX, PARTIAL = "index.json", "partial.json"  # shapes of all arrays; of those that were made before a stop
+WAIT_SECONDS = 0.1  # between two tries to be alone in a folder
 
 
 class Store:
@@ -51,7 +54,7 @@ def build_store(
 ) -> Store:
     """A store of arrays that make gives, one a row; taken as it is where it was made before with the same key.
 
-    A call that is stopped has made one array at least, and the next one goes on behind the last.
+    A call that is stopped while it makes them has made one at least, and the next one goes on behind the last.
 
     Args:
         folder: in which a folder with the key's digest is made.
@@ -62,22 +65,42 @@ def build_store(
         is_time: whether to stop before the next row.
 
     Raises:
-        Paused: it was time.
+        Paused: it was time, in the middle or while another process makes them.
     """
     home = folder / hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
-    with alone(home):
+    with alone(home, is_time):
         if not (home / INDEX).is_file():
             _build(home, dtype, make, count, is_time)
     return Store(home)
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Nobody else who asks for the same folder is at work in this block, in whatever process; made if not there."""
+def alone(folder: Path, is_time: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Nobody else who asks for the same folder is at work in this block, in whatever process; made if not there.
+
+    Args:
+        folder: which.
+        is_time: whether to stop waiting.
+
+    Raises:
+        Paused: it was time, and another process is still at work there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _is_locked(file):
+            if is_time():
+                raise Paused(f"waiting for another process, which is at work in {folder}")
+            time.sleep(WAIT_SECONDS)
         yield
+
+
+def _is_locked(file: IO[str]) -> bool:
+    """Whether the lock could be had; it is the file's until that is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _build(home: Path, dtype: str, make: Callable[[int], np.ndarray], count: int, is_time: Callable[[], bool]) -> None:
