@@ -62,12 +62,13 @@ network have none.
 """
 M0 = """### erc2019's m0 to the letter
 
-`python benchmarks/training_m0.py`: four folds of ESC-10.
+`python benchmarks/training_m0.py`: folds of ESC-10, each clip by the member that never heard it.
 """
 HEAD = """## Figures
 
-On two cores that other work shared, at the lowest priority, one thread a job. `python benchmarks/training_figures.py`
-wrote this section from the results of the commands that it names. Sizes that are not the published ones are said.
+On two cores, one thread a job and two jobs at a time, now and then beside other work. `python
+benchmarks/training_figures.py` wrote this section from the results of the commands that it names. Sizes that are not
+the published ones are said.
 """
 
 
@@ -235,9 +236,10 @@ def of_m0(results: Path) -> list[str]:
     if not found:
         done = len(list((results / "m0" / "m0").glob("fold*.safetensors")))
         return [*lines, f"Not finished: {done} of 4 members are trained.", ""]
-    said = f"{found['epochs']} epochs: accuracy {found['accuracy']:.4f} (asked: 0.84, aim 0.88), lwlrap "
-    said += f"{found['lwlrap']:.4f}, rate of the last epoch {found['last_rate']:.0e}, "
-    return [*lines, said + f"{found['scores_looked_at']} epochs chosen by a score.", ""]
+    said = f"Folds {', '.join(found['folds'])} ({found['clips']} clips), {found['epochs']} epochs: accuracy "
+    said += f"{found['accuracy']:.4f} (asked: 0.84, aim 0.88), lwlrap {found['lwlrap']:.4f}, rate of the last epoch "
+    said += f"{found['last_rate']:.0e}, {found['scores_looked_at']} epochs had a score to look at."
+    return [*lines, said, ""]
 
 
 PARTS = (of_compact, of_resume, of_noise, of_augmentation, of_overhead, of_overfit, of_m0)
