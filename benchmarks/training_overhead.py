@@ -5,6 +5,8 @@
 The trainer runs its loop as always; each time it has done a step, a second network with the same optimiser does one on
 the same batch, so both take turns in one process on one thread. CPU seconds, medians of steps. "loop" is what the
 trainer does besides making the batch; "whole" counts decoded clips becoming a batch too: reading, augmenting, mixing.
+Whoever meets a new shape first has its kernels made, which took a third of a small network's step and was counted
+against the trainer: so a third network, whose seconds are nobody's, sees every shape before both.
 """
 
 import argparse
@@ -37,29 +39,6 @@ N_CLIPS = 64
 WARM_UP = 2  # steps that count for nothing
 
 
-class Watched:
-    """Batches of an input, the last of which is kept, and the seconds that each took to make."""
-
-    def __init__(self, own: Material, steps: int) -> None:
-        self.own, self.steps = own, steps
-        self.last: Batch | None = None
-        self.seconds: list[float] = []
-
-    def epoch(self, epoch: int, generator: Generator) -> Sequence[Any]:
-        """As many steps as are wanted, whatever the number of clips."""
-        steps: list[Any] = []
-        while len(steps) < self.steps:
-            steps += self.own.epoch(epoch, generator)
-        return steps[: self.steps]
-
-    def batch(self, step: Any, epoch: int, generator: Generator) -> Batch:
-        """One batch."""
-        began = time.process_time()
-        self.last = self.own.batch(step, epoch, generator)
-        self.seconds.append(time.process_time() - began)
-        return self.last
-
-
 class Bare:
     """Forward, loss, backward and step, and nothing besides."""
 
@@ -85,6 +64,42 @@ class Bare:
         self.optimiser.step()
 
 
+class Watched:
+    """Batches of an input, the last of which is kept, and the seconds that each took to make.
+
+    Args:
+        own: the input.
+        steps: how many batches an epoch has.
+        first: sees a batch of every shape before it is handed out.
+    """
+
+    def __init__(self, own: Material, steps: int, first: Bare) -> None:
+        self.own, self.steps, self.first = own, steps, first
+        self.last: Batch | None = None
+        self.seconds: list[float] = []
+        self.nobodys: list[float] = []  # s that a new shape took
+        self._shapes: set[torch.Size] = set()
+
+    def epoch(self, epoch: int, generator: Generator) -> Sequence[Any]:
+        """As many steps as are wanted, whatever the number of clips."""
+        steps: list[Any] = []
+        while len(steps) < self.steps:
+            steps += self.own.epoch(epoch, generator)
+        return steps[: self.steps]
+
+    def batch(self, step: Any, epoch: int, generator: Generator) -> Batch:
+        """One batch."""
+        began = time.process_time()
+        self.last = self.own.batch(step, epoch, generator)
+        made = time.process_time()
+        self.seconds.append(made - began)
+        if self.last.inputs.shape not in self._shapes:
+            self._shapes.add(self.last.inputs.shape)
+            self.first.step(self.last)
+        self.nobodys.append(time.process_time() - made)
+        return self.last
+
+
 def short(name: str, batch: int) -> dict[str, Any]:
     """The table of a plan in one epoch of curated clips at full size."""
     path = ROOT / name if name == COMPACT else find_plan(name)
@@ -106,9 +121,9 @@ def measured(made: Campaign, steps: int) -> dict[str, float]:
     shared = made.shared
     rows = tuple(range(N_CLIPS))
     heard = Heard(rows, shared.clips.truth[:N_CLIPS], shared.clips.sources[:N_CLIPS])
-    watched = Watched(made.input.material(heard, shared.plan.stage(0)), steps + WARM_UP)
     network = made.fresh_network()
-    bare = Bare(shared.plan, network)
+    bare, first = Bare(shared.plan, network), Bare(shared.plan, network)
+    watched = Watched(made.input.material(heard, shared.plan.stage(0)), steps + WARM_UP, first)
     theirs: list[float] = []
     own: list[float] = []
     began = time.process_time()
@@ -127,7 +142,8 @@ def measured(made: Campaign, steps: int) -> dict[str, float]:
     trainer = Trainer(shared.plan, network, hooks, 0, "")
     began = time.process_time()
     trainer.run(None, shared.plan.name)
-    whole, making, alone = own[WARM_UP:-1], watched.seconds[WARM_UP:], theirs[WARM_UP:]
+    whole = [step - nobodys for step, nobodys in zip(own[WARM_UP:-1], watched.nobodys[WARM_UP:], strict=True)]
+    making, alone = watched.seconds[WARM_UP:], theirs[WARM_UP:]
     loop = [step - batch for step, batch in zip(whole, making, strict=True)]
     return {
         "bare_ms": 1000 * statistics.median(alone),
