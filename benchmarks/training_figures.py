@@ -58,7 +58,7 @@ OVERFIT = """### Sixteen clips by heart
 
 `python benchmarks/training_overfit.py`: networks at full size, sixteen clips of two classes, nothing drawn; asked:
 lwlrap 1.000 and a loss under a tenth of the first. Losses in training have dropout in them, those of the finished
-network have none.
+network have none; lwlrap is by the recipe's first view, which may hear more of a clip than training did.
 """
 M0 = """### erc2019's m0 to the letter
 

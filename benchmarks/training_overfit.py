@@ -4,9 +4,10 @@
 
 Eight clips each of two of ESC-10's classes, batches of all sixteen, the plan's own network, input, loss and optimiser,
 one stage at a constant rate, or in one cycle where the plan has cycles; whatever is drawn is off, except where a window
-begins, and dropout. Kept for each plan: losses of the first and the last step, the loss of the finished network on the
-clips beside the loss of the fresh one, and lwlrap. Cheap plans come first. A plan that is there is not trained again;
-one that was cut off goes on from its checkpoint.
+begins, and dropout. Statistics of norms settle: sixty steps are too few for running means of Keras' momentum. Kept for
+each plan: losses of the first and the last step, the loss of the finished network on the clips beside the loss of the
+fresh one, and lwlrap by the recipe's first view, as a kernel hears the clips. Cheap plans come first. A plan that is
+there is not trained again; one that was cut off goes on from its checkpoint.
 """
 
 import argparse
@@ -34,8 +35,9 @@ from soundpost.training.train import ONLY_MEMBER, Campaign
 CLASSES = ("Dog_bark", "Rooster")
 EACH = 8
 CYCLES = ("one_cycle_v1", "one_cycle_2", "linear_cycle")  # whose peaks are too high for a rate that stays
-# What makes clips as long as a window; anything else is augmentation.
-SHAPES = ("pad", "crop", "place", "adaptive_crop")
+# What makes clips as long as a window, or values what the network sees; anything else is augmentation.
+SHAPES = ("pad", "crop", "place", "adaptive_crop", "lighting")
+UNDRAWN = {"crop": {"centre": True}, "lighting": {"probability": 0.0}}  # ways without chance
 MILLISECONDS = {  # a draw, forward and back, roughly: only the order of the plans follows from it
     "ex4sperans/1d": 60,
     "filipmu/resnet18": 90,
@@ -71,13 +73,15 @@ def plan(name: str, steps: int) -> dict[str, Any]:
     schedule = first.get("schedule", {})
     if schedule.get("name") not in CYCLES:
         schedule = {"name": "constant"}
+    if table["norms"] == "own":
+        table["norms"] = "settle"
     table["stages"] = [{"epochs": steps, "batch": 2 * EACH, "schedule": schedule}]
     return table
 
 
 def _undrawn(part: Mapping[str, Any]) -> dict[str, Any]:
     """A part as it is without chance where it has such a way: long clips are cut in the middle."""
-    return {**part, "centre": True} if part["name"] == "crop" else dict(part)
+    return {**part, **UNDRAWN.get(part["name"], {})}
 
 
 def write_clips(out: Path) -> Source:

@@ -104,7 +104,7 @@ def test_store_goes_on_behind_what_was_made_and_begins_anew_where_that_was_cut(t
         return np.full(row + 1, row, np.float32)
 
     def store(is_time: bool) -> Any:
-        return build_store(tmp_path, ["one"], "float32", make, 4, lambda: is_time)
+        return build_store(tmp_path, ["one"], make, 4, lambda: is_time)
 
     for number in (1, 2):
         with pytest.raises(Paused, match=f"features, {number} of 4 clips"):
@@ -113,10 +113,10 @@ def test_store_goes_on_behind_what_was_made_and_begins_anew_where_that_was_cut(t
     values.write_bytes(values.read_bytes() + b"half of an array")
     assert [array.tolist() for array in store(is_time=False)] == [[0], [1, 1], [2, 2, 2], [3, 3, 3, 3]]
     assert made == [0, 1, 2, 3]
-    assert values.stat().st_size == 4 * (1 + 2 + 3 + 4)
+    assert values.stat().st_size == 8 * (1 + 1 + 2 + 2), "each begins at a multiple of eight bytes"
 
     values.with_name("index.json").unlink()
-    values.with_name(PARTIAL).write_text('{"dtype": "float32", "shapes": [[1], [2]]}')
+    values.with_name(PARTIAL).write_text('{"arrays": [["float32", [1]], ["float32", [2]]]}')
     values.write_bytes(b"cut")
     assert [array.tolist() for array in store(is_time=False)] == [[0], [1, 1], [2, 2, 2], [3, 3, 3, 3]]
     assert made == [0, 1, 2, 3] * 2
@@ -129,7 +129,7 @@ def test_call_that_waits_for_another_heeds_a_stop_and_takes_what_the_other_has_m
 
     def wait_and_make(row: int) -> np.ndarray:
         with pytest.raises(Paused, match=r"waiting for another process, which is at work in .*[0-9a-f]{16}"):
-            build_store(tmp_path, ["one"], "float32", unused, 1, lambda: next(asked))
+            build_store(tmp_path, ["one"], unused, 1, lambda: next(asked))
         other.start()
         return np.float32([7])
 
@@ -137,11 +137,11 @@ def test_call_that_waits_for_another_heeds_a_stop_and_takes_what_the_other_has_m
         raise AssertionError("made twice")
 
     def take() -> None:
-        answers.append(float(build_store(tmp_path, ["one"], "float32", unused, 1)[0][0]))
+        answers.append(float(build_store(tmp_path, ["one"], unused, 1)[0][0]))
 
     other = threading.Thread(target=take)
 
-    build_store(tmp_path, ["one"], "float32", wait_and_make, 1)
+    build_store(tmp_path, ["one"], wait_and_make, 1)
 
     other.join(timeout=30)
     assert answers == [7]

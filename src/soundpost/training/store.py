@@ -15,7 +15,11 @@ from tqdm import tqdm
 
 from soundpost.training.interrupt import Paused
 
-INDEX, PARTIAL = "index.json", "partial.json"  # shapes of all arrays; of those that were made before a stop
+INDEX, PARTIAL = "index.json", "partial.json"  # types and shapes of all arrays; of those that were made before a stop
+FORMAT = "2"  # of a folder: part of its key, so that another version's is made anew
+ALIGNED = 8  # bytes, to a multiple of which every array begins
+
+Layout = tuple[str, tuple[int, ...]]  # type and shape of an array
 WAIT_SECONDS = 0.1  # between two tries to be alone in a folder
 
 
@@ -24,30 +28,29 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         """Open what build has made."""
-        index = json.loads((folder / INDEX).read_text("utf-8"))
-        self._shapes = [tuple(shape) for shape in index["shapes"]]
-        sizes = [int(np.prod(shape)) for shape in self._shapes]
-        self._begins = np.concatenate([[0], np.cumsum(sizes)])
-        self._values = np.memmap(folder / "values", np.dtype(index["dtype"]), "c", shape=(int(self._begins[-1]),))
+        self._layouts = _read_index(folder / INDEX)
+        self._begins = np.cumsum([0, *map(_room, self._layouts)])
+        self._bytes = np.memmap(folder / "values", np.uint8, "c", shape=(int(self._begins[-1]),))
 
     def __len__(self) -> int:
         """How many arrays."""
-        return len(self._shapes)
+        return len(self._layouts)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """One array, in the file's own precision; nothing is copied."""
-        return self._values[self._begins[row] : self._begins[row + 1]].reshape(self._shapes[row])
+        """One array, of the type that it was made with; nothing is copied."""
+        dtype, shape = self._layouts[row]
+        begin = self._begins[row]
+        return self._bytes[begin : begin + _size(self._layouts[row])].view(dtype).reshape(shape)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shapes of all arrays."""
-        return self._shapes
+        return [shape for _, shape in self._layouts]
 
 
 def build_store(
     folder: Path,
     key: Sequence[str],
-    dtype: str,
     make: Callable[[int], np.ndarray],
     count: int,
     is_time: Callable[[], bool] = lambda: False,
@@ -59,18 +62,17 @@ def build_store(
     Args:
         folder: in which a folder with the key's digest is made.
         key: everything on which the arrays depend.
-        dtype: in which they are kept.
-        make: row -> array.
+        make: row -> array, which is kept in its own type.
         count: rows.
         is_time: whether to stop before the next row.
 
     Raises:
         Paused: it was time, in the middle or while another process makes them.
     """
-    home = folder / hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
+    home = folder / hashlib.sha256("\n".join([FORMAT, *key]).encode()).hexdigest()[:16]
     with alone(home, is_time):
         if not (home / INDEX).is_file():
-            _build(home, dtype, make, count, is_time)
+            _build(home, make, count, is_time)
     return Store(home)
 
 
@@ -103,37 +105,47 @@ def _is_locked(file: IO[str]) -> bool:
     return True
 
 
-def _build(home: Path, dtype: str, make: Callable[[int], np.ndarray], count: int, is_time: Callable[[], bool]) -> None:
-    shapes = _made_before(home, dtype)
-    with (home / "values").open("r+b" if shapes else "wb") as file:
-        file.seek(_n_bytes(shapes, dtype))
+def _build(home: Path, make: Callable[[int], np.ndarray], count: int, is_time: Callable[[], bool]) -> None:
+    layouts = _made_before(home)
+    with (home / "values").open("r+b" if layouts else "wb") as file:
+        file.seek(sum(map(_room, layouts)))
         file.truncate()
-        for row in tqdm(range(len(shapes), count), "features", initial=len(shapes), total=count, unit="clip"):
-            array = np.ascontiguousarray(make(row), np.dtype(dtype))
-            file.write(array.tobytes())
-            shapes.append(array.shape)
-            if len(shapes) < count and is_time():
+        for row in tqdm(range(len(layouts), count), "features", initial=len(layouts), total=count, unit="clip"):
+            array = make(row)
+            layout = str(array.dtype), array.shape
+            file.write(array.tobytes() + bytes(_room(layout) - array.nbytes))
+            layouts.append(layout)
+            if len(layouts) < count and is_time():
                 file.flush()
-                _write_index(home / PARTIAL, dtype, shapes)
-                raise Paused(f"features, {len(shapes)} of {count} clips")
-    _write_index(home / INDEX, dtype, shapes)
+                _write_index(home / PARTIAL, layouts)
+                raise Paused(f"features, {len(layouts)} of {count} clips")
+    _write_index(home / INDEX, layouts)
     (home / PARTIAL).unlink(missing_ok=True)
 
 
-def _made_before(home: Path, dtype: str) -> list[tuple[int, ...]]:
-    """Shapes of the arrays that a call which was stopped has left; none where not all of their bytes are there."""
+def _made_before(home: Path) -> list[Layout]:
+    """The arrays that a call which was stopped has left; none where not all of their bytes are there."""
     try:
-        shapes = [tuple(shape) for shape in json.loads((home / PARTIAL).read_text("utf-8"))["shapes"]]
-        return shapes if (home / "values").stat().st_size >= _n_bytes(shapes, dtype) else []
+        layouts = _read_index(home / PARTIAL)
+        return layouts if (home / "values").stat().st_size >= sum(map(_room, layouts)) else []
     except (OSError, ValueError, KeyError):
         return []
 
 
-def _n_bytes(shapes: Sequence[tuple[int, ...]], dtype: str) -> int:
-    return sum(math.prod(shape) for shape in shapes) * np.dtype(dtype).itemsize
+def _size(layout: Layout) -> int:
+    return math.prod(layout[1]) * np.dtype(layout[0]).itemsize
 
 
-def _write_index(path: Path, dtype: str, shapes: Sequence[tuple[int, ...]]) -> None:
+def _room(layout: Layout) -> int:
+    """Bytes from one array to the next."""
+    return math.ceil(_size(layout) / ALIGNED) * ALIGNED
+
+
+def _read_index(path: Path) -> list[Layout]:
+    return [(dtype, tuple(shape)) for dtype, shape in json.loads(path.read_text("utf-8"))["arrays"]]
+
+
+def _write_index(path: Path, layouts: Sequence[Layout]) -> None:
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({"dtype": dtype, "shapes": shapes}), encoding="utf-8")
+    aside.write_text(json.dumps({"arrays": layouts}), encoding="utf-8")
     aside.replace(path)

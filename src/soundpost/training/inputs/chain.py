@@ -13,11 +13,12 @@ from soundpost.registry import build
 from soundpost.training.augmentations import AUGMENTATIONS, BY_CLIP
 from soundpost.training.augmentations.augmentation import Augmentation
 from soundpost.training.batch import Batch, side_by_side
-from soundpost.training.inputs.material import LOUDEST, Heard, Shared
+from soundpost.training.inputs.material import Heard, Shared
 from soundpost.training.inputs.windowed import sampler_of, source_numbers
 from soundpost.training.mixing import Mixing, MixSettings
 from soundpost.training.plan import StageSettings, strict
 from soundpost.training.samplers.sampler import cut
+from soundpost.training.sixteen_bits import as_waveform
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Waveforms:
         store, shared = self.shared.waveforms, self.shared
 
         def read(row: int) -> Tensor:
-            return torch.tensor(store[row]).float() / LOUDEST
+            return as_waveform(store[row])
 
         def see(batch: Batch) -> Batch:
             # Effects may have left less than the network needs.

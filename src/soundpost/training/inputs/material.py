@@ -17,11 +17,10 @@ from soundpost.training.batch import Batch
 from soundpost.training.clips import Clips
 from soundpost.training.plan import Plan, StageSettings
 from soundpost.training.sets.copies import copied
+from soundpost.training.sixteen_bits import kept
 from soundpost.training.store import Store, build_store
 from soundpost.views import VIEWS
 from soundpost.views.view import View
-
-LOUDEST = 32767  # the largest value of int16, in which waveforms are kept
 
 
 class Material(Protocol):
@@ -91,28 +90,24 @@ class Shared:
         def make(row: int) -> np.ndarray:
             waveform = torch.from_numpy(self.waveform(row)).to(self.device)
             found: np.ndarray = self.front_end(waveform[None])[0].cpu().numpy()
-            return found
+            return found.astype(self.plan.store, copy=False)
 
         front_end = repr((self.plan.store, sorted(self.plan.front_end.items())))
         key = self.key("spectrograms", front_end)
-        return self.store(key, self.plan.store, make)
+        return self.store(key, make)
 
     @cached_property
     def waveforms(self) -> Store:
-        """Every clip in 16 bits, (samples,)."""
+        """Every clip as `sixteen_bits.kept` keeps it, (samples,)."""
+        return self.store(self.key("waveforms"), lambda row: kept(self.waveform(row)))
 
-        def make(row: int) -> np.ndarray:
-            return np.round(self.waveform(row).clip(-1, 1) * LOUDEST)
-
-        return self.store(self.key("waveforms"), "int16", make)
-
-    def store(self, key: Sequence[str], dtype: str, make: Callable[[int], np.ndarray]) -> Store:
+    def store(self, key: Sequence[str], make: Callable[[int], np.ndarray]) -> Store:
         """What make gives for every clip, made by whichever call has time for it.
 
         Raises:
             Paused: it was time to stop.
         """
-        return build_store(self.folder, key, dtype, make, len(self.clips.paths), self.is_time)
+        return build_store(self.folder, key, make, len(self.clips.paths), self.is_time)
 
     def key(self, what: str, settings: str = "") -> list[str]:
         """Everything on which features of all clips depend: what they are, how they are made, and the files."""

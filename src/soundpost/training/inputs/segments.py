@@ -18,8 +18,9 @@ from soundpost.front_ends.segments import global_statistics
 from soundpost.functional.qrfaction_layout import STATISTICS, STEPS, pack
 from soundpost.training.batch import Batch
 from soundpost.training.inputs.chain import ChainMaterial, even
-from soundpost.training.inputs.material import LOUDEST, Heard, Shared
+from soundpost.training.inputs.material import Heard, Shared
 from soundpost.training.plan import StageSettings
+from soundpost.training.sixteen_bits import as_waveform
 from soundpost.training.store import Store
 
 SIDES = STEPS * STATISTICS + 3  # statistics, length, first and last sample of what trimming leaves
@@ -59,7 +60,7 @@ class Segments:
             return np.concatenate([global_statistics(whole).ravel(), np.array(tail, np.float64)])
 
         key = self.shared.key("sides", repr((chosen.trim_db, chosen.trim_pad_mode, chosen.length_unit)))
-        return self.shared.store(key, "float64", make)
+        return self.shared.store(key, make)
 
     def ready(self) -> None:
         """Make the features that all members share."""
@@ -78,7 +79,7 @@ class SegmentsMaterial(ChainMaterial):
 
         def read(row: int) -> Tensor:
             start, end = self.sides[row][-2:].astype(np.int64).tolist()
-            return torch.tensor(waveforms[row][start:end]).float() / LOUDEST
+            return as_waveform(waveforms[row][start:end])
 
         super().__init__(heard, stage, made.shared, read)
 
