@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def scores(made: Campaign) -> dict[str, object]:
-    """Of the clips whose member is there, by all passes of the recipe; the last rate, and epochs with a score."""
+    """What all passes of the recipe give on the clips whose member is there; the last rate, and epochs with a score."""
     there = members_there(made)
     recipe = leave_recipe(made, there)
     clips = made.shared.clips

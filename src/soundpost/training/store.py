@@ -16,7 +16,7 @@ from tqdm import tqdm
 from soundpost.training.interrupt import Paused
 
 INDEX, PARTIAL = "index.json", "partial.json"  # types and shapes of all arrays; of those that were made before a stop
-FORMAT = "2"  # of a folder: part of its key, so that another version's is made anew
+FORMAT = "2"  # part of a folder's key, so that what another version made is made anew
 ALIGNED = 8  # bytes, to a multiple of which every array begins
 
 Layout = tuple[str, tuple[int, ...]]  # type and shape of an array
