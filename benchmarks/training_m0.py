@@ -4,7 +4,7 @@
 
 Everything is the plan erc2019/m0 and its template: cosine wave from 1e-3 to 1e-5, one share a batch for mixing, places,
 bands, stretches and reversals drawn anew, twelve passes whose logits are averaged. The published networks heard every
-clip; here the csv's folds are held out, so that there is something to score. About half an hour a fold on one core.
+clip; here the csv's folds are held out, so that there is something to score. About an hour a fold on one core.
 """
 
 import argparse
@@ -17,12 +17,10 @@ import numpy as np
 import torch
 from training_at_hand import ESC10, OUT, campaign, keep
 
-from soundpost.audio.decode import AudioSettings, decode
 from soundpost.ensemble.recipes import Recipe
 from soundpost.ensemble.weights_file import load_arrays
 from soundpost.evaluation.metrics import accuracy, lwlrap
-from soundpost.inference.in_memory import answer, spectrograms_of
-from soundpost.registry import settings_from
+from soundpost.inference.in_memory import answer
 from soundpost.training.finish import leave_recipe, members_there
 from soundpost.training.history_picture import read_history
 from soundpost.training.plan import find_plan
@@ -72,10 +70,8 @@ def scores(made: Campaign) -> dict[str, object]:
 def heard(made: Campaign, recipe: Recipe, fold: str, rows: list[int]) -> np.ndarray:
     """(clips, classes) probabilities of a member, as a kernel computes them."""
     member = next(member for member in recipe.members if member.fold == fold)
-    audio = settings_from(AudioSettings, recipe.audio, "[audio]")
-    waveforms = [decode(ESC10.folder / made.shared.clips.files[row], audio).waveform for row in rows]
     arrays = load_arrays(made.out / member.file, member.sha256, member.name)
-    return answer(recipe, member, arrays, spectrograms_of(recipe, waveforms, torch.device("cpu")), len(recipe.views))
+    return answer(recipe, member, arrays, [made.shared.spectrograms[row] for row in rows], len(recipe.views))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from soundpost.training.interrupt import Paused
 INDEX, PARTIAL = "index.json", "partial.json"  # types and shapes of all arrays; of those that were made before a stop
 FORMAT = "2"  # part of a folder's key, so that what another version made is made anew
 ALIGNED = 8  # bytes, to a multiple of which every array begins
+WAIT_SECONDS = 0.1  # between two tries to be alone in a folder
 
 Layout = tuple[str, tuple[int, ...]]  # type and shape of an array
-WAIT_SECONDS = 0.1  # between two tries to be alone in a folder
 
 
 class Store:
