@@ -135,10 +135,13 @@ def test_signal_ends_the_page_and_not_the_run(make_process: Maker, tmp_path: Pat
         import time
         from pathlib import Path
         from soundpost.launch import page
+        from soundpost.resources.signals import signals_noted
         from soundpost.settings import RunSettings
         page.MODULE = "stand_in_page"
         run = RunSettings("", "", "", "", "", started=time.monotonic(), time_limit_seconds=100.0)
-        page.write_page(Path({str(tmp_path / "report.html")!r}), Path("run.json"), run, print)
+        signals = []
+        with signals_noted(signals.append):
+            page.write_page(Path({str(tmp_path / "report.html")!r}), Path("run.json"), run, print, signals)
         print("and on")
         """
     )

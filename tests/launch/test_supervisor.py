@@ -19,6 +19,7 @@ from soundpost.launch.engine_process import teller
 from soundpost.launch.scratch import PREFIX, born, remove_dead
 from soundpost.launch.supervisor import ATTEMPTS, Supervisor
 from soundpost.resources.memory_budget import SHRINK_SHARE
+from soundpost.resources.signals import signals_noted
 from soundpost.settings import RunSettings
 
 HEAD = """
@@ -48,7 +49,9 @@ class Stage:
     def run(self, script: str, limit: float = 120.0, relay: Callable[[str], None] | None = None) -> int:
         self.script = script
         settings = RunSettings("", "", "", str(self.out), "", time_limit_seconds=limit, started=time.monotonic())
-        return Supervisor(settings, self.root, self.said.append, relay).run()
+        signals: list[int] = []
+        with signals_noted(signals.append):
+            return Supervisor(settings, self.root, self.said.append, relay, signals).run()
 
 
 @pytest.fixture
@@ -260,20 +263,14 @@ def test_engine_that_ignores_the_signal_is_killed_after_a_grace(stage: Stage, mo
         assert stage.run("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)") == 143
 
 
-def test_handlers_of_signals_are_put_back(stage: Stage) -> None:
-    """A notebook's own handlers work again after the run."""
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    stage.run("")
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+def test_signal_that_came_before_the_engine_starts_none(stage: Stage) -> None:
+    """Between the first submission and the engine lies a moment, too."""
+    settings = RunSettings("", "", "", str(stage.out), "", time_limit_seconds=120.0, started=time.monotonic())
+    with_signal = Supervisor(settings, stage.root, stage.said.append, None, [signal.SIGTERM, signal.SIGINT])
 
-
-def test_supervisor_in_another_thread_leaves_signals_alone(stage: Stage) -> None:
-    """Only a main thread may set handlers; elsewhere the run works without."""
-    status: list[int] = []
-    thread = threading.Thread(target=lambda: status.append(stage.run("")))
-    thread.start()
-    thread.join(60)
-    assert status == [0]
+    assert with_signal.run() == 128 + signal.SIGTERM
+    assert stage.settings_seen == []
+    assert stage.said == ["SIGTERM: ended early; the submission holds 0 predicted clips"]
 
 
 def test_children_of_an_engine_are_gone_when_it_is(stage: Stage, tmp_path: Path) -> None:

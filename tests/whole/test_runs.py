@@ -21,6 +21,7 @@ from soundpost.contest.submission import check, read_sample
 from soundpost.engine import extract_stage, provision
 from soundpost.engine import run as run_module
 from soundpost.front_ends import FRONT_ENDS
+from soundpost.launch import main as launch_module
 from soundpost.launch.main import main
 from soundpost.launch.scratch import remove_dead
 from soundpost.models import MODELS
@@ -95,6 +96,32 @@ def test_signals_at_any_moment_end_in_a_valid_file_and_say_so(
             assert f"{number.name}: ended early; the submission holds" in run.said(), which
             answered = int(re.search(r"the submission holds ([\d,]+) predicted", run.said())[1].replace(",", ""))
             assert answered > 0, which
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["_prepare", "rehearsal", "final_status"])
+def test_signal_while_there_is_no_engine_ends_the_run_in_good_order(
+    number: signal.Signals,
+    moment: str,
+    tmp_path: Path,
+    make_assets: RecipeMaker,
+    make_clips: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before the first submission, between it and the engine, and behind it: valid, and the status is true."""
+    usual = getattr(launch_module, moment)
+
+    def and_signal(*given: object) -> object:
+        signal.raise_signal(number)
+        return usual(*given)
+
+    monkeypatch.setattr(launch_module, moment, and_signal)
+    contest, out = make_clips((0.3,)), tmp_path / "submission.csv"
+
+    status = main(arguments(make_assets(), contest, out))
+
+    assert status == (0 if moment == "final_status" else 128 + number)
+    assert check(out, read_sample(contest / "sample_submission.csv")) == []
 
 
 # ---------------------------------------------------------------- deaths

@@ -29,6 +29,7 @@ from soundpost.launch.supervisor import Supervisor
 from soundpost.launch.wheels import install
 from soundpost.registry import settings_from
 from soundpost.resources.processes import age_seconds
+from soundpost.resources.signals import signals_noted
 from soundpost.settings import RunSettings, parse_bytes, parse_seconds
 
 SIGNALS = 128  # a status above it says that a signal ended the run, and a person waits for that
@@ -57,21 +58,22 @@ def main(
     log = Log(Path(options.log) if options.log else None, options.progress == "quiet")
     if old := requirements.outdated():
         log.say(f"warning: {old}")
+    signals: list[int] = []  # those that come from here on; the first submission is written all the same
     try:
-        with _dry(options):
+        with signals_noted(signals.append), _dry(options):
             run, contest = _prepare(options, _started(began), log)
             with rehearsal(run, contest) as rehearsed:
                 if rehearsed is not None and not is_rerun():
-                    return _rehearsed(rehearsed, options, log)
-            return _supervised(run, contest.sample, options, log)
+                    return _rehearsed(rehearsed, options, log, signals)
+            return _supervised(run, contest.sample, options, log, signals)
     except KitError as error:
         log.say(f"error: {error}")
         return STATUS_REFUSED
 
 
-def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, log: Log) -> int:
+def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, log: Log, signals: Sequence[int]) -> int:
     """The run itself, and the status that Kaggle is told."""
-    supervisor = _supervisor(run, options, log)
+    supervisor = _supervisor(run, options, log, signals)
     try:
         status = supervisor.run()
     except Exception:
@@ -83,11 +85,11 @@ def _supervised(run: RunSettings, sample: Sample, options: argparse.Namespace, l
     if supervisor.record:
         log.sum_up(summary(supervisor.record.table, status))
     if options.report and supervisor.record and status < SIGNALS and not is_rerun():  # nobody sees a rerun's files
-        write_page(Path(options.report).absolute(), supervisor.record.path, run, log.say)
+        write_page(Path(options.report).absolute(), supervisor.record.path, run, log.say, signals)
     return status
 
 
-def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supervisor:
+def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log, signals: Sequence[int]) -> Supervisor:
     relay = log.relay if log.path or log.is_quiet or not _has_own_output() else None
     assets = find_assets(Path(run.assets), input_root=Path(run.input_root))
 
@@ -95,16 +97,16 @@ def _supervisor(run: RunSettings, options: argparse.Namespace, log: Log) -> Supe
         wheels = () if run.backend == "torch" else assets.submission.wheels
         return install(wheels, assets.wheels, folder, run.time_limit_seconds, should_stop, log.say)
 
-    return Supervisor(run, _scratch_root(options), log.say, relay, provide)
+    return Supervisor(run, _scratch_root(options), log.say, relay, signals, provide)
 
 
-def _rehearsed(run: RunSettings, options: argparse.Namespace, log: Log) -> int:
+def _rehearsed(run: RunSettings, options: argparse.Namespace, log: Log, signals: Sequence[int]) -> int:
     """Foretell the hidden run from training recordings; the stub sample has its answer already."""
     log.say(
         "no recording is in the test folder: training recordings are measured in their place, to foretell the hidden "
         f"run of {run.expect_clips:,} recordings of {run.expect_seconds:g} s; every row of the sample holds the priors"
     )
-    status = _supervisor(run, options, log).run()
+    status = _supervisor(run, options, log, signals).run()
     if status:
         log.say(f"the rehearsal ended with status {status}; what it says above would end the hidden run, too")
     return status

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from soundpost.launch.signals import signals_noted
 from soundpost.resources.deadline import EXIT_SECONDS, kill_seconds
 from soundpost.resources.memory import memory_allowed, process_memory
 from soundpost.resources.memory_budget import LIMIT_SHARE
@@ -39,7 +38,9 @@ class Allowed:
     n_bytes: int
 
 
-def write_page(page: Path, record: Path, run: RunSettings, say: Callable[[str], None]) -> None:
+def write_page(
+    page: Path, record: Path, run: RunSettings, say: Callable[[str], None], signals: Sequence[int] = ()
+) -> None:
     """Write the page, or say in one line why there is none; nothing is raised.
 
     Args:
@@ -47,9 +48,10 @@ def write_page(page: Path, record: Path, run: RunSettings, say: Callable[[str], 
         record: run.json.
         run: whose limits hold.
         say: takes a line of the log.
+        signals: numbers of those that have come, and of any that comes meanwhile, which ends the page.
     """
     try:
-        trouble = _trouble(page, record, _allowed(run))
+        trouble = _trouble(page, record, _allowed(run), signals)
     except Exception as error:  # whatever it is, the run is over and has its status
         trouble = f"{type(error).__name__}: {error}"
     say(f"warning: --report {page}: no page, {trouble}; the run does not need it" if trouble else f"report: {page}")
@@ -61,7 +63,7 @@ def _allowed(run: RunSettings) -> Allowed:
     return Allowed(min(MOST_SECONDS, ends - time.monotonic()), min(MOST_BYTES, limit))
 
 
-def _trouble(page: Path, record: Path, allowed: Allowed) -> str:
+def _trouble(page: Path, record: Path, allowed: Allowed, signals: Sequence[int]) -> str:
     """Why there is no page; empty where there is one."""
     if allowed.seconds > 0:  # else the disk may have stalled, and nothing is asked of it any more
         page.unlink(missing_ok=True)
@@ -78,7 +80,7 @@ def _trouble(page: Path, record: Path, allowed: Allowed) -> str:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        trouble = _watched(process, allowed)
+        trouble = _watched(process, allowed, signals)
         if not trouble and process.returncode:
             said.seek(0)
             lines = said.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
@@ -89,25 +91,23 @@ def _trouble(page: Path, record: Path, allowed: Allowed) -> str:
     return trouble
 
 
-def _watched(process: "subprocess.Popen[bytes]", allowed: Allowed) -> str:
+def _watched(process: "subprocess.Popen[bytes]", allowed: Allowed, signals: Sequence[int]) -> str:
     """Why the process had to be killed; empty when it ended by itself."""
     ends = time.monotonic() + allowed.seconds
-    signals: list[int] = []
     trouble = ""
-    with signals_noted(signals.append):
-        while process.poll() is None and not trouble:
-            if signals:
-                trouble = "interrupted"
-            elif time.monotonic() >= ends:
-                trouble = f"not ready within {allowed.seconds:.0f} s"
-            elif (used := process_memory(process.pid)) > allowed.n_bytes:
-                trouble = f"it took {used / 1e6:,.0f} MB of {allowed.n_bytes / 1e6:,.0f} MB"
-            else:
-                time.sleep(LOOK_SECONDS)
-        if trouble:
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GONE_SECONDS)
+    while process.poll() is None and not trouble:
+        if signals:
+            trouble = "interrupted"
+        elif time.monotonic() >= ends:
+            trouble = f"not ready within {allowed.seconds:.0f} s"
+        elif (used := process_memory(process.pid)) > allowed.n_bytes:
+            trouble = f"it took {used / 1e6:,.0f} MB of {allowed.n_bytes / 1e6:,.0f} MB"
+        else:
+            time.sleep(LOOK_SECONDS)
+    if trouble:
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GONE_SECONDS)
     return trouble
 
 

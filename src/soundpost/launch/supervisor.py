@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,6 @@ from soundpost.contest import submission
 from soundpost.exit_status import STATUS_DEFECT, STATUS_DEVICE, STATUS_NOTHING, STATUS_OK, STATUS_REFUSED
 from soundpost.launch.run_record import RunRecord
 from soundpost.launch.scratch import private_folder, remove_dead
-from soundpost.launch.signals import signals_noted
 from soundpost.resources.deadline import kill_seconds
 from soundpost.resources.engine_environment import ENGINE_ENVIRONMENT
 from soundpost.resources.memory import memory_allowed
@@ -48,6 +47,7 @@ class Supervisor:
         say: prints one line of the log.
         relay: takes the engine's output, where that must be read here: because there is a copy of it, or because this
             process's own output is no file that a child could write to (a notebook); None: the engine prints itself.
+        signals: numbers of those that have come, and of any that comes while this works; the first one counts.
         provide: makes a folder of packages for the engine before its first start, within the private folder; is told
             that folder and whom to ask whether a signal has come.
     """
@@ -58,12 +58,14 @@ class Supervisor:
         scratch_root: Path,
         say: Callable[[str], None],
         relay: Callable[[str], None] | None,
+        signals: Sequence[int] = (),
         provide: Callable[[Path, Callable[[], bool]], str] = lambda *_: "",
     ) -> None:
         self.settings = settings
         self.scratch_root = scratch_root
         self.say = say
         self.relay = relay
+        self.signals = signals
         self.provide = provide
         self.record = None if settings.dry_run else RunRecord(settings)
         self.answered = 0  # what the submission that lies on disk holds
@@ -73,7 +75,6 @@ class Supervisor:
         self._devices: list[str] = []  # GPUs with which the latest engine works
         self._lost_devices: list[str] = []  # GPUs that an engine had to do without
         self._sign_due = math.inf  # when the engine gives its next sign of life, or is taken to hang
-        self._signal = 0
         self._engine: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
@@ -85,16 +86,17 @@ class Supervisor:
 
     def _run(self) -> int:
         remove_dead(self.scratch_root)
-        with signals_noted(self._note), private_folder(self.scratch_root, self._patience) as scratch:
+        with private_folder(self.scratch_root, self._patience) as scratch:
             settings = replace(self.settings, scratch=str(scratch), supervisor_pid=os.getpid())
-            settings = replace(settings, packages=self.provide(scratch, lambda: bool(self._signal)))
+            settings = replace(settings, packages=self.provide(scratch, lambda: bool(self.signals)))
             status = STATUS_DEFECT
             for attempt in range(ATTEMPTS):
-                status = self._attempt(replace(settings, attempt=attempt, engine_started=time.monotonic()), scratch)
-                if self._signal:
-                    name = signal.Signals(self._signal).name
+                if not self.signals:
+                    status = self._attempt(replace(settings, attempt=attempt, engine_started=time.monotonic()), scratch)
+                if self.signals:
+                    name = signal.Signals(self.signals[0]).name
                     self.say(f"{name}: ended early; the submission holds {self.answered:,} predicted {self.unit}")
-                    return 128 + self._signal
+                    return 128 + self.signals[0]
                 if status in (STATUS_OK, STATUS_REFUSED, STATUS_NOTHING):
                     break
                 if self._left() < LEAST_SECONDS:
@@ -195,7 +197,7 @@ class Supervisor:
                 if not selector.get_map():
                     with suppress(subprocess.TimeoutExpired):
                         return self._engine.wait(max(0.01, min(0.1, ends - time.monotonic())))
-                if self._signal and not asked:
+                if self.signals and not asked:
                     asked = True
                     ends = min(ends, time.monotonic() + GRACE_SECONDS)
                     with suppress(ProcessLookupError):
@@ -257,10 +259,6 @@ class Supervisor:
         writing.join(self._patience())
         if trouble := "takes too long" if writing.is_alive() else self.record.trouble:
             self.say(f"warning: {self.record.path}: {trouble}; the submission does not need it")
-
-    def _note(self, number: int) -> None:
-        """A signal asks for the end in good order; the first one counts."""
-        self._signal = self._signal or number
 
 
 def _environment(package: str, events: int) -> dict[str, str]:

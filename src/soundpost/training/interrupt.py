@@ -1,11 +1,9 @@
 """Ctrl-C and SIGTERM as a wish that training looks at after each step and each clip, and how it is granted."""
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
-ASKING = (signal.SIGINT, signal.SIGTERM)  # what asks for a stop
+from soundpost.resources.signals import signals_noted
 
 
 class Paused(Exception):
@@ -19,17 +17,6 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     Yields:
         Whether it was asked for.
     """
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        for asking, usual in before.items():
-            signal.signal(asking, usual)
-
-    before = {number: signal.signal(number, ask) for number in ASKING}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    asked: list[int] = []
+    with signals_noted(asked.append, once=True):
+        yield lambda: bool(asked)

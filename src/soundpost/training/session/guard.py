@@ -6,18 +6,16 @@ last checkpoint; the job is tried again, and a device on which two jobs in a row
 
 import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from types import FrameType
 
 from soundpost.errors import SettingsError
 from soundpost.exit_status import STATUS_OK, STATUS_REFUSED
+from soundpost.resources.signals import signals_noted
 from soundpost.training.session.session import STATUS_PAUSED, Found, Job, Session
 from soundpost.training.session.task import Say, Task, Worker
 
@@ -123,23 +121,16 @@ class Guard:
     @contextmanager
     def signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT end the session in good order; elsewhere than in the main thread they are left alone."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def note(number: int, frame: FrameType | None) -> None:
+        def note(number: int) -> None:
             self.outcome.signal = self.outcome.signal or number
             self._kill_at = min(self._kill_at, time.monotonic() + GRACE_SECONDS)
             for lane in self._lanes:
                 if lane.worker:
                     lane.worker.ask_to_stop()
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with signals_noted(note):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     # ------------------------------------------------------------ one job
 
