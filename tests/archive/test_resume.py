@@ -96,7 +96,7 @@ def test_second_process_is_refused_while_the_first_writes(
     make_clips: ClipMaker, make_assets: RecipeMaker, tmp_path: Path, context: multiprocessing.context.ForkServerContext
 ) -> None:
     """Two writers would take turns at one folder."""
-    clips, weights = make_clips([0.3] * 20) / "test", make_assets({"folds": 1})
+    clips, weights = make_clips([0.3] * 100) / "test", make_assets({"folds": 1})
     given = [str(clips), "--out", str(tmp_path / "TAGS.parquet"), "--weights", str(weights), "--device", "cpu"]
     process = context.Process(target=begin, args=([*given, "--quiet", "--part", "1"],))
     process.start()

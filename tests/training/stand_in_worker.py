@@ -31,10 +31,10 @@ def main(task: Task) -> int:
         Path(task.sign).write_text(json.dumps(Found(("cpu",), folds, tuple(folds), {}).to_json()))
         return 0
     tries = Path(session.scratch) / f"tries-{task.plan}-{task.fold}"
-    with tries.open("a") as file:
-        file.write(f"{task.device}\n")
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+    with tries.open("a") as file:
+        file.write(f"{task.device}\n")
     count = len(tries.read_text().splitlines())
     what = task.fold.split("-")[0] if count == 1 or task.fold.endswith("always") else "done"
     if what == "killed" or (what == "bad" and task.device == "bad"):

@@ -18,6 +18,7 @@ from soundpost.training.session.guard import Guard
 from soundpost.training.session.session import Job, Session
 
 HERE = Path(__file__).resolve().parent
+PAUSED = "paused in stage all, epoch 3 of 9, step 1"  # what a stand-in says
 
 
 @pytest.fixture
@@ -169,7 +170,6 @@ def test_signal_pauses_workers_in_good_order(make_guard: object) -> None:
     def cancel() -> None:
         while not begun.exists():
             time.sleep(0.01)
-        time.sleep(0.5)  # so that it listens to signals
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=cancel)
@@ -178,8 +178,26 @@ def test_signal_pauses_workers_in_good_order(make_guard: object) -> None:
         reasons = guard.run(found.jobs(guard.session), ("cpu",)).reasons
     thread.join()
     assert guard.outcome.signal == signal.SIGTERM
-    assert reasons[Job("a", "slow")] == "paused in stage all, epoch 3 of 9, step 1"
+    assert reasons[Job("a", "slow")] == PAUSED
     assert finished(guard) == []
+
+
+def test_signal_while_a_worker_is_made_reaches_it(make_guard: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would work on, and be killed after the grace without a checkpoint."""
+    guard, said = make_guard({"a": ["slow", "2"]})
+    found = guard.look()
+    usual = guard._task
+
+    def and_signal(*given: object) -> task.Task:
+        signal.raise_signal(signal.SIGTERM)
+        return usual(*given)
+
+    monkeypatch.setattr(guard, "_task", and_signal)
+    with guard.signals():
+        reasons = guard.run(found.jobs(guard.session), ("cpu",)).reasons
+    assert reasons[Job("a", "slow")] in (f"ended with signal {signal.SIGTERM:d} on cpu", PAUSED)
+    assert reasons[Job("a", "2")] == "not begun"
+    assert not [line for line in said if "killed" in line]
 
 
 def test_first_look_that_finds_nothing_to_train_on_is_a_reason(make_guard: object) -> None:

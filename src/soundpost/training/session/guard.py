@@ -149,6 +149,8 @@ class Guard:
         task = self._task(job, lane.device)
         lane.job = job
         lane.worker = Worker(task, f"{job.name} on {lane.device}", self.module, len(self._lanes), self.say)
+        if self.outcome.signal:  # it came while the worker was made
+            lane.worker.ask_to_stop()
 
     def _task(self, job: Job | None = None, device: str = "cpu") -> Task:
         scratch, number = Path(self.session.scratch), next(self._numbers)
