@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -182,6 +183,16 @@ def test_fit_interrupted_leaves_a_checkpoint_and_goes_on_from_it(folder: Path) -
     assert "Traceback" not in errors
     with history.open(newline="") as file:
         assert 2 < len(list(csv.reader(file))) < 100_000
+
+
+def test_fit_in_another_thread_trains(folder: Path) -> None:
+    """Where no handler of a signal may be set, as in a server; only Ctrl-C in good order is lost."""
+    status: list[int] = []
+    thread = threading.Thread(target=lambda: status.append(main(words(folder))))
+    thread.start()
+    thread.join(120)
+    assert status == [0]
+    assert (folder / "out" / "fold1.safetensors").is_file()
 
 
 def environment() -> dict[str, str]:
