@@ -240,6 +240,9 @@ def of_m0(results: Path) -> list[str]:
     said = f"Folds {', '.join(found['folds'])} ({found['clips']} clips), {found['epochs']} epochs: accuracy "
     said += f"{found['accuracy']:.4f} (asked: 0.84, aim 0.88), lwlrap {found['lwlrap']:.4f}, rate of the last epoch "
     said += f"{found['last_rate']:.0e}, {found['scores_looked_at']} epochs had a score to look at."
+    if "accuracy_again" in found:
+        said += f" With statistics of the norms made again: accuracy {found['accuracy_again']:.4f}, lwlrap "
+        said += f"{found['lwlrap_again']:.4f}."
     return [*lines, said, ""]
 
 

@@ -28,10 +28,11 @@ from training_at_hand import ESC10, OUT, campaign, keep
 from soundpost.training.batch import Batch
 from soundpost.training.criterion import Criterion
 from soundpost.training.inputs.material import Heard, Material
+from soundpost.training.memory_layout import layout_for
 from soundpost.training.optimisers import OptimiserSettings, optimiser
 from soundpost.training.plan import LossSettings, Plan, find_plan, read_plan, strict
 from soundpost.training.train import Campaign
-from soundpost.training.trainer import AUTOCAST, Hooks, Trainer, layout_for
+from soundpost.training.trainer import AUTOCAST, Hooks, Trainer
 
 COMPACT = "weights/compact/plan.toml"
 PLANS = (COMPACT, "argus/auxiliary_016", "erc2019/m0", "ex4sperans/1d_basic", "simongrest/six_folds", "qrfaction/v1mix")

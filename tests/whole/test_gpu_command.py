@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/gpu.py"
-SECONDS = 300
+SECONDS = 900
 INJURED = "| run, injury {} | injured {}, status 0, valid True, in time True, "
 
 

@@ -1,4 +1,4 @@
-"""Running statistics of batch norms in training: the layer's own, settled soon, or as Keras kept them."""
+"""Running statistics of batch norms in training: the layer's own, settled soon, as Keras kept them, or made again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from soundpost.errors import SettingsError
 
-WAYS = ("own", "settle", "keras")
+WAYS = ("own", "settle", "keras", "again")  # again: its own, and at the end of a stage the trainer makes them anew
 KERAS_EPSILON = 1e-3  # what Keras' second correction for sample size takes off besides 1
 
 
@@ -35,7 +35,7 @@ class RunningStatistics:
 
     Args:
         network: whose layers are meant.
-        way: "own", "settle" or "keras".
+        way: "own", "settle", "keras" or "again".
 
     Source: systems specification of qrfaction for "keras": its running variances are corrected for sample size once
         more, by n / (n - 1.001) instead of, or (pictures) after, n / (n - 1).
@@ -51,7 +51,7 @@ class RunningStatistics:
     @contextmanager
     def during(self, batches: int) -> Iterator[None]:
         """Around forward and backward pass of the batch before which so many were seen in this stage."""
-        if self.way == "own":
+        if self.way in ("own", "again"):
             yield
             return
         momentum = keras_momentum if self.way == "keras" else settled_momentum

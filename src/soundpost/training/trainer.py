@@ -4,26 +4,28 @@ import hashlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
 from soundpost.errors import SettingsError
 from soundpost.training import state as checkpoints
+from soundpost.training.batch import Batch
 from soundpost.training.inputs.material import Material
 from soundpost.training.interrupt import Paused
+from soundpost.training.memory_layout import layout_for
 from soundpost.training.optimisers import freeze
 from soundpost.training.plan import Plan, StageSettings, ValidationSettings
 from soundpost.training.stage_run import StageRun
 from soundpost.training.weight_average import WeightAverage
 
 AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-FEW_CHANNELS, PLANES = 16, 3  # a convolution of so few channels is narrow; over so many at most it sees a picture
 SAVE_EVERY = 60.0  # s between two checkpoints, at most
 
 
@@ -39,20 +41,6 @@ class Hooks:
     say: Callable[[str], None] = tqdm.write  # prints a line where no bar stands
     save_every: float = SAVE_EVERY
     fresh: Callable[[int], nn.Module] | None = None  # the network before training, for a stage that begins anew
-
-
-def layout_for(network: nn.Module, device: torch.device) -> torch.memory_format:
-    """Channels last, which is quicker; but on a processor not for convolutions of a few channels.
-
-    There torch 2.13 writes beyond its memory in the backward pass: a residual network of 4 or 8 channels ends the
-    process within a few steps, one of 16 does not, nor does one of 4 in the other layout.
-    """
-    few = (
-        min(module.in_channels, module.out_channels) < FEW_CHANNELS and module.in_channels > PLANES
-        for module in network.modules()
-        if isinstance(module, nn.Conv2d)
-    )
-    return torch.contiguous_format if device.type == "cpu" and any(few) else torch.channels_last
 
 
 def loss_scaler(device: torch.device, half: torch.dtype | None) -> torch.amp.GradScaler:
@@ -117,7 +105,7 @@ class Trainer:
             run = self._begin_stage(restored)
             restored = None
             self._run_stage(run, checkpoint, name)
-            self._end_stage(run)
+            self._end_stage(run, checkpoint)
             self.stage_number, self.epoch, self.step = self.stage_number + 1, 0, 0
             self._save(checkpoint, None)
         return self.kept.eval()
@@ -170,20 +158,17 @@ class Trainer:
         if checkpoint is not None and (is_time or time.monotonic() - self._saved_at > self.hooks.save_every):
             self._save(checkpoint, run)
         if is_time:
-            raise Paused(f"stage {run.stage.name}, epoch {self.epoch + 1} of {run.stage.epochs}, step {self.step}")
+            place = f"epoch {self.epoch + 1} of {run.stage.epochs}, step {self.step}"
+            is_over = self.epoch == run.stage.epochs
+            raise Paused(f"stage {run.stage.name}, {'behind its last epoch' if is_over else place}")
 
     def _train(self, run: StageRun, step: Any) -> None:
         batches = self.epoch * run.material.steps + self.step
-        generator = self._generator(self.epoch, self.step)
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        batch = run.material.batch(step, self.epoch, generator)
-        inputs = batch.inputs
-        if inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=self._layout)
+        batch = self._batch(run, step, self.step)
         run.optimiser.zero_grad(set_to_none=True)
         with run.statistics.during(batches):
             with torch.autocast(self.device.type, self._half, enabled=self._half is not None):
-                outputs = self.network(inputs)
+                outputs = self.network(batch.inputs)
             loss = run.criterion(outputs, batch)
             self._scaler.scale(loss).backward()
         self._step(run.optimiser)
@@ -195,6 +180,19 @@ class Trainer:
             self.average.update()
         if run.schedule.BY == "batch":
             _next_rate(run)
+
+    def _batch(self, run: StageRun, step: Any, number: int) -> Batch:
+        generator = self._generator(self.epoch, number)
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        batch = run.material.batch(step, self.epoch, generator)
+        is_picture = batch.inputs.dim() == 4
+        return batch.with_inputs(batch.inputs.contiguous(memory_format=self._layout)) if is_picture else batch
+
+    def _one_more_epoch(self, run: StageRun, checkpoint: Path | None) -> Iterator[Tensor]:
+        """Inputs of batches as a further epoch would show them; a stop leaves them to be shown again from the first."""
+        for number, step in enumerate(run.material.epoch(self.epoch, self._generator(self.epoch))):
+            self._look_at_the_clock(run, checkpoint)
+            yield self._batch(run, step, number).inputs
 
     def _step(self, optimiser: torch.optim.Optimizer) -> None:
         """Move the weights, unless a scaled gradient is not finite; then only the scale falls."""
@@ -237,7 +235,7 @@ class Trainer:
         self.epoch, self.step = self.epoch + 1, 0
         self.hooks.on_epoch(self.history)
 
-    def _end_stage(self, run: StageRun) -> None:
+    def _end_stage(self, run: StageRun, checkpoint: Path | None) -> None:
         if run.stage.keep == "best":
             if not run.best_weights:
                 raise SettingsError(
@@ -245,6 +243,8 @@ class Trainer:
                     f"{run.best.settings.first} on. Train longer, or keep the last."
                 )
             self.kept.load_state_dict(run.best_weights)
+        if self.plan.norms == "again":
+            update_bn(self._one_more_epoch(run, checkpoint), self.kept)
         if self.average:
             # The next stage goes on from what is kept.
             self.network.load_state_dict(self.average.network.state_dict())
