@@ -33,7 +33,7 @@ from soundpost.training.finish import leave_recipe, members_there
 from soundpost.training.history_picture import read_history
 from soundpost.training.plan import find_plan
 from soundpost.training.train import Campaign
-from soundpost.views.view import Window
+from soundpost.views.batch import stack
 
 PLAN = "erc2019/m0"
 BATCH = 64
@@ -91,24 +91,17 @@ def heard(made: Campaign, recipe: Recipe, fold: str, rows: list[int], again: boo
 
 def measured(made: Campaign, network: nn.Module, fold: str) -> dict[str, np.ndarray]:
     """A member's arrays with statistics of its norms over the clips that it heard, as the first view shows them."""
-    clips, view = made.shared.clips, made.shared.view
-    windows = [
-        (row, window)
-        for row in clips.scored
-        if clips.folds[row] != fold
-        for window in view.windows(made.shared.spectrograms[row].shape[-1])
-    ]
+    clips, view, spectrograms = made.shared.clips, made.shared.view, made.shared.spectrograms
+    rows = [row for row in clips.scored if clips.folds[row] != fold]
+    windows = [(row, window) for row in rows for window in view.windows(spectrograms[row].shape[-1])]
     order = np.random.default_rng(0).permutation(len(windows))
-    parts = np.array_split(order, -(-len(windows) // BATCH))
-    update_bn((shown(made, [windows[place] for place in part]) for part in parts), network)
+
+    def shown(part: np.ndarray) -> Tensor:
+        chosen = [windows[place] for place in part]
+        return view.prepare(stack([spectrograms[row] for row, _ in chosen], [one for _, one in chosen], view).float())
+
+    update_bn(map(shown, np.array_split(order, -(-len(order) // BATCH))), network)
     return {name: value.numpy() for name, value in network.state_dict().items()}
-
-
-def shown(made: Campaign, windows: list[tuple[int, Window]]) -> Tensor:
-    """(batch, channels, bins, frames) of these clips' windows."""
-    view, spectrograms = made.shared.view, made.shared.spectrograms
-    pictures = [view.cut(torch.from_numpy(np.array(spectrograms[row])), window) for row, window in windows]
-    return view.prepare(torch.stack(pictures).float())
 
 
 if __name__ == "__main__":
